@@ -1,0 +1,1 @@
+"""People, sessions, signatures, keys and signed documents."""

@@ -1,0 +1,1 @@
+"""A whole batch on simulated devices, with scripted or real hands."""

@@ -1,0 +1,1 @@
+"""One file a phase type: what it asks of people and devices, and when it is complete."""

@@ -1,0 +1,1 @@
+"""The local protocol over a unix socket: messages, server side, client side."""

@@ -1,0 +1,1 @@
+"""The batch record: append, read, verify, export."""

@@ -1,0 +1,1 @@
+"""Simulated devices on pseudo-terminals that share one physical world."""

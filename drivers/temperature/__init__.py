@@ -1,0 +1,1 @@
+"""Circulators and thawers."""

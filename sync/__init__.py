@@ -1,0 +1,1 @@
+"""Store-and-forward agent; `sync.central` is the QA node."""

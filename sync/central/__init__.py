@@ -1,0 +1,1 @@
+"""The QA node: intake, review, certification."""

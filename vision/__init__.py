@@ -1,0 +1,1 @@
+"""Pixels in, numbers out: symbols, cells, label pictures. Knows no patient."""
