@@ -1,0 +1,663 @@
+"""Every event of the gxp log as a frozen dataclass with its schema version.
+
+An event says, in the past tense, what became true. Values are strings, integers, booleans and
+lists of these: measures travel as decimal strings in the unit that their name ends with. The
+record header carries the time, the actor and the kind (the class name); the payload carries
+batch, command id and the fields below as `body`.
+
+Some events also order an act (`DeviceOrdered`, `ScanRequested`, `CountRequested`,
+`LabelRequested`, `BatchCompleted`): they are committed first, then the engine carries them out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What became true."""
+
+    VERSION: ClassVar[int] = 1
+
+
+# ── Appliance ──────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStarted(Event):
+    term: int
+    software_version: str
+    check: str  # the start-up check in words
+    check_passed: bool
+    configuration_hash: str
+    recipe_hashes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStoppedCleanly(Event):
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredFromCrash(Event):
+    """The last run did not end cleanly; running phases were put to held."""
+
+    term: int
+    phases: list[str]
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFaultSeen(Event):
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentReceived(Event):
+    type: str
+    blob: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRefused(Event):
+    type: str
+    blob: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandWasRefused(Event):
+    """A refusal that matters to a reviewer: identity, roles, release. What was refused is on record."""
+
+    name: str
+    reason: str
+    words: str
+
+
+# ── People ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Event):
+    person: str
+    name: str
+    station: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed(Event):
+    person: str
+    station: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRefused(Event):
+    person: str
+    station: str
+    reason: str  # wrong_secret unknown_person locked_out delayed not_permitted
+    failures: int
+    locked: bool
+    for_what: str = "sign_in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondPersonConfirmed(Event):
+    phase: str
+    key: str
+    person: str
+    first_person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureGiven(Event):
+    """Bound to SHA-256 of exactly the bytes signed; the unit's chain and segments seal it."""
+
+    phase: str
+    key: str
+    person: str
+    name: str
+    meaning: str
+    signs: str
+    what: str
+    at: str
+    content: str  # the exact text that was signed
+
+
+# ── Batch ──────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOpened(Event):
+    """Freezes the control recipe: recipe text, order text, versions and signers."""
+
+    order_id: str
+    order_text: str
+    recipe_id: str
+    recipe_version: str
+    recipe_hash: str
+    recipe_text: str
+    recipe_signers: list[str]
+    recipe_blob: str
+    order_blob: str
+    people_blob: str
+    people_version: int
+    software_version: str
+    devices: list[str]
+    simulated: bool
+    clock_speed: str
+    site: str
+    time_zone: str
+    station: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCompleted(Event):
+    """All work up to the seal is done; the engine seals the record next."""
+
+    recipe_hash: str
+    dose_labels: list[str]
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSealed(Event):
+    """The head that a decision binds: everything of this batch up to `sealed_seq`."""
+
+    log_epoch: str
+    sealed_seq: int
+    sealed_hash: str
+    telemetry_seq: int
+    telemetry_hash: str
+    blobs_hash: str
+    blob_count: int
+    recipe_hash: str
+    dose_labels: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchAborted(Event):
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispositionRecorded(Event):
+    disposition: str  # released rejected
+    stage: str
+    version: int
+    by: str
+    name: str
+    decided_at: str
+    expires_at: str
+    decision_blob: str
+    decision_hash: str
+    sealed_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispositionRefused(Event):
+    """A decision came that does not hold; nothing was unlocked."""
+
+    reason: str
+    words: str
+    decision_blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOverSigned(Event):
+    giver: str
+    receiver: str
+    dose_label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver(Event):
+    dose_label: str
+    order_id: str
+
+
+# ── Identity, materials, labels ────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRequested(Event):
+    """The camera is asked for one label; the picture is kept as evidence."""
+
+    phase: str
+    key: str
+    scan_id: str
+    formats: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRead(Event):
+    """What the camera read: confirmed payloads only, or why not."""
+
+    phase: str
+    key: str
+    scan_id: str
+    texts: list[str]
+    symbologies: list[str]
+    reasons: list[str]
+    picture: str  # blob, empty when there was none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineCleared(Event):
+    phase: str
+    performed_by: str
+    verified_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BagAccepted(Event):
+    phase: str
+    din: str
+    product_code: str
+    division: str
+    expires_at: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BagRefused(Event):
+    phase: str
+    scanned: str
+    expected: str
+    reason: str  # wrong_bag expired not_read wrong_kind
+    words: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaterialAccepted(Event):
+    phase: str
+    material: str
+    catalogue: str
+    lot: str
+    expires_at: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaterialRefused(Event):
+    phase: str
+    scanned: str
+    reason: str
+    words: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRequested(Event):
+    phase: str
+    label_id: str
+    template: str
+    fields: dict[str, str]
+    reprint: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPrinted(Event):
+    phase: str
+    label_id: str
+    picture: str
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelVerified(Event):
+    phase: str
+    label_id: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelVoided(Event):
+    phase: str
+    label_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelsReconciled(Event):
+    phase: str
+    printed: int
+    applied: int
+    void: int
+    destroyed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductLabelled(Event):
+    phase: str
+    din: str
+    product_code: str
+    division: str
+    expires_at: str
+    label_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BedsideMatched(Event):
+    phase: str
+    wristband: str
+    bag: str
+    order: str
+
+
+# ── Procedure ──────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStarted(Event):
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseHolding(Event):
+    phase: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseHeld(Event):
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRestarting(Event):
+    phase: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRestarted(Event):
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseAborted(Event):
+    phase: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseCompleted(Event):
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionConfirmed(Event):
+    """A person did what the prompt `key` of a phase asked, and entered `values`."""
+
+    phase: str
+    key: str
+    words: str
+    action: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueRecorded(Event):
+    """A reading or result that decided something, with its quality, source and time of receipt."""
+
+    phase: str
+    key: str
+    value: str
+    unit: str
+    quality: str
+    source: str
+    source_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerElapsed(Event):
+    phase: str
+    key: str
+    target_s: int
+
+
+# ── Devices ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceIdentified(Event):
+    device: str
+    maker: str
+    model: str
+    serial_number: str
+    firmware: str
+    qualified: bool
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOrdered(Event):
+    phase: str
+    order_id: str
+    device: str
+    name: str
+    parameters: dict[str, str]
+    term: int
+    expires_in_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReported(Event):
+    phase: str
+    order_id: str
+    device: str
+    result: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRefusedOrder(Event):
+    """The order did not take effect, or nobody knows (`fault` silent): read before any retry."""
+
+    phase: str
+    order_id: str
+    device: str
+    fault: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceWentSilent(Event):
+    device: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRecovered(Event):
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRestartSeen(Event):
+    """A device restarted by itself: tare and totals before it are void."""
+
+    device: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStopped(Event):
+    """STOP was sent to every device, first of all, and is recorded after (SAFETY 1)."""
+
+    station: str
+    latency_ms: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopReleased(Event):
+    reason: str
+
+
+# ── Measurements and analyses ──────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementsSealed(Event):
+    telemetry_seq: int
+    telemetry_hash: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitCrossed(Event):
+    phase: str
+    limit: str
+    value: str
+    unit: str
+    bound: str
+    level: str  # alert action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleTaken(Event):
+    phase: str
+    sample_id: str
+    volume_ml: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountRequested(Event):
+    phase: str
+    count_id: str
+    replicate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellCountReported(Event):
+    """One replicate: never without interval and verdict (SAFETY 8)."""
+
+    phase: str
+    count_id: str
+    replicate: int
+    verdict: str
+    reasons: list[str]
+    live: int
+    dead: int
+    unclassified: int
+    viability_percent: str
+    viability_interval_percent: list[str]
+    concentration_cells_ml: str
+    concentration_interval_cells_ml: list[str]
+    fields: int
+    images: list[str]  # blobs
+    overlay: str  # blob
+    method: dict[str, str]
+    station: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountFailed(Event):
+    phase: str
+    count_id: str
+    replicate: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountRepeated(Event):
+    phase: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultReceived(Event):
+    """A result with its limit and verdict; `rule` says what was compared (F-041)."""
+
+    phase: str
+    test: str
+    value: str
+    interval: list[str]
+    unit: str
+    limit: str
+    verdict: str  # pass fail pending report
+    rule: str
+
+
+# ── Alarms and quality ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRaised(Event):
+    alarm: str
+    priority: str
+    title: str
+    cause: str
+    action: str
+    phase: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmAcknowledged(Event):
+    alarm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmCleared(Event):
+    alarm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviationOpened(Event):
+    deviation: str
+    phase: str
+    words: str
+    classification: str  # minor major critical
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentAdded(Event):
+    text: str
+
+
+KINDS: dict[str, type[Event]] = {
+    name: kind
+    for name, kind in list(globals().items())
+    if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+}
+
+NOT_A_CHANGE_AFTER_SEAL = frozenset(
+    {
+        # The short named list of SAFETY 13: these may follow a sealed head without voiding a decision.
+        "BatchSealed",
+        "SessionOpened",
+        "SessionClosed",
+        "SignInRefused",
+        "EngineStarted",
+        "EngineStoppedCleanly",
+        "RecoveredFromCrash",
+        "DeviceIdentified",
+        "DeviceWentSilent",
+        "DeviceRecovered",
+        "DeviceStopped",
+        "StopReleased",
+        "MeasurementsSealed",
+        "DocumentReceived",
+        "DocumentRefused",
+        "DispositionRefused",
+        "CommandWasRefused",
+    }
+)
+
+
+def to_body(event: Event) -> dict[str, Any]:
+    """The fields of an event as plain JSON values."""
+    return dataclasses.asdict(event)
+
+
+def from_body(kind: str, body: dict[str, Any]) -> Event:
+    """Rebuild an event; raises `KeyError` for an unknown kind, `msgspec.ValidationError` for a bad body."""
+    return msgspec.convert(body, KINDS[kind])
