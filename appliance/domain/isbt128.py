@@ -12,134 +12,20 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from types import MappingProxyType
 
+from appliance.domain.isbt128_table import (
+    BY_IDENTIFIER,
+    COLLECTION_TYPES,
+    DATES,
+    DIN_PATTERN,
+    FLEXIBLE_TYPES,
+    RETIRED,
+)
+
 TEXT_CHARACTERS_MAX = 1000
 _CHECK_VALUES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ*"
 # A DataMatrix or Code 128 with FNC1 in front ("]d2", "]C1") is GS1, whatever its text looks like.
 _SYMBOLOGIES = frozenset({"", "]C0", "]d1", "]Q1"})
-_RETIRED = frozenset({"011", "015", "016", "037"})
 _NATIONAL = "national"
-
-_FIN = r"[A-NP-Z1-9][A-NP-Z0-9]{2}[0-9]{2}"
-_DIN = rf"(?P<facility>{_FIN})(?P<year>[0-9]{{2}})(?P<sequence>[0-9]{{6}})"
-_PDC = r"(?P<description_code>[A-D][0-9A-Za-z]{4}|[E-Z][0-9A-Z][0-9]{3})"
-_DAY = r"(?P<year>[0-9]{3})(?P<day>[0-9]{3})"
-_TIME = r"(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})"
-_RAW = r"(?P<value>[!-~]{%d})"
-_WORD = r"(?P<value>[0-9A-Za-z]{%d})"
-
-# number, name, identifier, length of the content (0: told by the content), pattern of the content
-_TABLE: tuple[tuple[str, str, str, int, str], ...] = (
-    ("001", "donation identification number", "=", 15, _DIN + r"(?P<flags>[0-9]{2})"),
-    ("002", "blood groups", "=%", 4, _WORD % 4),
-    (
-        "003",
-        "product code",
-        "=<",
-        8,
-        _PDC + r"(?P<collection_type>[0-9A-Za-z])(?P<division>[A-Z0-9][a-z0-9])",
-    ),
-    ("004", "expiry date", "=>", 6, _DAY),
-    ("005", "expiry date and time", "&>", 10, _DAY + _TIME),
-    ("006", "collection date", "=*", 6, _DAY),
-    ("007", "collection date and time", "&*", 10, _DAY + _TIME),
-    ("008", "production date", "=}", 6, _DAY),
-    ("009", "production date and time", "&}", 10, _DAY + _TIME),
-    ("010", "special testing", "&(", 5, _WORD % 5),
-    ("011", "special testing, red cell antigens", "={", 18, _RAW % 18),
-    ("012", "red cell antigens", "=\\", 18, _RAW % 18),
-    ("013", "red cell antigens and others", "&\\", 18, _RAW % 18),
-    ("014", "platelet antigens", "&{", 18, _RAW % 18),
-    ("015", "HLA-A and -B alleles", "=[", 18, _RAW % 18),
-    ("016", "HLA-DRB1 alleles", '="', 18, _RAW % 18),
-    (
-        "017",
-        "container maker and catalogue number",
-        "=)",
-        10,
-        r"(?P<container>[0-9A-Za-z])(?P<maker>[0-9A-Z]{2})(?P<catalogue_number>[0-9A-Za-z]{7})",
-    ),
-    ("018", "container lot", "&)", 10, r"(?P<lot>[0-9A-Za-z]{10})"),
-    ("019", "donor identification number", "=;", 21, rf"(?P<facility>{_FIN})(?P<donor>[0-9A-Z]{{16}})"),
-    ("020", "staff member", "='", 11, rf"(?P<facility>{_FIN})(?P<staff>[0-9A-Za-z]{{6}})"),
-    (
-        "021",
-        "item maker and catalogue number",
-        "=-",
-        10,
-        r"(?P<maker>[0-9A-Z]{2})(?P<catalogue_number>[0-9A-Za-z]{8})",
-    ),
-    ("022", "item lot", "&-", 10, r"(?P<lot>[0-9A-Za-z]{10})"),
-    ("023", "compound message", "=+", 5, r"(?P<count>[0-9]{2})(?P<order>[0-9A-Za-z]{3})"),
-    ("024", "patient date of birth", "=#", 10, r"(?P<place>[0-9]{2})(?P<born>[0-9]{8})"),
-    (
-        "025",
-        "patient identification number",
-        "&#",
-        0,
-        r"(?P<place>[0-9]{2})(?P<length>[0-9]{2})(?P<patient>[0-9A-Za-z]+)",
-    ),
-    ("026", "expiry month", "=]", 6, r"(?P<year>[0-9]{4})(?P<month>0[1-9]|1[0-2])"),
-    ("027", "infection markers", '&"', 18, r"(?P<value>[0-9]{18})"),
-    (
-        "028",
-        "product consignment",
-        "=$",
-        16,
-        rf"(?P<facility>{_FIN})(?P<year>[0-9]{{2}})(?P<sequence>[0-9]{{5}})(?P<carton>[0-9]{{2}})(?P<of>[0-9]{{2}})",
-    ),
-    ("029", "dimensions", "&$", 0, r"(?P<count>[0-9]{2})(?P<value>[!-~]*)"),
-    ("030", "red cell antigens with history", "&%", 0, r"(?P<count>[0-9]{3})(?P<value>[!-~]*)"),
-    (
-        "031",
-        "flexible date and time",
-        "=(",
-        16,
-        r"(?P<zone>[12])0(?P<type>0[1-6])(?P<stamp>[0-9]{12})",
-    ),
-    ("032", "product divisions", "=,", 6, r"(?P<division>(?:[0-9]{2}|[A-Z]{2}){3})"),
-    ("033", "processing facility", "&+", 11, rf"(?P<facility>{_FIN})(?P<facility_code>[0-9A-Za-z]{{6}})"),
-    (
-        "034",
-        "processor product identification code",
-        "=/",
-        16,
-        rf"(?P<facility>{_FIN})(?P<facility_code>[0-9A-Za-z]{{6}}){_PDC}",
-    ),
-    ("035", "MPHO lot", "&,1", 18, r"(?P<lot>[0-9A-Za-z]{18})"),
-    ("036", "MPHO supplemental identification", "&,2", 18, _WORD % 18),
-    ("037", "retired structure", "&,3", 19, _RAW % 19),
-    ("038", "single European code", "&,4", 40, _WORD % 40),
-    ("039", "global registration identifier of donors", "&:", 19, r"(?P<value>[0-9A-Z]{17}[0-9]{2})"),
-    ("040", "chain of identity", "&/", 15, rf"(?P<coi>CH{_FIN}[0-9]{{2}}[0-9A-Z]{{6}})"),
-)
-_BY_IDENTIFIER = {
-    identifier: (number, name, length, re.compile(pattern))
-    for number, name, identifier, length, pattern in _TABLE
-}
-_DATES = {"004", "005", "006", "007", "008", "009"}
-_FLEXIBLE_TYPES = {
-    "01": "expiry",
-    "02": "collection",
-    "03": "production",
-    "04": "cross clamp",
-    "05": "preservation",
-    "06": "death",
-}
-# Who the product may go to, as the sixth character of the product code says it (structure 003).
-COLLECTION_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "0": "not given",
-        "V": "allogeneic, volunteer donor",
-        "1": "for autologous use only",
-        "X": "for autologous use only, biohazard",
-        "A": "autologous, may cross over",
-        "2": "directed, this recipient only",
-        "4": "designated",
-        "5": "dedicated",
-        "7": "for allogeneic use",
-        "8": "autologous, holds allogeneic material",
-    }
-)
 
 
 class LabelRefused(ValueError):
@@ -224,7 +110,7 @@ def readable_din(din: str) -> str:
 def check_typed_din(din: str, check_char: str) -> str:
     """Check a donation number typed by hand against its boxed check character; return the 13 characters."""
     typed = re.sub(r"[\s-]", "", din).upper()
-    if not re.fullmatch(_DIN, typed):
+    if not re.fullmatch(DIN_PATTERN, typed):
         raise LabelRefused(
             f"{din.strip() or 'Nothing'} is not a donation number. "
             "Type the 13 characters beside the boxed check character, without the small flag digits."
@@ -268,7 +154,7 @@ def _structure_at(text: str, position: int) -> Structure:
     if identifier == _NATIONAL:
         # Defined by a country or a site, length unknown: kept whole, never interpreted.
         return Structure(_NATIONAL, "national or local structure", text[position:], MappingProxyType({}))
-    number, name, length, pattern = _BY_IDENTIFIER[identifier]
+    number, name, length, pattern = BY_IDENTIFIER[identifier]
     start = position + len(identifier)
     content = text[start : start + (length or _length_told(number, text[start:]))]
     match = pattern.fullmatch(content)
@@ -292,7 +178,7 @@ def _identifier_at(text: str, position: int) -> str:
             )
         return _NATIONAL
     identifier = text[position : position + 3] if pair == "&," else pair
-    if identifier not in _BY_IDENTIFIER:
+    if identifier not in BY_IDENTIFIER:
         raise LabelRefused("This is not an ISBT 128 label, or it was misread. Show the label of the bag.")
     return identifier
 
@@ -320,17 +206,17 @@ def _derived(number: str, fields: Mapping[str, str]) -> dict[str, str]:
                 "or the print is damaged. Scan again; if it stays so, call the supervisor."
             )
         return {"din": din}
-    if number in _DATES:
+    if number in DATES:
         return {"local": _day_and_time(fields)}
     if number == "031":
         moment = _moment(fields["stamp"])
-        words = {"zone": "utc" if fields["zone"] == "2" else "local", "type": _FLEXIBLE_TYPES[fields["type"]]}
+        words = {"zone": "utc" if fields["zone"] == "2" else "local", "type": FLEXIBLE_TYPES[fields["type"]]}
         return words | {"moment": moment.isoformat(timespec="minutes")}
     if number == "039" and int(fields["value"][17:]) != check_value(fields["value"][:17]):
         raise LabelRefused("The donor registry number does not fit its check digits. Scan again.")
     if number == "024":
         _moment(fields["born"] + "0000")
-    if number in _RETIRED:
+    if number in RETIRED:
         return {"retired": "yes"}
     return {}
 
@@ -388,7 +274,7 @@ def label_of(texts: Iterable[str]) -> Label:
         for key, value in _facts(structure).items():
             if facts.setdefault(key, value) != value:
                 raise LabelRefused(
-                    f"The symbols of this label disagree ({key.replace('_', ' ')}: {facts[key]} and {value}). "
+                    f"This label contradicts itself ({key.replace('_', ' ')}: {facts[key]} and {value}). "
                     "Put the bag aside and call the supervisor."
                 )
     division = _division(facts.pop("division_code", ""), facts.pop("long_division", ""))
