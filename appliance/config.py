@@ -1,0 +1,445 @@
+"""The appliance file `unit.toml` and the home folder: read once, checked whole.
+
+Every fault of the file is told in one go, each with its key and what to write there,
+so that an installer does not meet them one start at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+HOME_DEFAULT = Path("/var/lib/cellwright")
+HOME_VARIABLE = "CELLWRIGHT_HOME"
+UNIT_FILE_BYTES_MAX = 256 * 1024
+
+SafeState = Literal["stop", "keep"]
+ROLES = ("balance", "pump", "thermostat")
+# What moves fluid must stop when nobody is listening; what keeps cells warm must not (SAFETY 2).
+MOVING_ROLES = ("pump",)
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")  # 32 bytes are the record header's field
+
+
+class ConfigurationUnusable(Exception):
+    """`unit.toml` cannot be used; `faults` lists everything that is wrong with it."""
+
+    def __init__(self, path: Path, faults: Sequence[str]) -> None:
+        self.path, self.faults = path, tuple(faults)
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(f"{path} cannot be used. Correct this and start again:\n{listed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a unit keeps everything: one folder."""
+
+    root: Path
+
+    @property
+    def unit_toml(self) -> Path:
+        return self.root / "unit.toml"
+
+    @property
+    def record(self) -> Path:
+        return self.root / "record"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def unit_key(self) -> Path:
+        return self.keys / "unit.key"
+
+    @property
+    def pin_secret(self) -> Path:
+        return self.keys / "pin.secret"
+
+    @property
+    def client_crt(self) -> Path:
+        return self.keys / "client.crt"
+
+    @property
+    def client_key(self) -> Path:
+        return self.keys / "client.key"
+
+    @property
+    def central_ca(self) -> Path:
+        return self.keys / "central_ca.crt"
+
+    @property
+    def trust(self) -> Path:
+        return self.root / "trust.json"
+
+    @property
+    def documents(self) -> Path:
+        return self.root / "documents"
+
+    @property
+    def people(self) -> Path:
+        return self.documents / "people.json"
+
+    @property
+    def recipes(self) -> Path:
+        return self.documents / "recipes"
+
+    @property
+    def orders(self) -> Path:
+        return self.documents / "orders"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "engine.sock"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "sources" / "labels"
+
+    @property
+    def microscope(self) -> Path:
+        return self.root / "sources" / "microscope"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    id: str
+    site: str
+    time_zone: str
+    simulated: bool
+    clock_speed: Decimal
+    time_trust: Literal["kernel", "declared"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    idle_lock_min: int
+    lock_out_failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One serial device: `serial_number` is the qualified one, empty when any will do."""
+
+    id: str
+    title: str
+    role: str
+    type: str
+    port: str
+    serial_number: str
+    safe_state: SafeState
+    poll_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """Picture sources and the scale of the microscope; a `fictitious` scale is told on each result."""
+
+    labels: Path
+    microscope: Path
+    um_per_px: Decimal
+    field_depth_um: Decimal
+    field_depth_tolerance_percent: Decimal
+    dilution: Decimal
+    fictitious: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLimits:
+    reserve_mib: int
+    free_percent_warn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitConfig:
+    """The whole appliance file."""
+
+    unit: Unit
+    session: Session
+    devices: tuple[Device, ...]
+    station: Station
+    central_url: str
+    record: RecordLimits
+
+    def device(self, device_id: str) -> Device:
+        """The device with this id, which must exist."""
+        return next(device for device in self.devices if device.id == device_id)
+
+
+def add_home_option(parser: argparse.ArgumentParser) -> None:
+    """The option `--home DIR` that every command of a unit has."""
+    parser.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help=f"the unit's folder (else ${HOME_VARIABLE}, else {HOME_DEFAULT})",
+    )
+
+
+def home_from(args: argparse.Namespace | None = None) -> Home:
+    """The home folder: option, else environment, else `/var/lib/cellwright`; made absolute."""
+    given: Path | None = getattr(args, "home", None)
+    return Home((given or Path(os.environ.get(HOME_VARIABLE) or HOME_DEFAULT)).absolute())
+
+
+def read_config(home: Home) -> UnitConfig:
+    """Read `unit.toml` of a home folder.
+
+    Raises
+    ------
+    ConfigurationUnusable
+        The file is missing, is no TOML, or has faults; all of them are listed.
+    """
+    path = home.unit_toml
+    try:
+        if path.stat().st_size > UNIT_FILE_BYTES_MAX:
+            raise ConfigurationUnusable(path, [f"the file passes {UNIT_FILE_BYTES_MAX} bytes; shorten it"])
+        text = path.read_text(encoding="utf-8")
+    except OSError as reason:
+        raise ConfigurationUnusable(
+            path, [f"the file cannot be read ({reason.strerror}); write it, or give --home"]
+        ) from reason
+    except UnicodeDecodeError as reason:
+        raise ConfigurationUnusable(path, ["the file is not UTF-8; save it as UTF-8"]) from reason
+    return parse_config(text, home)
+
+
+def parse_config(text: str, home: Home) -> UnitConfig:
+    """Check the text of an appliance file; raises `ConfigurationUnusable`."""
+    try:
+        tables = tomllib.loads(text, parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, InvalidOperation, RecursionError, ValueError) as reason:
+        raise ConfigurationUnusable(home.unit_toml, [f"the file is not TOML: {reason}"]) from reason
+    faults: list[str] = []
+    top = _Table(tables, "", faults)
+    config = UnitConfig(
+        unit=_unit(top.table("unit")),
+        session=_session(top.table("session", required=False)),
+        devices=tuple(_device(table) for table in top.tables("device")),
+        station=_station(top.table("station"), home),
+        central_url=_central(top.table("central", required=False)),
+        record=_record(top.table("record", required=False)),
+    )
+    top.finish()
+    faults += _faults_across(config)
+    if faults:
+        raise ConfigurationUnusable(home.unit_toml, faults)
+    return config
+
+
+def _unit(table: _Table) -> Unit:
+    unit = Unit(
+        id=table.identifier("id"),
+        site=table.text("site"),
+        time_zone=table.text("time_zone"),
+        simulated=table.flag("simulated"),
+        clock_speed=table.decimal("clock_speed", minimum="1", maximum="100000", default="1"),
+        time_trust=cast(
+            Literal["kernel", "declared"],
+            table.choice("time_trust", ("kernel", "declared"), default="kernel"),
+        ),
+    )
+    if unit.time_zone and not _is_time_zone(unit.time_zone):
+        table.fault("time_zone", f"is {unit.time_zone!r}; write a zone's name such as Europe/Berlin")
+    if unit.clock_speed != 1 and not unit.simulated:
+        table.fault("clock_speed", f"is {unit.clock_speed} on a real unit; write 1 or leave it out")
+    table.finish()
+    return unit
+
+
+def _session(table: _Table) -> Session:
+    session = Session(
+        idle_lock_min=table.whole("idle_lock_min", 2, 15, default=5),
+        lock_out_failures=table.whole("lock_out_failures", 3, 10, default=5),
+    )
+    table.finish()
+    return session
+
+
+def _device(table: _Table) -> Device:
+    role = table.choice("role", ROLES)
+    device = Device(
+        id=table.identifier("id"),
+        title=table.text("title"),
+        role=role,
+        type=table.text("type"),
+        port=table.text("port"),
+        serial_number=table.text("serial_number", default=""),
+        safe_state=cast(SafeState, table.choice("safe_state", ("stop", "keep"))),
+        poll_ms=table.whole("poll_ms", 50, 60_000, default=500),
+    )
+    if role in MOVING_ROLES and device.safe_state == "keep":
+        table.fault("safe_state", f"is 'keep' for a {role}; what moves fluid must write 'stop'")
+    if device.port and not device.port.startswith("/"):
+        table.fault("port", f"is {device.port!r}; write an absolute path such as /dev/serial/by-id/…")
+    table.finish()
+    return device
+
+
+def _station(table: _Table, home: Home) -> Station:
+    station = Station(
+        labels=home.root / table.text("labels", default="sources/labels"),
+        microscope=home.root / table.text("microscope", default="sources/microscope"),
+        um_per_px=table.decimal("um_per_px", minimum="0.001", maximum="100"),
+        field_depth_um=table.decimal("field_depth_um", minimum="1", maximum="10000"),
+        field_depth_tolerance_percent=table.decimal(
+            "field_depth_tolerance_percent", minimum="0", maximum="50"
+        ),
+        dilution=table.decimal("dilution", minimum="1", maximum="10000"),
+        fictitious=table.flag("fictitious"),
+    )
+    table.finish()
+    return station
+
+
+def _central(table: _Table) -> str:
+    url = table.text("url", default="")
+    if url and not re.fullmatch(r"https://[^\s/?#]+(:\d+)?(/[^\s?#]*)?", url):
+        table.fault("url", f"is {url!r}; write https://host[:port], or leave it out for a unit alone")
+    table.finish()
+    return url
+
+
+def _record(table: _Table) -> RecordLimits:
+    limits = RecordLimits(
+        reserve_mib=table.whole("reserve_mib", 1, 4096, default=64),
+        free_percent_warn=table.whole("free_percent_warn", 5, 90, default=20),
+    )
+    table.finish()
+    return limits
+
+
+def _faults_across(config: UnitConfig) -> list[str]:
+    """What only two values together show."""
+    faults = []
+    for key in ("id", "port"):
+        values = [getattr(device, key) for device in config.devices]
+        for value in sorted({value for value in values if value and values.count(value) > 1}):
+            faults.append(f"device.{key}: {value!r} is there twice; give each device its own")
+    return faults
+
+
+def _is_time_zone(name: str) -> bool:
+    if not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", name):
+        return False
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        # A small image may carry no zone database at all: then the name cannot be judged here.
+        return not available_timezones()
+    return True
+
+
+class _Table:
+    """One TOML table; takes out known keys, and remembers what is wrong with them."""
+
+    def __init__(self, values: Mapping[str, Any], name: str, faults: list[str]) -> None:
+        self._left = dict(values)
+        self._name = name
+        self._faults = faults
+
+    def fault(self, key: str, words: str) -> None:
+        self._faults.append(f"{self._path(key)}: {words}")
+
+    def finish(self) -> None:
+        """Whatever nobody asked for is a misspelling, and its intended key has a wrong default."""
+        for key in self._left:
+            self.fault(key, "is not a key of this file; correct its spelling or remove it")
+
+    def table(self, key: str, *, required: bool = True) -> _Table:
+        value = self._left.pop(key, None)
+        if value is None and required:
+            self._faults.append(f"[{key}] is missing; write this table")
+            return _Table({}, key, [])
+        if value is not None and not isinstance(value, dict):
+            self._faults.append(f"{key}: is not a table; write [{key}]")
+            return _Table({}, key, [])
+        return _Table(value or {}, key, self._faults)
+
+    def tables(self, key: str) -> list[_Table]:
+        value = self._left.pop(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            self._faults.append(f"{key}: is not a list of tables; write [[{key}]] above each")
+            return []
+        return [_Table(one, f"{key}[{number}]", self._faults) for number, one in enumerate(value, 1)]
+
+    def text(self, key: str, *, default: str | None = None) -> str:
+        value = self._take(key, default, "a text in quotes")
+        if value is None:
+            return ""
+        if not isinstance(value, str) or (default is None and not value.strip()):
+            self.fault(key, f"is {value!r}; write a text in quotes")
+            return ""
+        if len(value) > 300 or not value.isprintable():
+            self.fault(key, "is longer than 300 characters or holds control characters; shorten it")
+            return ""
+        return value
+
+    def identifier(self, key: str) -> str:
+        value = self.text(key)
+        if value and not _IDENTIFIER.fullmatch(value):
+            self.fault(key, f"is {value!r}; write 1 to 32 letters, digits, '.', '_' or '-'")
+        return value
+
+    def choice(self, key: str, allowed: Sequence[str], *, default: str | None = None) -> str:
+        value = self._take(key, default, " or ".join(allowed))
+        if value is not None and value not in allowed:
+            self.fault(key, f"is {value!r}; write {' or '.join(allowed)}")
+            return allowed[0]
+        return allowed[0] if value is None else str(value)
+
+    def flag(self, key: str) -> bool:
+        value = self._take(key, None, "true or false")
+        if value is not None and not isinstance(value, bool):
+            self.fault(key, f"is {value!r}; write true or false, without quotes")
+        return value is True
+
+    def whole(self, key: str, minimum: int, maximum: int, *, default: int) -> int:
+        value = self._left.pop(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            self.fault(key, f"is {value!r}; write a whole number from {minimum} to {maximum}")
+            return default
+        return value
+
+    def decimal(self, key: str, *, minimum: str, maximum: str, default: str | None = None) -> Decimal:
+        wanted = f'a number from {minimum} to {maximum}, such as "{minimum}"'
+        value = self._take(key, default, wanted)
+        if value is None:
+            return Decimal(minimum)
+        number = _decimal_of(value)
+        if number is None or not Decimal(minimum) <= number <= Decimal(maximum):
+            self.fault(key, f"is {str(value)!r}; write {wanted}")
+            return Decimal(minimum)
+        return number
+
+    def _take(self, key: str, default: str | None, wanted: str) -> Any:
+        if key not in self._left:
+            if default is None:
+                self.fault(key, f"is missing; write {wanted}")
+            return default
+        return self._left.pop(key)
+
+    def _path(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+
+def _decimal_of(value: object) -> Decimal | None:
+    """An exact, finite number from a decimal string or a TOML number; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        return None
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None

@@ -1,0 +1,178 @@
+"""The appliance file is read once and checked whole."""
+
+from __future__ import annotations
+
+import argparse
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.config import (
+    HOME_DEFAULT,
+    ConfigurationUnusable,
+    Home,
+    add_home_option,
+    home_from,
+    parse_config,
+    read_config,
+)
+
+GOOD = """
+[unit]
+id = "unit-demo"
+site = "Ward 4, Example Hospital"
+time_zone = "Europe/Berlin"
+simulated = true
+clock_speed = "60"
+
+[session]
+idle_lock_min = 5
+lock_out_failures = 5
+
+[[device]]
+id = "balance"
+title = "Balance"
+role = "balance"
+type = "mt-sics"
+port = "/run/bench/balance"
+safe_state = "keep"
+poll_ms = 250
+
+[[device]]
+id = "pump"
+title = "Syringe pump"
+role = "pump"
+type = "new-era-ne1000"
+port = "/run/bench/pump"
+serial_number = "288954"
+safe_state = "stop"
+
+[station]
+labels = "sources/labels"
+microscope = "/srv/microscope"
+um_per_px = "0.65"
+field_depth_um = 100
+field_depth_tolerance_percent = 10.0
+dilution = "2"
+fictitious = true
+
+[central]
+url = "https://central.example:8443"
+
+[record]
+reserve_mib = 64
+free_percent_warn = 20
+"""
+
+HOME = Home(Path("/srv/cellwright"))
+
+
+def faults_of(text: str) -> str:
+    with pytest.raises(ConfigurationUnusable) as caught:
+        parse_config(text, HOME)
+    return str(caught.value)
+
+
+def test_a_good_file_becomes_exact_values():
+    config = parse_config(GOOD, HOME)
+
+    assert config.unit.clock_speed == Decimal(60)
+    assert config.device("balance").poll_ms == 250
+    assert config.device("pump").serial_number == "288954"
+    assert config.station.labels == Path("/srv/cellwright/sources/labels")
+    assert config.station.microscope == Path("/srv/microscope")
+    assert config.station.um_per_px == Decimal("0.65")
+    assert config.central_url == "https://central.example:8443"
+
+
+def test_optional_tables_have_safe_defaults():
+    start, rest = GOOD.split("[session]")
+    devices = rest[rest.index("[[device]]") : rest.index("[central]")]
+
+    config = parse_config(start + devices, HOME)
+
+    assert config.session.idle_lock_min == 5
+    assert config.central_url == ""
+    assert config.record.reserve_mib == 64
+
+
+def test_every_fault_is_told_in_one_go_with_its_key():
+    text = (
+        GOOD.replace('id = "unit-demo"', 'id = "unit demo!"')
+        .replace("idle_lock_min = 5", "idle_lock_min = 90")
+        .replace('um_per_px = "0.65"', 'um_per_px = "NaN"')
+        .replace("poll_ms = 250", "pol_ms = 250")
+    )
+
+    told = faults_of(text)
+
+    for key in ("unit.id", "session.idle_lock_min", "station.um_per_px", "device[1].pol_ms"):
+        assert key in told
+    assert "from 2 to 15" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("simulated = true", "simulated = false", "unit.clock_speed"),
+        ('safe_state = "stop"', 'safe_state = "keep"', "device[2].safe_state"),
+        ('port = "/run/bench/pump"', 'port = "ttyUSB0"', "device[2].port"),
+        ('port = "/run/bench/pump"', 'port = "/run/bench/balance"', "device.port"),
+        ('id = "pump"', 'id = "balance"', "device.id"),
+        ('"https://central.example:8443"', '"http://central.example"', "central.url"),
+        ("Europe/Berlin", "Mars/Olympus", "unit.time_zone"),
+        ("[station]", "[statoin]", "[station]"),
+        ("fictitious = true", 'fictitious = "yes"', "station.fictitious"),
+        ('role = "pump"', 'role = "kettle"', "device[2].role"),
+        ("lock_out_failures = 5", "lock_out_failures = 2", "session.lock_out_failures"),
+    ],
+)
+def test_a_value_that_would_be_unsafe_or_meaningless_is_refused_by_its_key(old, new, key):
+    assert old in GOOD
+
+    assert key in faults_of(GOOD.replace(old, new))
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigurationUnusable, match="--home"):
+        read_config(Home(tmp_path))
+
+
+def test_a_file_that_is_no_toml_is_refused_with_its_place():
+    assert "at line 2" in faults_of("[unit]\nid = = 1")
+
+
+def test_bytes_that_are_no_utf8_are_refused(tmp_path):
+    (tmp_path / "unit.toml").write_bytes(b"\xff\xfe[unit]")
+
+    with pytest.raises(ConfigurationUnusable, match="UTF-8"):
+        read_config(Home(tmp_path))
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.data())
+def test_a_damaged_file_is_either_read_or_refused_with_words_but_never_breaks(data):
+    place = data.draw(st.integers(0, len(GOOD) - 1))
+    cut = data.draw(st.integers(0, 12))
+    text = GOOD[:place] + data.draw(st.text(max_size=6)) + GOOD[place + cut :]
+
+    try:
+        config = parse_config(text, HOME)
+    except ConfigurationUnusable as refused:
+        assert refused.faults
+    else:
+        assert config.unit.id
+
+
+def test_the_home_comes_from_option_then_environment_then_default(monkeypatch, tmp_path):
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_home_option(parser)
+    monkeypatch.delenv("CELLWRIGHT_HOME", raising=False)
+    assert home_from(parser.parse_args([])).root == HOME_DEFAULT
+
+    monkeypatch.setenv("CELLWRIGHT_HOME", str(tmp_path))
+    assert home_from(parser.parse_args([])).root == tmp_path
+    assert home_from(parser.parse_args(["--home", "/srv/x"])).socket == Path("/srv/x/run/engine.sock")
