@@ -30,6 +30,15 @@ CONTENT_BYTES_MAX = 1024 * 1024
 ENVELOPE_BYTES_MAX = 2 * CONTENT_BYTES_MAX
 SIGNATURES_MAX = 16
 
+# Whose signatures each type of document needs, and how many (SAFETY 14).
+THRESHOLDS: dict[str, dict[str, int]] = {
+    "recipe": {"recipe_developer": 1, "qa_reviewer": 1},
+    "people": {"root": 1},
+    "order": {"central": 1},
+    "decision": {"qp": 1},
+    "revocation": {"root": 1},
+}
+
 _ROLE_WORDS = {
     "root": "the offline root",
     "recipe_developer": "a recipe developer",
@@ -39,6 +48,7 @@ _ROLE_WORDS = {
 }
 
 __all__ = [
+    "THRESHOLDS",
     "DocumentRefused",
     "Envelope",
     "Signature",

@@ -1,0 +1,218 @@
+"""`cellwright keys` and `cellwright people`: make keys, say fingerprints, sign the list of people."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from appliance.access.people import People
+
+GOOD, BAD, USAGE = 0, 1, 2
+_HOME_DEFAULT = "/var/lib/cellwright"
+
+
+def keys(argv: Sequence[str]) -> int:
+    """Make the unit's keys, a QP's locked key or an offline root key, and say fingerprints."""
+    parser = argparse.ArgumentParser(prog="cellwright keys", description=keys.__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    init = _verb(verbs, "init", "make the unit's key, its PIN secret and trust.json", _init)
+    _add_home(init)
+    init.add_argument("--unit", required=True, metavar="ID", help="id of this unit, at most 32 bytes")
+    _add_trust(init)
+    trust = _verb(verbs, "trust", "add fingerprints to trust.json", _trust)
+    _add_home(trust)
+    _add_trust(trust)
+    _add_home(_verb(verbs, "fingerprint", "say whom this unit is and whom it trusts", _fingerprint))
+    qp = _verb(verbs, "qp-make", "make a QP's key, locked by a passphrase", _qp_make)
+    qp.add_argument("--out", required=True, type=Path, metavar="FILE")
+    qp.add_argument("--person", required=True, metavar="ID", help="person id of the QP")
+    qp.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from stdin")
+    for name, what in (
+        ("root-make", "make an offline root key (keep it off every networked machine)"),
+        ("signer-make", "make a recipe developer's or QA reviewer's key"),
+    ):
+        made = _verb(verbs, name, what, _key_make)
+        made.add_argument("--out", required=True, type=Path, metavar="FILE")
+    return _run(parser, argv)
+
+
+def people(argv: Sequence[str]) -> int:
+    """Make the signed list of people from a plain file, or list who is on it."""
+    parser = argparse.ArgumentParser(prog="cellwright people", description=people.__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    make = _verb(verbs, "make", "hash, sign and write documents/people.json", _people_make)
+    make.add_argument("--in", dest="source", required=True, type=Path, metavar="PEOPLE.TOML")
+    make.add_argument("--root-key", required=True, type=Path, metavar="FILE")
+    _add_home(make)
+    _add_home(_verb(verbs, "list", "verify documents/people.json and list who is on it", _people_list))
+    return _run(parser, argv)
+
+
+def _verb(
+    verbs: Any, name: str, what: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=what, description=what, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_home(parser: argparse.ArgumentParser) -> None:
+    home = Path(os.environ.get("CELLWRIGHT_HOME", _HOME_DEFAULT))
+    parser.add_argument("--home", type=Path, default=home, metavar="DIR", help=f"home of the unit ({home})")
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    for kind in ("root", "central", "qp"):
+        parser.add_argument(
+            f"--{kind}", action="append", default=[], metavar="FINGERPRINT", help=f"trust this {kind} key"
+        )
+
+
+def _run(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
+    from appliance.access.errors import AccessRefused
+
+    arguments = parser.parse_args(list(argv))
+    try:
+        status: int = arguments.run(arguments)
+    except AccessRefused as refused:
+        print(str(refused), file=sys.stderr)
+        return USAGE if refused.reason in ("unreadable", "key_unreadable", "trust_unreadable") else BAD
+    except OSError as error:
+        print(f"{error.filename or parser.prog}: {error.strerror or error}.", file=sys.stderr)
+        return BAD
+    return status
+
+
+def _say(as_json: bool, facts: dict[str, Any], lines: Sequence[str]) -> None:
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print("\n".join(lines))
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from appliance.access.keys import KeyRefused, Trust, fingerprint, make_key, make_pin_secret
+
+    home: Path = arguments.home
+    if not arguments.unit.isprintable() or not 1 <= len(arguments.unit.encode()) <= 32:
+        print("--unit must be 1 to 32 printable bytes.", file=sys.stderr)
+        return USAGE
+    if (home / "trust.json").exists():
+        raise KeyRefused("key_exists", f"{home / 'trust.json'} is there already. Nothing was changed.")
+    trust = _with_given(Trust(), arguments)
+    key = make_key(home / "keys" / "unit.key")
+    make_pin_secret(home / "keys" / "pin.secret")
+    trust = trust.with_key("unit", fingerprint(key))
+    trust.save(home / "trust.json")
+    facts = {"unit": arguments.unit, "home": str(home.absolute()), "fingerprint": fingerprint(key)}
+    _say(arguments.json, facts, [f"Unit {arguments.unit}: key {fingerprint(key)}", f"Home {home.absolute()}"])
+    return GOOD
+
+
+def _with_given(trust: Any, arguments: argparse.Namespace) -> Any:
+    for kind in ("root", "central", "qp"):
+        for one in getattr(arguments, kind):
+            trust = trust.with_key(kind, one)
+    return trust
+
+
+def _trust(arguments: argparse.Namespace) -> int:
+    from appliance.access.keys import Trust
+
+    path = arguments.home / "trust.json"
+    _with_given(Trust.load(path), arguments).save(path)
+    return _fingerprint(arguments)
+
+
+def _fingerprint(arguments: argparse.Namespace) -> int:
+    from appliance.access.keys import Trust, fingerprint, load_key
+
+    trust = Trust.load(arguments.home / "trust.json")
+    mine = fingerprint(load_key(arguments.home / "keys" / "unit.key"))
+    trusted = {kind: list(getattr(trust, kind)) for kind in ("root", "unit", "central", "qp")}
+    lines = [f"this unit  {mine}"]
+    lines += [f"trusts {kind:8}{one}" for kind, ones in trusted.items() for one in ones]
+    _say(arguments.json, {"fingerprint": mine, "trust": trusted}, lines)
+    return GOOD
+
+
+def _qp_make(arguments: argparse.Namespace) -> int:
+    from appliance.access.keys import KeyRefused, fingerprint, make_qp_key, save_qp_key
+
+    if arguments.passphrase_stdin:
+        passphrase = sys.stdin.readline().rstrip("\r\n")
+    else:
+        passphrase = getpass.getpass("Passphrase (at least 12 characters): ")
+        if getpass.getpass("The same passphrase again: ") != passphrase:
+            raise KeyRefused("passphrase_differs", "The two passphrases differ. No key was made.")
+    file, key = make_qp_key(arguments.person, passphrase)
+    save_qp_key(file, arguments.out)
+    facts = {"person": arguments.person, "file": str(arguments.out), "fingerprint": fingerprint(key)}
+    _say(arguments.json, facts, [f"QP {arguments.person}: key {fingerprint(key)} in {arguments.out}"])
+    return GOOD
+
+
+def _key_make(arguments: argparse.Namespace) -> int:
+    from appliance.access.keys import fingerprint, make_key
+
+    mark = fingerprint(make_key(arguments.out))
+    _say(arguments.json, {"file": str(arguments.out), "fingerprint": mark}, [f"{mark}  {arguments.out}"])
+    return GOOD
+
+
+def _people_make(arguments: argparse.Namespace) -> int:
+    from appliance.access.documents import dump, sign
+    from appliance.access.keys import KeyRefused, Trust, fingerprint, load_key, load_pin_secret
+    from appliance.access.people_file import people_from_plain, read_people_file
+
+    home: Path = arguments.home
+    plain = read_people_file(arguments.source)
+    root = load_key(arguments.root_key)
+    if fingerprint(root) not in Trust.load(home / "trust.json").root:
+        raise KeyRefused(
+            "root_not_trusted",
+            f"This unit does not trust that root key. `cellwright keys trust --home {home} --root "
+            f"{fingerprint(root)}` makes it do so.",
+        )
+    path = home / "documents" / "people.json"
+    made = people_from_plain(
+        plain,
+        folder=arguments.source.parent,
+        version=_people_of(home).version + 1 if path.exists() else 1,
+        issued_at=datetime.now(UTC),
+        pin_secret=load_pin_secret(home / "keys" / "pin.secret"),
+        ask=getpass.getpass if sys.stdin.isatty() else None,
+    )
+    dump(sign("people", made.to_content(), root, "root"), path)
+    facts = {"file": str(path), "version": made.version, "people": len(made.people), "keys": len(made.keys)}
+    _say(arguments.json, facts, [f"{path}: version {made.version}, {len(made.people)} people"])
+    return GOOD
+
+
+def _people_of(home: Path) -> People:
+    from appliance.access.documents import load
+    from appliance.access.keys import Trust
+    from appliance.access.people import People
+
+    envelope = load(home / "documents" / "people.json")
+    return People.from_envelope(envelope, root_keys=Trust.load(home / "trust.json").root)
+
+
+def _people_list(arguments: argparse.Namespace) -> int:
+    listed = _people_of(arguments.home)
+    for person in listed.people:
+        marks = {key.role: key.key for key in listed.keys if key.person == person.id}
+        facts: dict[str, Any] = {"id": person.id, "name": person.name, "roles": list(person.roles)}
+        facts |= {"badge": person.badge, "active": person.active, "keys": marks}
+        state = "" if person.active else "  (not active)"
+        _say(arguments.json, facts, [f"{person.id}  {person.name}  {', '.join(person.roles)}{state}"])
+    return GOOD

@@ -1,0 +1,150 @@
+"""`cellwright recipe`: check a recipe, sign it, show who signed it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from appliance.access.documents import Envelope
+
+GOOD, BAD, USAGE = 0, 1, 2
+RECIPE_BYTES_MAX = 256 * 1024
+
+
+def recipe(argv: Sequence[str]) -> int:
+    """Check a recipe, sign it as developer or QA reviewer, or show who signed it."""
+    from appliance.domain.errors import ApplianceError
+
+    arguments = _parser().parse_args(list(argv))
+    try:
+        status: int = arguments.run(arguments)
+    except ApplianceError as refused:
+        print(str(refused), file=sys.stderr)
+        unreadable = refused.reason in ("unreadable", "key_unreadable", "not_a_document")
+        return USAGE if unreadable else BAD
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"{arguments.file}: {error}. Give the path of a readable recipe file.", file=sys.stderr)
+        return USAGE
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cellwright recipe", description=recipe.__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    sign = verbs.add_parser("sign", help="add a signature over the exact text", allow_abbrev=False)
+    sign.add_argument("file", type=Path, metavar="FILE", help="a recipe, or an envelope to sign as well")
+    sign.add_argument("--key", required=True, type=Path, metavar="FILE")
+    sign.add_argument("--role", required=True, choices=["recipe_developer", "qa_reviewer"])
+    sign.add_argument("--out", required=True, type=Path, metavar="ENVELOPE")
+    sign.set_defaults(run=_sign)
+    show = verbs.add_parser("show", help="show the text, its hash and its signatures", allow_abbrev=False)
+    show.add_argument("file", type=Path, metavar="ENVELOPE")
+    show.set_defaults(run=_show)
+    check = verbs.add_parser("check", help="prove what can be proven about a recipe", allow_abbrev=False)
+    check.add_argument("file", type=Path, metavar="FILE", help="a recipe or its envelope")
+    check.set_defaults(run=_check)
+    for verb in (sign, show, check):
+        verb.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
+    return parser
+
+
+def _read_content(path: Path) -> tuple[bytes, Envelope | None]:
+    """The recipe's exact bytes, and the envelope when the file is one."""
+    from appliance.access.documents import DocumentRefused, parse
+
+    data = path.read_bytes()
+    if not data.lstrip().startswith(b"{"):
+        if len(data) > RECIPE_BYTES_MAX:
+            raise DocumentRefused("too_large", f"{path} is too large to be a recipe.")
+        return data, None
+    envelope = parse(data)
+    if envelope.type != "recipe":
+        raise DocumentRefused("wrong_type", f"{path} is a {envelope.type}, not a recipe.")
+    return envelope.content, envelope
+
+
+def _faults(content: bytes) -> list[str]:
+    from appliance.domain.errors import RecipeRefused
+    from appliance.domain.recipe import parse
+    from appliance.domain.recipe_check import check
+
+    try:
+        return list(check(parse(content)))
+    except RecipeRefused as refused:
+        return refused.faults or [str(refused)]
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    from appliance.access.documents import DocumentRefused, Envelope, add_signature, dump
+    from appliance.access.keys import fingerprint, load_key
+
+    content, envelope = _read_content(arguments.file)
+    if envelope is None and arguments.out.exists():
+        earlier, envelope = _read_content(arguments.out)
+        if earlier != content:
+            raise DocumentRefused(
+                "other_recipe",
+                f"{arguments.out} holds another text, signed by others. Move it away, then sign again.",
+            )
+    faults = _faults(content)
+    if faults:
+        _tell_faults(arguments, faults)
+        print("A recipe with faults is not signed.", file=sys.stderr)
+        return BAD
+    key = load_key(arguments.key)
+    signed = add_signature(envelope or Envelope(type="recipe", content=content), key, arguments.role)
+    dump(signed, arguments.out)
+    facts = {"recipe_hash": signed.content_hash, "role": arguments.role, "key": fingerprint(key)}
+    facts["file"] = str(arguments.out)
+    if arguments.json:
+        print(json.dumps(facts))
+    else:
+        print(f"Signed as {arguments.role}: {arguments.out}, recipe hash {signed.content_hash}")
+    return GOOD
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from appliance.access.documents import SIGNING_ROLES, verify
+
+    content, envelope = _read_content(arguments.file)
+    if envelope is None:
+        print(
+            f"{arguments.file} is a recipe without signatures. Sign it with `recipe sign`.", file=sys.stderr
+        )
+        return BAD
+    if envelope.signatures:
+        # Each key is taken at its own word here: this says whether the text is whole, not whom to trust.
+        claimed = {role: {one.key for one in envelope.signatures} for role in SIGNING_ROLES}
+        verify(envelope, allowed=claimed, threshold={envelope.signatures[0].role: 1})
+    signatures = [(one.role, one.key) for one in envelope.signatures]
+    if arguments.json:
+        listed = [{"role": role, "key": key} for role, key in signatures]
+        text = content.decode("utf-8")
+        print(json.dumps({"recipe_hash": envelope.content_hash, "signatures": listed, "text": text}))
+        return GOOD
+    print(f"# recipe hash {envelope.content_hash}")
+    for role, key in signatures:
+        print(f"# signed as {role} with key {key}")
+    print(content.decode("utf-8"), end="")
+    return GOOD
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    content, _ = _read_content(arguments.file)
+    faults = _faults(content)
+    _tell_faults(arguments, faults)
+    return BAD if faults else GOOD
+
+
+def _tell_faults(arguments: argparse.Namespace, faults: list[str]) -> None:
+    if arguments.json:
+        print(json.dumps({"file": str(arguments.file), "faults": faults}, ensure_ascii=False))
+    elif faults:
+        print("\n".join(f"{arguments.file}: {fault}" for fault in faults))
+    else:
+        print(f"{arguments.file}: no fault found")
