@@ -1,0 +1,134 @@
+"""When a read counts: single stills confirmed by independent looks, any disagreement means "not read".
+
+The rules are those for identity: a linear symbol needs two different engines or a matrix symbol that says the
+same; a matrix symbol needs two different looks; overlapping reads that differ confirm nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vision.locate import Points
+
+LINEAR = frozenset({"code128", "code39"})
+OVERLAP_MIN = 0.2
+# A shorter text could stand in a longer one by chance.
+CONTAINED_CHARACTERS_MIN = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """One engine's result on one look at the frame."""
+
+    engine: str  # "zxing" reads, "zbar" only confirms
+    look: str  # which preparation of the pixels was read
+    symbology: str
+    data: bytes
+    text: str
+    symbology_identifier: str
+    corners: Points  # (4, 2), frame pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Symbol:
+    """One symbol of the frame, as far as it was read."""
+
+    symbology: str
+    text: str
+    data: bytes
+    symbology_identifier: str
+    corners: Points
+    confirmed: bool
+    looks: tuple[str, ...]
+
+
+def agree(reads: Sequence[Read]) -> tuple[list[Symbol], bool]:
+    """Join reads to symbols and say which are confirmed; the flag tells of a conflict anywhere."""
+    groups = _groups(reads)
+    conflict = False
+    symbols: list[Symbol] = []
+    matrix_texts = [_matrix_text(group) for group in groups]
+    for group in groups:
+        first_of: dict[bytes, Read] = {}
+        for read in group:
+            if read.engine == "zxing":
+                first_of.setdefault(read.data, read)
+        differing = len({read.data for read in group if _counts(read, first_of)}) > 1
+        conflict |= differing and bool(first_of)
+        for data, read in first_of.items():
+            same = [each for each in group if each.data == data]
+            confirmed = not differing and (_confirmed(read, same) or _said_by_matrix(read, matrix_texts))
+            looks = tuple(dict.fromkeys(f"{each.engine}:{each.look}" for each in same))
+            symbols.append(
+                Symbol(
+                    read.symbology, read.text, data, read.symbology_identifier, read.corners, confirmed, looks
+                )
+            )
+    symbols.sort(key=lambda symbol: (float(symbol.corners[:, 1].min()), float(symbol.corners[:, 0].min())))
+    return symbols, conflict
+
+
+def _counts(read: Read, first_of: dict[bytes, Read]) -> bool:
+    """ZBar knows no FNC4: beside extended characters its vote counts neither way."""
+    return read.engine == "zxing" or not any(max(data, default=0) >= 0x80 for data in first_of)
+
+
+def _confirmed(read: Read, same: Sequence[Read]) -> bool:
+    if read.symbology in LINEAR:
+        return len({each.engine for each in same}) >= 2
+    return len({each.look for each in same}) >= 2
+
+
+def _matrix_text(group: Sequence[Read]) -> str:
+    """The text of a matrix symbol that nobody contradicts; empty for others."""
+    texts = {read.text for read in group}
+    matrix = all(read.symbology not in LINEAR for read in group)
+    return texts.pop() if matrix and len(texts) == 1 else ""
+
+
+def _said_by_matrix(read: Read, matrix_texts: Sequence[str]) -> bool:
+    if read.symbology not in LINEAR:
+        return False
+    contained = len(read.text) >= CONTAINED_CHARACTERS_MIN
+    return any(read.text == text or (contained and read.text in text) for text in matrix_texts if text)
+
+
+def _groups(reads: Sequence[Read]) -> list[list[Read]]:
+    groups: list[list[Read]] = []
+    for read in reads:
+        near = [group for group in groups if any(_one_place(read, each) for each in group)]
+        joined = [read]
+        for group in near:
+            joined = group + joined
+            groups.remove(group)
+        groups.append(joined)
+    return groups
+
+
+def _one_place(one: Read, other: Read) -> bool:
+    """Two reads stand on one symbol when their outlines overlap.
+
+    Engines tell a linear symbol's place as a thin strip where they crossed it, so strips are widened;
+    strips with the same payload may lie further apart and are still one symbol.
+    """
+    same = one.data == other.data
+    return overlap(one.corners, other.corners, thickness=0.5 if same else 0.2) > OVERLAP_MIN
+
+
+def overlap(one: Points, other: Points, *, thickness: float = 0.2) -> float:
+    """Share of the smaller outline that lies in the other, 0 to 1."""
+    first, second = _widened(one, thickness), _widened(other, thickness)
+    kind, points = cv2.rotatedRectangleIntersection(first, second)
+    if kind == cv2.INTERSECT_NONE or points is None or len(points) < 3:
+        return 0.0
+    area = float(cv2.contourArea(cv2.convexHull(points)))
+    smaller = min(first[1][0] * first[1][1], second[1][0] * second[1][1])
+    return area / max(smaller, 1.0)
+
+
+def _widened(corners: Points, thickness: float) -> tuple[tuple[float, float], tuple[float, float], float]:
+    center, (width, height), angle = cv2.minAreaRect(np.asarray(corners, dtype=np.float32))
+    least = max(6.0, thickness * max(width, height))
+    return (center[0], center[1]), (max(width, least), max(height, least)), angle
