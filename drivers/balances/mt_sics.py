@@ -1,0 +1,278 @@
+"""Mettler-Toledo balances that speak MT-SICS. Wire facts: docs/devices/mt_sics.md."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from drivers.agreement import Confirmed, confirmed_by_second, same
+from drivers.faults import (
+    DeviceFault,
+    DeviceGarbled,
+    DeviceRefused,
+    DeviceRestarted,
+    DeviceSilent,
+    StrayBytes,
+    WrongDevice,
+)
+from drivers.framing import BrokenFrame, ascii_text, take_line
+from drivers.line import LineSettings, SerialLine
+from drivers.reading import Identity, Quality, Reading, reading_now
+from drivers.roles import BALANCE, SafeState
+
+NAME = "Balance"
+GRAMS = {"g": Decimal(1), "kg": Decimal(1000), "mg": Decimal("0.001")}
+EMPTY_G = Decimal("0.10")  # what may be shown right after tare or zero
+
+_WEIGHT = re.compile(r"S ([SD]) {1,10}(-?\d{1,7}(?:\.\d{1,6})?) ([a-zA-Z]{1,5})")
+_TARE = re.compile(r"T([A]?) ([SDA]) {1,10}(-?\d{1,7}(?:\.\d{1,6})?) ([a-zA-Z]{1,5})")
+_TEXT = re.compile(r'(I\d) A "([^"]*)"')
+_TROUBLES = {
+    "S +": "overload: take weight off the pan",
+    "S -": "underload: put the pan back",
+    "S I": "the balance is busy",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One weight as it came; `trouble` in its place where the balance had none to give."""
+
+    grams: Decimal
+    stable: bool
+    decimals: int
+    trouble: str = ""
+
+
+class MtSicsBalance:
+    """A balance that is asked for its weight at once (`SI`), twice for each reading.
+
+    The line has no checksum, so a weight is good only when a second one agrees with it. The balance
+    moves nothing: `stop` has nothing to do. An unasked `I4 A` means that the balance restarted and
+    forgot its tare; that is raised as `DeviceRestarted` before anything else is read.
+    """
+
+    TYPE = "mt-sics"
+    ROLE = "balance"
+    EXCHANGE_S = 0.25
+    READ_S = 0.5
+    STABLE_S = 40.0
+    OPEN_S = 3.0
+
+    def __init__(self, port: str) -> None:
+        self._line = SerialLine(NAME, port, LineSettings(baud_rate=9600), take_line)
+        self._in_doubt = True
+        self._new = True
+        self._tare: Decimal | None = None
+
+    @property
+    def line(self) -> SerialLine:
+        """The line, for its byte trace."""
+        return self._line
+
+    def open(self) -> None:
+        """Open the line and make sure that a balance answers."""
+        self._line.open()
+        self._in_doubt = self._new = True
+        deadline = time.monotonic() + self.OPEN_S
+        try:
+            self._resynchronise_until(deadline)
+        except DeviceFault:
+            self._line.close()
+            raise
+        self._new = False
+
+    def identify(self) -> Identity:
+        """Ask model, serial number and software version, each until two answers agree."""
+        model = self._text("I2").split()
+        return Identity(
+            maker="Mettler-Toledo",
+            model=" ".join(model[:-2]) or " ".join(model),
+            serial_number=self._text("I4"),
+            firmware=self._text("I3"),
+        )
+
+    def read(self) -> list[Reading]:
+        """Read the net weight; `detail` says stable or dynamic."""
+        try:
+            weight = self._weight(time.monotonic() + self.READ_S)
+        except DeviceGarbled as fault:
+            return [reading_now("weight_g", None, "g", "bad", fault.words)]
+        value = weight.value
+        if value.trouble:
+            return [reading_now("weight_g", None, "g", "bad", value.trouble)]
+        quality: Quality = "good" if weight.confirmed else "uncertain"
+        detail = "stable" if value.stable else "dynamic"
+        return [reading_now("weight_g", value.grams, "g", quality, detail)]
+
+    def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Zero or tare the balance; confirmed when it then shows nothing on the pan."""
+        if BALANCE.order_named(name) is None or parameters:
+            raise DeviceRefused(NAME, f"knows the orders zero and tare without values, not {name!r}.")
+        self._tare = None
+        unknown: DeviceFault | None = None
+        try:
+            self._accepted(name, self._exchange("T" if name == "tare" else "Z", self.STABLE_S))
+        except (DeviceSilent, DeviceGarbled) as fault:
+            unknown = fault
+        shown = self._weight(time.monotonic() + self.READ_S)
+        if not shown.confirmed or shown.value.trouble or abs(shown.value.grams) > EMPTY_G:
+            words = f"did not confirm the order {name}. Look at its display before ordering it again."
+            raise DeviceSilent(NAME, words) from unknown
+        if name == "zero":
+            return {"weight_g": str(shown.value.grams)}
+        self._tare = self._tare_value()
+        return {"tare_g": "" if self._tare is None else str(self._tare), "weight_g": str(shown.value.grams)}
+
+    def stop(self) -> None:
+        """Do nothing: a balance moves nothing."""
+
+    def apply_safe_state(self, state: SafeState) -> None:
+        """Do nothing: a balance moves nothing, whatever the phase declared."""
+
+    def close(self) -> None:
+        """Let go of the line."""
+        self._line.close()
+
+    def _weight(self, deadline: float) -> Confirmed[Weight]:
+        agreement = BALANCE.quantity("weight_g").agreement
+        assert agreement is not None
+
+        def agree(first: Weight, second: Weight, apart_s: float) -> bool:
+            if first.trouble or second.trouble:
+                return first.trouble == second.trouble
+            same_form = first.decimals == second.decimals
+            return same_form and agreement.holds(first.grams, second.grams, apart_s)
+
+        return confirmed_by_second(self._weigh_once, agree, deadline=deadline)
+
+    def _weigh_once(self) -> Weight:
+        text = self._exchange("SI", self.EXCHANGE_S)
+        if text in _TROUBLES:
+            return Weight(Decimal(0), False, 0, _TROUBLES[text])
+        match = _WEIGHT.fullmatch(text)
+        if match is None:
+            raise self._garbled(text)
+        status, number, unit = match.groups()
+        if unit not in GRAMS:
+            return Weight(Decimal(0), False, 0, f"shows {unit}: set its host unit to g")
+        return Weight(_grams(number, unit), status == "S", len(number.partition(".")[2]))
+
+    def _accepted(self, name: str, text: str) -> None:
+        if text.endswith((" I", " +", " -", " L")) and text[:1] in "TZ":
+            words = f"did not {name}: the weight is not steady or out of range. Wait for the pan to rest."
+            raise DeviceRefused(NAME, words, text)
+        if text in ("ES", "EL"):
+            raise DeviceRefused(NAME, f"cannot {name} now.", text)
+        if text != "Z A" and _TARE.fullmatch(text) is None:
+            raise self._garbled(text)
+
+    def _tare_value(self) -> Decimal | None:
+        """Return the tare the balance holds, or None where it cannot say (`TA` is not in every model)."""
+
+        def ask() -> str:
+            return self._exchange("TA", self.EXCHANGE_S)
+
+        answer = confirmed_by_second(ask, same, deadline=time.monotonic() + self.READ_S)
+        match = _TARE.fullmatch(answer.value)
+        if not answer.confirmed or match is None or match[4] not in GRAMS:
+            return None
+        return _grams(match[3], match[4])
+
+    def _text(self, request: str) -> str:
+        def ask() -> str:
+            text = self._exchange(request, self.EXCHANGE_S)
+            match = _TEXT.fullmatch(text)
+            if text in ("ES", "EL", f"{request} I", f"{request} L"):
+                return ""
+            if match is None or match[1] != request:
+                raise self._garbled(text)
+            return match[2]
+
+        return confirmed_by_second(ask, same, deadline=time.monotonic() + self.READ_S).value
+
+    def _exchange(self, request: str, timeout_s: float) -> str:
+        """Send one request and return the one line that answers it."""
+        if self._in_doubt:
+            self._resynchronise()
+        self._in_doubt = True
+        try:
+            line = self._line.ask(request.encode("ascii") + b"\r\n", timeout_s=timeout_s)
+        except StrayBytes as stray:
+            self._look_for_restart(stray.data)
+            raise
+        text = self._printable(line)
+        if request != "I4":
+            self._look_for_restart(line)
+        self._in_doubt = False
+        return text
+
+    def _resynchronise(self) -> None:
+        """Ask for the model and drop all that comes before it: an answer no weight can be taken for."""
+        stray = self._line.drain()
+        self._line.send(b"I2\r\n")
+        deadline = time.monotonic() + self.EXCHANGE_S
+        while True:
+            try:
+                line = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
+            except DeviceFault:
+                self._look_for_restart(stray)
+                raise
+            if line.startswith(b"I2 A"):
+                break
+            stray += line + b"\n"
+        self._look_for_restart(stray + self._line.drain())
+        self._in_doubt = False
+        if self._tare is not None:
+            self._look_at_tare(self._tare)
+
+    def _look_at_tare(self, expected: Decimal) -> None:
+        """Find a restart whose unasked line was lost or damaged: the tare is gone."""
+        self._in_doubt = True
+        answers = [self._line.ask(b"TA\r\n", timeout_s=self.EXCHANGE_S / 2) for _ in range(2)]
+        match = _TARE.fullmatch(self._printable(answers[0]))
+        if answers[0] != answers[1] or match is None or match[4] not in GRAMS:
+            raise self._garbled(self._printable(answers[1]))
+        if _grams(match[3], match[4]) != expected:
+            raise self._restarted()
+        self._in_doubt = False
+
+    def _resynchronise_until(self, deadline: float) -> None:
+        heard = False
+        while True:
+            try:
+                self._resynchronise()
+                return
+            except (DeviceSilent, DeviceGarbled) as fault:
+                heard = heard or isinstance(fault, DeviceGarbled)
+                if time.monotonic() < deadline:
+                    continue
+                if heard:
+                    raise WrongDevice(NAME, "what answers is no MT-SICS balance. Check the port.") from fault
+                raise
+
+    def _look_for_restart(self, data: bytes) -> None:
+        if b"I4 A" in data and not self._new:
+            raise self._restarted()
+
+    def _restarted(self) -> DeviceRestarted:
+        self._tare = None
+        self._in_doubt = True
+        return DeviceRestarted(NAME, "restarted; its tare and zero are void. Tare it again.")
+
+    def _printable(self, line: bytes) -> str:
+        try:
+            return ascii_text(line)
+        except BrokenFrame as error:
+            raise DeviceGarbled(NAME, "a damaged reply. Check the cable.", repr(line)) from error
+
+    def _garbled(self, text: str) -> DeviceGarbled:
+        self._in_doubt = True
+        return DeviceGarbled(NAME, "an answer that fits no question asked. Check the cable.", text)
+
+
+def _grams(number: str, unit: str) -> Decimal:
+    return (Decimal(number) * GRAMS[unit]).quantize(Decimal("0.0001")).normalize() + Decimal("0.00")

@@ -1,0 +1,104 @@
+"""Bytes to frames and back: ASCII lines, and the packets of the NE-1000 in its two modes.
+
+A `take_*` function looks at a receive buffer. It removes one whole frame and returns its content,
+returns None while the frame is not complete, or raises `BrokenFrame` after removing what was broken.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+STX, ETX = 0x02, 0x03
+XON, XOFF = 0x11, 0x13
+LINE_BYTES_MAX = 256
+PACKET_OVERHEAD = 4  # the length byte itself, two bytes of CRC, ETX
+PACKET_PAYLOAD_MAX = 255 - PACKET_OVERHEAD
+
+
+class BrokenFrame(ValueError):
+    """These bytes can never become a frame."""
+
+
+def take_line(buffer: bytearray) -> bytes | None:
+    """Take one line that ends CR LF, without its end."""
+    end = buffer.find(b"\r\n")
+    if end < 0:
+        if len(buffer) > LINE_BYTES_MAX:
+            _discard(buffer, "no end of line in sight")
+        return None
+    line = bytes(buffer[:end])
+    del buffer[: end + 2]
+    if len(line) > LINE_BYTES_MAX:
+        raise BrokenFrame("line too long")
+    return line
+
+
+def take_line_without_flow_control(buffer: bytearray) -> bytes | None:
+    """Take one line as `take_line`, with the XON and XOFF bytes of software flow control removed."""
+    if XON in buffer or XOFF in buffer:
+        buffer[:] = buffer.translate(None, bytes((XON, XOFF)))
+    return take_line(buffer)
+
+
+def ascii_text(line: bytes) -> str:
+    """Return a line as text; a control character or a top bit means that it was damaged.
+
+    Raises
+    ------
+    BrokenFrame
+        A byte outside the printable ASCII range.
+    """
+    if any(byte < 0x20 or byte > 0x7E for byte in line):
+        raise BrokenFrame("a byte that is not printable ASCII")
+    return line.decode("ascii")
+
+
+def crc16_ccitt(data: bytes) -> int:
+    """Return the CRC-16 with polynomial 0x1021, start 0x0000, most significant bit first."""
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+def safe_packet(payload: bytes) -> bytes:
+    """Return a Safe-mode packet: STX, length, payload, CRC high, CRC low, ETX."""
+    assert len(payload) <= PACKET_PAYLOAD_MAX, len(payload)
+    return (
+        bytes((STX, len(payload) + PACKET_OVERHEAD))
+        + payload
+        + crc16_ccitt(payload).to_bytes(2, "big")
+        + bytes((ETX,))
+    )
+
+
+def take_safe_packet(buffer: bytearray) -> bytes | None:
+    """Take the payload of one Safe-mode packet."""
+    start = buffer.find(STX)
+    if start != 0 and buffer:
+        _discard(buffer, "bytes outside a packet", keep_from=start if start > 0 else len(buffer))
+    if len(buffer) < 2:
+        return None
+    length = buffer[1]
+    if length < PACKET_OVERHEAD:
+        _discard(buffer, "impossible packet length", keep_from=1)
+    if len(buffer) < 1 + length:
+        return None
+    payload = bytes(buffer[2 : length - 2])
+    crc = int.from_bytes(buffer[length - 2 : length], "big")
+    if buffer[length] != ETX or crc != crc16_ccitt(payload):
+        _discard(buffer, "packet with a wrong checksum", keep_from=1)
+    del buffer[: 1 + length]
+    return payload
+
+
+def basic_reply(payload: bytes) -> bytes:
+    """Return a reply of the NE-1000 in Basic mode: STX, text, ETX."""
+    return bytes((STX,)) + payload + bytes((ETX,))
+
+
+def _discard(buffer: bytearray, words: str, keep_from: int | None = None) -> NoReturn:
+    del buffer[: len(buffer) if keep_from is None else keep_from]
+    raise BrokenFrame(words)

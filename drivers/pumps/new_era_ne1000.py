@@ -1,0 +1,451 @@
+"""New Era NE-1000 family syringe pumps in Safe mode. Wire facts: docs/devices/new_era_ne1000.md."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+
+from drivers.faults import (
+    DeviceAlarm,
+    DeviceFault,
+    DeviceGarbled,
+    DeviceRefused,
+    DeviceRestarted,
+    DeviceSilent,
+    LineLost,
+    StrayBytes,
+    WrongDevice,
+)
+from drivers.framing import BrokenFrame, safe_packet, take_safe_packet
+from drivers.line import LineSettings, SerialLine
+from drivers.reading import Identity, Reading, reading_now
+from drivers.roles import PUMP, SafeState
+
+NAME = "Pump"
+ALARMS = {
+    "R": "reset",
+    "S": "stalled",
+    "T": "time_out",
+    "E": "program",
+    "O": "out_of_range",
+}
+STATES = {
+    "I": "infusing",
+    "W": "withdrawing",
+    "X": "infusing",  # purging moves fluid
+    "S": "stopped",
+    "P": "paused",
+    "T": "paused",  # a pause phase of a program
+    "U": "paused",  # waits for a trigger
+}
+MOVING = frozenset("IWX")
+POWER_LOST = "lost its power; its volume counter is void. Check what was delivered."
+
+_REPLY = re.compile(r"(\d\d)(?:([IWSPTUX])|A\?([RSTEO]))(.*)")
+_VERSION = re.compile(r"(NE\d{3,5}X?)V(\d+\.\d+)")
+_DISPENSED = re.compile(r"I(\d*\.?\d+|\d+\.)W(\d*\.?\d+|\d+\.)(ML|UL)")
+_NUMBER = re.compile(r"(\d*\.?\d+|\d+\.)([A-Z]{0,2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a packet from the pump says: a state letter, and the data behind it."""
+
+    state: str
+    data: str
+
+
+class NewEraPump:
+    """A syringe pump that stops by itself when it hears nothing for `WATCHDOG_S` seconds.
+
+    `read` is the heartbeat. A link that carries requests but no replies ends in a stop too: when the
+    pump may be moving and was not heard for `UNHEARD_STOP_S`, the next thing it is told is to stop.
+    Each packet carries a CRC, so one reading is good by itself. A request met by an alarm was not
+    carried out; queries are asked again, orders are not: the caller reads the alarm and decides.
+    """
+
+    TYPE = "new-era-ne1000"
+    ROLE = "pump"
+    WATCHDOG_S = 2
+    UNHEARD_STOP_S = 0.75
+    EXCHANGE_S = 0.12
+    READ_S = 0.3
+    STOP_TRIES = 3
+    OPEN_TRIES = 6
+
+    def __init__(self, port: str) -> None:
+        self._line = SerialLine(NAME, port, LineSettings(baud_rate=19200), take_safe_packet)
+        self._in_doubt = True
+        self._new = True
+        self._may_move = False
+        self._heard_s = 0.0
+        self._alarm = ""
+        self._alarm_told = True
+        self._restart_untold = False
+        self._program_checked = False
+
+    @property
+    def line(self) -> SerialLine:
+        """The line, for its byte trace."""
+        return self._line
+
+    def open(self) -> None:
+        """Open the line and bring the pump into Safe mode with its watchdog on."""
+        self._line.open()
+        self._in_doubt = self._new = self._may_move = True
+        self._heard_s = time.monotonic()
+        self._alarm = ""
+        self._program_checked = False
+        try:
+            self._enter_safe_mode()
+        except DeviceFault:
+            self._line.close()
+            raise
+        self._new = False
+
+    def identify(self) -> Identity:
+        """Ask model and firmware; the pump has no serial number to tell."""
+        match = _VERSION.fullmatch(self._query("VER").data)
+        if match is None:
+            raise WrongDevice(NAME, "what answers is no New Era pump. Check the port.")
+        return Identity(maker="New Era", model=match[1], serial_number="", firmware=match[2])
+
+    def read(self) -> list[Reading]:
+        """Read state, volume delivered since the last `infuse` or `clear`, and the alarm."""
+        self._tell_restart()
+        reply = self._query("DIS")
+        match = _DISPENSED.fullmatch(reply.data)
+        if match is None:
+            self._in_doubt = True
+            raise DeviceGarbled(NAME, "did not tell the volume. Read it again.", reply.data)
+        delivered_ml = _millilitres(match[1], match[3])
+        state = "alarm" if self._alarm else STATES[reply.state]
+        self._alarm_told = True
+        return [
+            reading_now("state", state, "", "good"),
+            reading_now("delivered_ml", delivered_ml, "mL", "good"),
+            reading_now("alarm", self._alarm, "", "good"),
+        ]
+
+    def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Infuse a volume at a rate, or clear the counters and the alarm that was shown."""
+        order = PUMP.order_named(name)
+        if order is None or not set(order.required) <= set(parameters) <= {*order.required, *order.optional}:
+            words = (
+                "knows infuse with volume_ml, rate_ml_min and perhaps diameter_mm, and clear without values"
+            )
+            raise DeviceRefused(NAME, f"{words}, not {name} {dict(parameters)}.")
+        self._tell_restart()
+        numbers = {key: _positive(key, value) for key, value in parameters.items()}
+        if name == "clear":
+            return self._clear()
+        return self._infuse(numbers["volume_ml"], numbers["rate_ml_min"], numbers.get("diameter_mm"))
+
+    def stop(self) -> None:
+        """Stop the motion and end the program; confirmed by the pump's state.
+
+        Nothing is asked first, and nothing has to be in order before: STOP goes out at once.
+
+        Raises
+        ------
+        DeviceSilent
+            No confirmation. Without a further request the pump's own watchdog stops it.
+        """
+        fault: DeviceFault | None = None
+        for _ in range(self.STOP_TRIES):
+            try:
+                if self._stopped_after_stop():
+                    return
+            except LineLost:
+                raise
+            except DeviceRestarted as error:
+                self._restart_untold, fault = True, error
+            except DeviceFault as error:
+                fault = error
+        words = f"did not confirm the stop. Its watchdog stops it within {self.WATCHDOG_S} s: look at it."
+        raise DeviceSilent(NAME, words) from fault
+
+    def apply_safe_state(self, state: SafeState) -> None:
+        """Stop, whatever was declared: a pump that nobody watches moves nothing."""
+        self.stop()
+
+    def close(self) -> None:
+        """Let go of the line. A standing pump leaves Safe mode; a moving one keeps its watchdog."""
+        try:
+            if not self._may_move and not self._in_doubt:
+                self._exchange("SAF0", self.EXCHANGE_S)
+        except DeviceFault:
+            pass  # The watchdog stays on: the safe side.
+        finally:
+            self._line.close()
+
+    def _infuse(
+        self, volume_ml: Decimal, rate_ml_min: Decimal, diameter_mm: Decimal | None
+    ) -> dict[str, str]:
+        volume, rate = pump_number(volume_ml), pump_number(rate_ml_min)
+        self._refuse_while_moving()
+        self._alarm = ""
+        self._check_program()
+        if diameter_mm is not None and self._number("DIA", "") != Decimal(pump_number(diameter_mm)):
+            self._set("DIA", pump_number(diameter_mm), "")
+        self._exchange_accepted("CLDINF")
+        if self._query("VOL").data[-2:] != "ML":
+            self._exchange_accepted("VOLML")
+        self._set("RAT", rate, "MM")
+        self._set("VOL", volume, "ML")
+        self._exchange_accepted("DIRINF")
+        if self._query("DIR").data != "INF":
+            raise DeviceRefused(NAME, "did not take the direction. Nothing was moved; order it again.")
+        self._run()
+        return {"volume_ml": volume, "rate_ml_min": rate}
+
+    def _run(self) -> None:
+        """Start, and find out what happened when the answer is lost: RUN is never sent twice."""
+        self._may_move = True
+        lost: DeviceFault | None = None
+        try:
+            reply = self._exchange("RUN", self.EXCHANGE_S)
+            if reply.data.startswith("?"):
+                raise DeviceRefused(NAME, "did not start. Nothing was moved.", reply.data)
+        except (DeviceSilent, DeviceGarbled) as fault:
+            lost = fault
+        status = self._query("DIS")
+        match = _DISPENSED.fullmatch(status.data)
+        moved = match is not None and Decimal(match[1]) > 0
+        if status.state in MOVING or moved:
+            return
+        if lost is None:
+            raise DeviceRefused(NAME, "accepted the start and does not move. Look at the pump.")
+        raise DeviceRefused(NAME, "did not get the start; nothing was moved. Order it again.") from lost
+
+    def _clear(self) -> dict[str, str]:
+        self._refuse_while_moving()
+        self._exchange_accepted("CLDINF")
+        self._exchange_accepted("CLDWDR")
+        match = _DISPENSED.fullmatch(self._query("DIS").data)
+        if match is None or Decimal(match[1]) != 0:
+            raise DeviceRefused(NAME, "did not clear its counter. Order it again.")
+        self._alarm = ""
+        return {"delivered_ml": "0"}
+
+    def _tell_restart(self) -> None:
+        if self._restart_untold:
+            self._restart_untold = False
+            raise DeviceRestarted(NAME, POWER_LOST)
+
+    def _refuse_while_moving(self) -> None:
+        """Make sure that the pump stands, and that no alarm is one the caller has not seen."""
+        reply = self._query("")
+        if not self._alarm_told:
+            self._alarm_told = True
+            raise DeviceAlarm(NAME, f"shows the alarm {self._alarm}. Look at the pump, then order again.")
+        if reply.state in MOVING:
+            raise DeviceRefused(NAME, "is moving. Stop it or wait for its end, then order again.")
+        if reply.state != "S":
+            self.stop()
+
+    def _check_program(self) -> None:
+        """Let the program end after its one volume: from the factory, phase 2 pumps on."""
+        if self._program_checked:
+            return
+        for phase, function in (("2", "STP"), ("1", "RAT")):
+            self._exchange_accepted(f"PHN{phase}")
+            # Program memory wears out: it is written only where it differs.
+            if self._query("FUN").data != function:
+                self._exchange_accepted(f"FUN{function}")
+                if self._query("FUN").data != function:
+                    raise DeviceRefused(NAME, "did not take its program. Nothing was moved.")
+        self._program_checked = True
+
+    def _set(self, command: str, number: str, unit: str) -> None:
+        """Set a number and read it back."""
+        self._exchange_accepted(f"{command}{number}{unit}")
+        held = self._number(command, unit)
+        if held != Decimal(number):
+            words = f"holds {command} {held} in place of {number} {unit}. Nothing was moved; order it again."
+            raise DeviceRefused(NAME, words)
+
+    def _number(self, command: str, unit: str) -> Decimal:
+        data = self._query(command).data
+        match = _NUMBER.fullmatch(data)
+        if match is None or match[2] != unit:
+            self._in_doubt = True
+            raise DeviceGarbled(NAME, f"did not tell its {command}. Order it again.", data)
+        return Decimal(match[1])
+
+    def _exchange_accepted(self, command: str) -> None:
+        reply = self._exchange(command, self.EXCHANGE_S)
+        if reply.data.startswith("?COM"):
+            raise DeviceGarbled(NAME, "got a damaged request and did nothing. Order it again.", reply.data)
+        if reply.data.startswith("?"):
+            words = "is out of its range" if reply.data == "?OOR" else "was not accepted"
+            raise DeviceRefused(NAME, f"{command} {words}. Nothing was moved.", reply.data)
+
+    def _query(self, command: str) -> Reply:
+        """Ask what changes nothing, again where a reply was lost or met an alarm, within `READ_S`."""
+        deadline = time.monotonic() + self.READ_S
+        while True:
+            try:
+                reply = self._exchange(command, self.EXCHANGE_S)
+                if reply.data.startswith("?"):
+                    raise DeviceGarbled(NAME, "did not understand a question.", reply.data)
+                return reply
+            except LineLost:
+                raise
+            except (DeviceAlarm, DeviceSilent, DeviceGarbled):
+                if time.monotonic() >= deadline:
+                    raise
+
+    def _exchange(self, command: str, timeout_s: float) -> Reply:
+        """Send one request and return the one packet that answers it."""
+        if self._in_doubt:
+            self._resynchronise()
+        self._in_doubt = True
+        try:
+            payload = self._line.ask(_request(command), timeout_s=timeout_s)
+        except StrayBytes as stray:
+            self._look_for_alarms(stray.data)
+            raise
+        reply = self._understood(payload)
+        self._in_doubt = False
+        return reply
+
+    def _resynchronise(self) -> None:
+        """Ask for the version and drop all that comes before it: no other answer looks like it."""
+        self._look_for_alarms(self._line.drain())
+        if self._may_move and time.monotonic() - self._heard_s > self.UNHEARD_STOP_S:
+            self._line.send(_request("STP"))
+        self._line.send(_request("VER"))
+        deadline = time.monotonic() + self.EXCHANGE_S
+        while True:
+            payload = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
+            reply = self._understood(payload)
+            if _VERSION.fullmatch(reply.data):
+                break
+        self._look_for_alarms(self._line.drain())
+        self._in_doubt = False
+
+    def _stopped_after_stop(self) -> bool:
+        """Send STOP as often as it takes from moving over paused to stopped; True when confirmed."""
+        self._look_for_alarms(self._line.drain())
+        for _ in range(2):
+            self._line.send_at_once(_request("STP"))
+            try:
+                reply = self._understood(self._line.receive(timeout_s=self.EXCHANGE_S))
+            except DeviceAlarm:
+                break  # An alarm has stopped the motion already; the query below makes sure.
+            if reply.state == "S":
+                break
+        stray = self._line.drain()
+        if not self._in_doubt and not stray:
+            return True
+        self._look_for_alarms(stray)
+        # A late answer to something else may have passed for the confirmation: ask once more.
+        self._in_doubt = True
+        return self._query("").state == "S"
+
+    def _understood(self, payload: bytes) -> Reply:
+        match = _REPLY.fullmatch(payload.decode("ascii", errors="replace"))
+        if match is None:
+            raise DeviceGarbled(NAME, "an answer that fits no question.", repr(payload))
+        self._heard_s = time.monotonic()
+        _address, state, alarm, data = match.groups()
+        if alarm:
+            raise self._alarmed(alarm)
+        self._may_move = state in MOVING
+        return Reply(state, data)
+
+    def _alarmed(self, letter: str) -> DeviceFault:
+        self._may_move = False
+        if self._new:
+            # What happened before this connection is no event of it: power-up, or a host that died.
+            return DeviceAlarm(NAME, "told an alarm from before this connection.", ALARMS[letter])
+        self._alarm, self._alarm_told = ALARMS[letter], False
+        if letter == "R":
+            self._alarm, self._alarm_told, self._program_checked = "", True, False
+            self._in_doubt = True
+            return DeviceRestarted(
+                NAME, "lost its power; its volume counter is void. Check what was delivered."
+            )
+        return DeviceAlarm(NAME, f"shows the alarm {self._alarm}. Look at the pump, then order again.")
+
+    def _look_for_alarms(self, data: bytes) -> None:
+        """Keep the alarms that the pump sent unasked; only the loss of its power is raised."""
+        buffer = bytearray(data)
+        while buffer:
+            try:
+                payload = take_safe_packet(buffer)
+            except BrokenFrame:
+                continue
+            if payload is None:
+                return
+            try:
+                self._understood(payload)
+            except (DeviceAlarm, DeviceGarbled):
+                continue
+
+    def _enter_safe_mode(self) -> None:
+        saf = f"SAF{self.WATCHDOG_S}"
+        fault: DeviceFault | None = None
+        for _ in range(self.OPEN_TRIES):
+            try:
+                self._line.drain()
+                self._line.send(_request(saf))
+                self._understood(self._line.receive(timeout_s=self.EXCHANGE_S))
+                self._resynchronise()
+                return
+            except LineLost:
+                raise
+            except DeviceSilent as error:
+                fault = error
+                # Basic mode reads text up to CR: the first CR ends what it made of the packet.
+                self._line.send(b"\r")
+                time.sleep(self.EXCHANGE_S / 4)
+                self._line.send(f"0{saf}\r".encode("ascii"))
+                time.sleep(self.EXCHANGE_S / 4)
+            except DeviceFault as error:
+                fault = error
+        assert fault is not None, "at least one try"
+        if isinstance(fault, DeviceGarbled):
+            raise WrongDevice(NAME, "what answers is no New Era pump. Check the port.") from fault
+        raise fault
+
+
+def pump_number(value: Decimal) -> str:
+    """Return a number as the pump takes it: four digits, one point, three decimals at most.
+
+    Rounded down, so that no order becomes larger than what was asked for.
+
+    Raises
+    ------
+    DeviceRefused
+        Nothing is left of the number in this form, or it is too large for it.
+    """
+    decimals = 3
+    while decimals and value >= Decimal(10) ** (4 - decimals):
+        decimals -= 1
+    number = value.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
+    if not 0 < number < 10000:
+        raise DeviceRefused(NAME, f"takes numbers from 0.001 to 9999, not {value}.")
+    return str(number)
+
+
+def _positive(key: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not value.is_finite() or not 0 < value < 10000:
+        raise DeviceRefused(NAME, f"{key} must be a number above 0, not {text!r}.")
+    return value
+
+
+def _millilitres(number: str, unit: str) -> Decimal:
+    return Decimal(number) / 1000 if unit == "UL" else Decimal(number)
+
+
+def _request(command: str) -> bytes:
+    return safe_packet(b"0" + command.encode("ascii"))

@@ -1,0 +1,272 @@
+"""Julabo circulators. Wire facts: docs/devices/julabo.md."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+
+from drivers.agreement import Confirmed, confirmed_by_second, same, within
+from drivers.faults import (
+    DeviceFault,
+    DeviceGarbled,
+    DeviceRefused,
+    DeviceRestarted,
+    DeviceSilent,
+    WrongDevice,
+)
+from drivers.framing import BrokenFrame, ascii_text, take_line_without_flow_control
+from drivers.line import LineSettings, SerialLine
+from drivers.reading import Identity, Quality, Reading, reading_now
+from drivers.roles import THERMOSTAT, SafeState
+
+NAME = "Thermostat"
+BATH, PROBE, SETPOINT = "in_pv_00", "in_pv_02", "in_sp_00"
+MODES = {0: "MANUAL STOP", 1: "MANUAL START", 2: "REMOTE STOP", 3: "REMOTE START"}
+REMOTE_STOP, REMOTE_START = 2, 3
+# Answers about the last command, not about the state of the bath.
+COMMAND_ERRORS = frozenset(range(-13, -7))
+
+_NUMBER = re.compile(r" ?-?\d{1,4}\.\d{1,3}")
+_STATUS = re.compile(r"(-?\d{2,4}) ([A-Z][A-Z0-9 .:/_-]*)")
+_VERSION = re.compile(r"JULABO (.+?)(?: VERSION (.+))?", re.IGNORECASE)
+_T = TypeVar("_T", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The answer to `status`: modes are 0 and above, alarms and errors below."""
+
+    code: int
+    words: str
+
+
+class JulaboCirculator:
+    """A bath circulator in remote mode.
+
+    The line has no checksum and answers carry no name, so each number is asked twice and must agree.
+    OUT commands are never answered: an order counts as done when it is read back. When nobody listens
+    the bath keeps its set-point: stopping a 37 °C bath is a hazard too.
+    """
+
+    TYPE = "julabo"
+    ROLE = "thermostat"
+    EXCHANGE_S = 0.2
+    READ_S = 0.6
+    ORDER_S = 1.5
+    OPEN_S = 3.0
+    AFTER_IN_S = 0.01
+    AFTER_OUT_S = 0.25
+
+    def __init__(self, port: str) -> None:
+        settings = LineSettings(baud_rate=4800, byte_bits=7, parity="E", rts_cts=True)
+        self._line = SerialLine(NAME, port, settings, take_line_without_flow_control)
+        self._in_doubt = True
+        self._ordered_running: bool | None = None
+
+    @property
+    def line(self) -> SerialLine:
+        """The line, for its byte trace."""
+        return self._line
+
+    def open(self) -> None:
+        """Open the line and make sure that a Julabo answers."""
+        self._line.open()
+        self._in_doubt, self._ordered_running = True, None
+        deadline = time.monotonic() + self.OPEN_S
+        heard = False
+        while True:
+            try:
+                self._resynchronise()
+                return
+            except (DeviceSilent, DeviceGarbled) as fault:
+                heard = heard or isinstance(fault, DeviceGarbled)
+                if time.monotonic() < deadline:
+                    continue
+                self._line.close()
+                if heard:
+                    raise WrongDevice(NAME, "what answers is no Julabo. Check the port.") from fault
+                raise
+
+    def identify(self) -> Identity:
+        """Ask model and firmware; a serial number cannot be asked for."""
+        deadline = time.monotonic() + self.READ_S
+        version = confirmed_by_second(lambda: self._exchange("version"), same, deadline=deadline).value
+        match = _VERSION.fullmatch(version)
+        if match is None:
+            raise WrongDevice(NAME, "what answers is no Julabo. Check the port.", version)
+        return Identity(maker="Julabo", model=match[1], serial_number="", firmware=match[2] or "")
+
+    def read(self) -> list[Reading]:
+        """Read bath, probe, set-point, whether it runs, and the alarm."""
+        deadline = time.monotonic() + self.READ_S
+        readings = [
+            self._temperature(name, command, deadline)
+            for name, command in (("bath_c", BATH), ("probe_c", PROBE), ("setpoint_c", SETPOINT))
+        ]
+        try:
+            status = self._confirmed(self._status_once, same, deadline)
+        except DeviceGarbled as fault:
+            return [*readings, reading_now("running", None, "", "bad", fault.words)]
+        quality: Quality = "good" if status.confirmed else "uncertain"
+        running = "running" if status.value.code in (1, REMOTE_START) else "stopped"
+        alarm = f"{status.value.code:03d} {status.value.words}" if status.value.code < 0 else ""
+        if status.confirmed:
+            self._look_for_restart(status.value)
+        readings.append(reading_now("running", running, "", quality, status.value.words))
+        readings.append(reading_now("alarm", alarm, "", quality))
+        return readings
+
+    def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Set the set-point, start or stop the bath; confirmed by read-back."""
+        order = THERMOSTAT.order_named(name)
+        if order is None or set(parameters) != set(order.required):
+            words = "knows set with setpoint_c, start and stop without values"
+            raise DeviceRefused(NAME, f"{words}, not {name} {dict(parameters)}.")
+        if name == "set":
+            return self._set(_setpoint(parameters["setpoint_c"]))
+        return self._switch(running=name == "start")
+
+    def stop(self) -> None:
+        """Stop circulation and heating at once; the next `read` shows whether it happened."""
+        self._ordered_running = False
+        self._line.send_at_once(b"out_mode_05 0\r")
+        self._line.rest(self.AFTER_OUT_S)
+
+    def apply_safe_state(self, state: SafeState) -> None:
+        """Keep the last set-point, or stop where the phase declared that."""
+        if state == "stop":
+            self.stop()
+
+    def close(self) -> None:
+        """Let go of the line; the bath goes on as it is."""
+        self._line.close()
+
+    def _set(self, setpoint_c: Decimal) -> dict[str, str]:
+        held = self._number_confirmed(SETPOINT)
+        if held != setpoint_c:  # Set-points wear out memory: written only on change.
+            self._out(f"out_sp_00 {setpoint_c}")
+            held = self._number_confirmed(SETPOINT)
+        if held != setpoint_c:
+            raise self._not_taken(f"holds the set-point {held} °C in place of {setpoint_c} °C")
+        return {"setpoint_c": str(held)}
+
+    def _switch(self, *, running: bool) -> dict[str, str]:
+        wanted = REMOTE_START if running else REMOTE_STOP
+        status = self._status_confirmed()
+        if status.code != wanted:
+            self._out(f"out_mode_05 {int(running)}")
+            status = self._status_confirmed()
+        if status.code != wanted:
+            raise self._not_taken(f"did not {'start' if running else 'stop'}", status)
+        self._ordered_running = running
+        return {"running": "running" if running else "stopped"}
+
+    def _not_taken(self, words: str, status: Status | None = None) -> DeviceRefused:
+        found = status or self._status_confirmed()
+        if found.code in (0, 1):
+            advice = "It is in manual mode: switch it to remote, then order again."
+        else:
+            advice = "Look at its display, then order again."
+        return DeviceRefused(NAME, f"{words}. {advice}", f"{found.code:03d} {found.words}")
+
+    def _out(self, command: str) -> None:
+        if self._in_doubt:
+            self._resynchronise()
+        self._line.send(command.encode("ascii") + b"\r")
+        self._line.rest(self.AFTER_OUT_S)
+
+    def _temperature(self, name: str, command: str, deadline: float) -> Reading:
+        agree = within(THERMOSTAT.quantity(name).agreement)
+        try:
+            value = self._confirmed(lambda: self._number_once(command), agree, deadline)
+        except DeviceGarbled as fault:
+            return reading_now(name, None, "°C", "bad", fault.words)
+        return reading_now(name, value.value, "°C", "good" if value.confirmed else "uncertain")
+
+    def _number_confirmed(self, command: str) -> Decimal:
+        deadline = time.monotonic() + self.ORDER_S
+        value = self._confirmed(lambda: self._number_once(command), same, deadline)
+        if not value.confirmed:
+            raise DeviceGarbled(NAME, "gave no two equal answers. Check the cable.")
+        return value.value
+
+    def _status_confirmed(self) -> Status:
+        status = self._confirmed(self._status_once, same, time.monotonic() + self.ORDER_S)
+        if not status.confirmed:
+            raise DeviceGarbled(NAME, "gave no two equal answers. Check the cable.")
+        return status.value
+
+    def _confirmed(
+        self, ask: Callable[[], _T], agree: Callable[[_T, _T, float], bool], deadline: float
+    ) -> Confirmed[_T]:
+        if time.monotonic() >= deadline:
+            raise DeviceSilent(NAME, "does not answer in time. Check cable and power.")
+        return confirmed_by_second(ask, agree, deadline=deadline)
+
+    def _number_once(self, command: str) -> Decimal:
+        text = self._exchange(command)
+        if _NUMBER.fullmatch(text) is None:
+            raise self._garbled(text)
+        return Decimal(text.strip())
+
+    def _status_once(self) -> Status:
+        text = self._exchange("status")
+        match = _STATUS.fullmatch(text)
+        if match is None:
+            raise self._garbled(text)
+        status = Status(int(match[1]), match[2].strip())
+        if status.code >= 0 and MODES.get(status.code) != status.words:
+            raise self._garbled(text)
+        return status
+
+    def _look_for_restart(self, status: Status) -> None:
+        """A bath that was started and stands in REMOTE STOP has lost its mains: start and values are void."""
+        if self._ordered_running and status.code in (0, REMOTE_STOP):
+            self._ordered_running = None
+            words = "stopped by itself: mains were lost or somebody stopped it. Set and start it again."
+            raise DeviceRestarted(NAME, words, status.words)
+        if self._ordered_running is False and status.code == REMOTE_START:
+            # STOP may fall into the time the device needs after another OUT command.
+            self.stop()
+
+    def _exchange(self, request: str) -> str:
+        if self._in_doubt:
+            self._resynchronise()
+        self._in_doubt = True
+        try:
+            text = ascii_text(self._line.ask(request.encode("ascii") + b"\r", timeout_s=self.EXCHANGE_S))
+        except BrokenFrame as error:
+            raise DeviceGarbled(NAME, "a damaged reply. Check the cable.") from error
+        self._line.rest(self.AFTER_IN_S)
+        self._in_doubt = False
+        return text
+
+    def _resynchronise(self) -> None:
+        """Ask for the version and drop all that comes before it: no number can be taken for it."""
+        self._line.drain()
+        self._line.send(b"version\r")
+        deadline = time.monotonic() + self.EXCHANGE_S
+        while True:
+            line = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
+            if line.upper().startswith(b"JULABO"):
+                break
+        self._line.rest(self.AFTER_IN_S)
+        self._in_doubt = bool(self._line.drain())
+
+    def _garbled(self, text: str) -> DeviceFault:
+        self._in_doubt = True
+        return DeviceGarbled(NAME, "an answer that fits no question asked. Check the cable.", text)
+
+
+def _setpoint(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or abs(value) >= 1000:
+        raise DeviceRefused(NAME, f"setpoint_c must be a temperature in °C, not {text!r}.")
+    return value.quantize(Decimal("0.01"))
