@@ -1,16 +1,18 @@
 """Central's signed acknowledgements: all kept in the record, the last one also in a second place.
 
-An acknowledgement is canonical JSON with at least `acked_seq` and `acked_hash` (hex), and
-`server_time_us`. The second place outlives a record whose end was cut off or that came from a backup.
+An acknowledgement is canonical JSON with at least `acked_seq`, `acked_hash` (hex) and `server_time`.
+The second place outlives a record whose end was cut off or that came from a backup.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from pathlib import Path
 
 from appliance.record.attachments import write_durably
+from appliance.record.canonical import wall_us
 from appliance.record.errors import RecordUnusable
 
 LARGEST_BYTES = 64 * 1024
@@ -51,8 +53,11 @@ def acked_hash(ack: bytes) -> str:
 
 def server_time_us(ack: bytes) -> int | None:
     """Central's time of the acknowledgement in microseconds since 1970, when it says one."""
-    moment = _field(ack, "server_time_us")
-    return moment if isinstance(moment, int) and not isinstance(moment, bool) else None
+    try:
+        moment = datetime.fromisoformat(str(_field(ack, "server_time")))
+    except ValueError:
+        return None
+    return wall_us(moment) if moment.utcoffset() is not None else None
 
 
 def cut_off_words(log: str, acked_seq: int, head: int) -> str:

@@ -230,10 +230,11 @@ def decode_payload(payload: bytes) -> Payload:
     RecordRefused
         It is not JSON of the payload's shape.
     """
+    value = read_json(payload)
     try:
-        return msgspec.convert(_DECODER.decode(payload), _Envelope).payload()
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as problem:
-        raise RecordRefused(f"A record's payload cannot be read: {problem}.") from None
+        return msgspec.convert(value, _Envelope).payload()
+    except msgspec.ValidationError as problem:
+        raise RecordRefused(f"A record's payload is not of its form: {problem}.") from None
 
 
 def check_payload(payload: bytes) -> None:
@@ -247,6 +248,20 @@ def canonical_json(value: Mapping[str, Any]) -> bytes:
     """Compact UTF-8 JSON with sorted keys: the form of everything that is signed."""
     _check_value(value, 0)
     return _SORTED.encode(value)
+
+
+def read_json(raw: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises
+    ------
+    RecordRefused
+        The bytes are not UTF-8 or not JSON.
+    """
+    try:
+        return _DECODER.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise RecordRefused(f"It cannot be read as JSON: {problem}.") from None
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):

@@ -205,6 +205,16 @@ class Record:
         """The unit's raw public key, as genesis names it."""
         return self._origin.public_key
 
+    @property
+    def software_version(self) -> str:
+        """The software that writes now; of a record opened for reading, the one that began it."""
+        return self._software_version
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey | None:
+        """The unit's key, where the record was opened for writing."""
+        return self._key
+
     def append(
         self,
         kind: str,
@@ -323,7 +333,7 @@ class Record:
     ) -> None:
         """Keep central's signed acknowledgement, in the record and in a second place beside it.
 
-        `at` is central's time for it; left out, it is taken from the acknowledgement's `server_time_us`.
+        `at` is central's time for it; left out, it is taken from the acknowledgement's `server_time`.
         The caller has checked the signature.
         """
         if len(ack) > acknowledgements.LARGEST_BYTES:

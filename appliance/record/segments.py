@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from appliance.record.canonical import Stamp, StoredRecord, canonical_json, wall_us
+from appliance.record.canonical import Stamp, StoredRecord, canonical_json, read_json, wall_us
 from appliance.record.errors import RecordRefused
 
 SIGNING_DOMAIN = b"cellwright/seg/1\x00"
@@ -35,7 +34,7 @@ class Segment:
 
     def facts(self) -> dict[str, Any]:
         """The header as its fields."""
-        facts = msgspec.json.decode(self.header)
+        facts = read_json(self.header)
         if not isinstance(facts, dict):
             raise RecordRefused("A segment's header is not a JSON object.")
         return facts

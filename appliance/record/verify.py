@@ -1,0 +1,253 @@
+"""Is this record whole and unchanged, and signed by keys that someone outside it vouches for?
+
+Chain, gaps, headers, segments, signatures, files, acknowledgements. The stand-alone verifier in each
+archive (`stand_alone_verify.py`) says the same without Cellwright; the two share no code on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from appliance.record import acknowledgements, attachments, schema, sqlite
+from appliance.record.canonical import NO_HASH, read_json
+from appliance.record.checks import Finding, Origin, Run, Trust, check_documents, check_segments, named_blobs
+from appliance.record.errors import BlobMissing, RecordError, RecordRefused
+from appliance.record.log import DATABASE, Record
+from appliance.record.segments import Segment, fingerprint
+
+WHOLE = "whole and unchanged"
+BROKEN = "NOT whole and unchanged"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a verification found."""
+
+    target: str
+    unit: str = ""
+    batches: list[str] = field(default_factory=list)
+    simulated: bool = False
+    events: int = 0
+    unsigned_events: int = 0
+    trusted: bool | None = None
+    distrusted: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing, added or changed."""
+        return not self.findings
+
+    @property
+    def good(self) -> bool:
+        """Whether it is whole and, when trust was asked for, signed by trusted keys."""
+        return self.whole and self.trusted is not False
+
+    @property
+    def first_bad(self) -> Finding | None:
+        """The first event that is not right; without one, the first other thing that is not."""
+        named = [finding for finding in self.findings if finding.log] or self.findings
+        return named[0] if named else None
+
+    @property
+    def words(self) -> str:
+        """The verdict in one or two sentences."""
+        if self.first_bad is not None:
+            return f"{BROKEN}. First bad: {self.first_bad}"
+        said = f"{WHOLE}: {self.events} events of unit {self.unit}"
+        if self.unsigned_events:
+            said += f" ({self.unsigned_events} of them not yet signed)"
+        if self.trusted is None:
+            said += ". Whether the keys are the right ones was not asked; give --trust FILE."
+        elif self.trusted:
+            said += "; signed by trusted keys."
+        else:
+            said += f"; but NOT signed by trusted keys: {'; '.join(self.distrusted)}."
+        return said + (" SIMULATED: never for a patient." if self.simulated else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict as one JSON object."""
+        bad = self.first_bad
+        return {
+            "target": self.target,
+            "whole": self.whole,
+            "trusted": self.trusted,
+            "first_bad": None
+            if bad is None
+            else {"log": bad.log, "seq": bad.seq, "kind": bad.kind, "words": bad.words},
+            "findings": [str(finding) for finding in self.findings],
+            "unit": self.unit,
+            "batches": self.batches,
+            "simulated": self.simulated,
+            "events": self.events,
+            "unsigned_events": self.unsigned_events,
+            "words": self.words,
+        }
+
+
+def load_trust(path: Path) -> Trust:
+    """Read a list of trusted fingerprints by role.
+
+    Raises
+    ------
+    RecordRefused
+        The file cannot be read or is not such a list.
+    """
+    try:
+        lists = msgspec.convert(read_json(path.read_bytes()), dict[str, list[str]])
+    except (OSError, RecordRefused, msgspec.ValidationError) as problem:
+        raise RecordRefused(f"The list of trusted keys {path} cannot be read: {problem}.") from None
+    return Trust({role: frozenset(keys) for role, keys in lists.items()})
+
+
+def verify_record(target: Path, trust: Trust | None = None) -> Verdict:
+    """Verify an archive or a record folder.
+
+    Raises
+    ------
+    RecordError
+        There is nothing there that can be read as a record or an archive.
+    """
+    if target.is_dir():
+        return verify_folder(target, trust)
+    from appliance.record.verify_archive import verify_archive
+
+    return verify_archive(target, trust)
+
+
+def verify_folder(folder: Path, trust: Trust | None = None) -> Verdict:
+    """Verify a whole record folder, also while the engine writes it."""
+    verdict = Verdict(str(folder))
+    with Record.open_readonly(folder) as record:
+        verdict.unit, verdict.simulated = record.unit_id, record.simulated
+        _check_database(record, verdict)
+        runs = {log: _check_log(record, log, verdict) for log in schema.LOGS}
+        _check_blobs(record, runs.values(), verdict)
+        _judge_trust(record, runs["gxp"], trust, verdict)
+    return verdict
+
+
+def _check_database(record: Record, verdict: Verdict) -> None:
+    connection = sqlite.connect(record.folder / DATABASE, read_only=True)
+    try:
+        damage = [str(row[0]) for row in connection.execute("PRAGMA quick_check")]
+        if damage != ["ok"]:
+            verdict.findings.append(Finding(f"The record file is damaged: {damage[0]}."))
+        missing = schema.missing_triggers(connection)
+        if missing:
+            verdict.findings.append(Finding(f"The guard {missing[0]} was taken off the record."))
+    except sqlite.Error as problem:
+        verdict.findings.append(Finding(f"The record file is damaged: {problem}."))
+    finally:
+        connection.close()
+
+
+def _check_log(record: Record, log: str, verdict: Verdict) -> Run:
+    head = record.head(log)
+    run = Run(log, 1, NO_HASH, Origin(record.unit_id, head.epoch, record.public_key, record.simulated))
+    # Segments and acknowledgements are read first: what comes in meanwhile only makes the run longer.
+    segments, acks = list(record.segments(log=log)), record.acks(log)
+    try:
+        for stored in record.read(log=log):
+            if not run.add(stored.data, stored.hash):
+                break
+    except RecordError as problem:
+        run.findings.append(Finding(str(problem), log, run.last + 1))
+    if run.last < head.seq and not run.findings:
+        run.findings.append(Finding("the event is missing.", log, run.last + 1, "gap"))
+    verdict.findings += run.findings
+    verdict.findings += check_segments(run, segments, whole_run=False)
+    verdict.findings += _check_acks(record, run, acks)
+    verdict.events += len(run.events)
+    verdict.unsigned_events += run.last - (segments[-1].last if segments else 0)
+    if log == "gxp":
+        verdict.batches = list(
+            dict.fromkeys(
+                event.payload.batch
+                for event in run.events
+                if event.header.kind == "BatchOpened" and event.payload.batch
+            )
+        )
+    return run
+
+
+def _check_acks(record: Record, run: Run, acks: list[tuple[int, bytes, bytes]]) -> list[Finding]:
+    findings = []
+    kept = acknowledgements.second_place(record.folder, run.log)
+    for acked_seq, ack in [(seq, ack) for seq, ack, _ in acks] + ([kept] if kept else []):
+        held, said = run.hash_at(acked_seq), acknowledgements.acked_hash(ack)
+        if acked_seq > run.last:
+            words = f"central acknowledged events up to {acked_seq}; the record ends at {run.last}."
+            findings.append(Finding(words, run.log, run.last + 1, "missing"))
+        elif said and held is not None and held.hex() != said:
+            words = "central acknowledged another event under this number."
+            findings.append(Finding(words, run.log, acked_seq, run.events[acked_seq - 1].header.kind))
+    return findings[:1]
+
+
+def _check_blobs(record: Record, runs: Iterable[Run], verdict: Verdict) -> None:
+    seen: set[str] = set()
+    for run in runs:
+        for event in run.events:
+            for sha256 in named_blobs(event.payload.body):
+                if sha256 in seen:
+                    continue
+                seen.add(sha256)
+                try:
+                    record.blob(sha256)
+                except BlobMissing as problem:
+                    verdict.findings.append(
+                        Finding(str(problem), run.log, event.header.seq, event.header.kind)
+                    )
+    for reference in record.blob_refs():
+        if reference.sha256 in seen:
+            continue
+        try:
+            record.blob(reference.sha256)
+        except BlobMissing as problem:
+            verdict.findings.append(Finding(str(problem)))
+
+
+def _judge_trust(record: Record, run: Run, trust: Trust | None, verdict: Verdict) -> None:
+    def blob(sha256: str) -> bytes | None:
+        try:
+            return attachments.load(record.blobs_folder, sha256)
+        except RecordError:
+            return None  # said by the check of the files
+
+    findings, distrusted = check_documents(run, blob, trust)
+    verdict.findings += findings
+    judge_unit(record.public_key, trust, distrusted, verdict)
+
+
+def judge_unit(public_key: bytes, trust: Trust | None, distrusted: list[str], verdict: Verdict) -> None:
+    """Put on the verdict whether the unit's key and the documents' keys are trusted."""
+    if trust is None:
+        return
+    if not trust.knows("unit", fingerprint(public_key)):
+        distrusted = [f"the unit's key {fingerprint(public_key)}", *distrusted]
+    verdict.distrusted = distrusted
+    verdict.trusted = not distrusted
+
+
+def segments_from_json(raw: bytes) -> list[Segment]:
+    """The segments of an archive's `…-segments.json`.
+
+    Raises
+    ------
+    RecordRefused
+        The file is not of that form.
+    """
+    try:
+        rows = read_json(raw)["segments"]
+        return [
+            Segment(row["header"].encode(), bytes.fromhex(row["signature"]), row["first"], row["last"])
+            for row in rows
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise RecordRefused(f"The list of segments cannot be read: {problem}.") from None
