@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import msgspec
 
@@ -29,6 +29,7 @@ from appliance.access.secret_hash import (
     verify_secret,
 )
 from appliance.domain.errors import NotPermitted
+from appliance.domain.roles import ROLES
 
 Role = Literal[
     "operator",
@@ -42,7 +43,6 @@ Role = Literal[
     "administrator",
     "auditor",
 ]
-ROLES: tuple[str, ...] = get_args(Role)
 KeyRole = Literal["qp", "recipe_developer", "qa_reviewer"]
 
 # The record's header holds an actor in 32 bytes.

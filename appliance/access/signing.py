@@ -15,17 +15,9 @@ from typing import Any
 from appliance.access.canonical import canonical_json
 from appliance.access.errors import SignatureRefused
 from appliance.access.people import Person
+from appliance.domain.roles import MEANINGS
 
-MEANINGS = (
-    "performed",
-    "verified",
-    "reviewed",
-    "approved",
-    "rejected",
-    "certified",
-    "corrected",
-    "acknowledged",
-)
+
 # Shown beside a signature on the screen, so that two people can compare what they sign.
 SHORT_CODE_DIGITS = 8
 
