@@ -260,7 +260,7 @@ class LineCleared(Event):
 class BagAccepted(Event):
     phase: str
     din: str
-    product_code: str
+    description_code: str
     division: str
     expires_at: str
     picture: str

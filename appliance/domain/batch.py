@@ -1,0 +1,291 @@
+"""What is so: the unit and its open batch, folded from events by `evolve`.
+
+Nothing here is stored. The same events in the same order give the same state, on this machine
+or another, today or in thirty years.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from appliance.domain import events as ev
+from appliance.domain import phase_states
+from appliance.domain.recipe import Phase, Recipe, parse
+
+E = TypeVar("E", bound=ev.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event with its circumstances, as the record header keeps them."""
+
+    event: ev.Event
+    at: datetime
+    actor: str
+    seq: int
+    batch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A signed order for one patient. Pseudonyms only: no name ever enters the record."""
+
+    id: str
+    recipe: str
+    patient: str
+    coi: str
+    din: str
+    description_code: str
+    division: str
+    weight_kg: Decimal
+    dose_target_cells_kg: Decimal
+    staff_note: str = ""
+
+    @classmethod
+    def from_text(cls, text: str) -> Order:
+        """Read the signed bytes; raises `KeyError` or `ValueError` when a field is missing or odd."""
+        tree = json.loads(text)
+        return cls(
+            **{name: str(tree[name]) for name in ("id", "recipe", "patient", "coi", "din")},
+            description_code=str(tree["description_code"]),
+            division=str(tree["division"]),
+            weight_kg=Decimal(str(tree["weight_kg"])),
+            dose_target_cells_kg=Decimal(str(tree["dose_target_cells_kg"])),
+            staff_note=str(tree.get("staff_note", "")),
+        )
+
+
+def find_all(facts: list[Fact], kind: type[E], **match: Any) -> Iterator[tuple[Fact, E]]:
+    """The facts of one kind whose event has the given field values, oldest first."""
+    for fact in facts:
+        if isinstance(fact.event, kind) and all(getattr(fact.event, k) == v for k, v in match.items()):
+            yield fact, fact.event
+
+
+def find_last(facts: list[Fact], kind: type[E], **match: Any) -> tuple[Fact, E] | None:
+    """The newest such fact."""
+    for fact in reversed(facts):
+        if isinstance(fact.event, kind) and all(getattr(fact.event, k) == v for k, v in match.items()):
+            return fact, fact.event
+    return None
+
+
+@dataclass(slots=True)
+class PhaseRun:
+    """One phase of the control recipe with everything that happened in it."""
+
+    phase: Phase
+    state: str = phase_states.IDLE
+    facts: list[Fact] = field(default_factory=list)
+
+    def last(self, kind: type[E], **match: Any) -> tuple[Fact, E] | None:
+        return find_last(self.facts, kind, **match)
+
+    def all(self, kind: type[E], **match: Any) -> list[tuple[Fact, E]]:
+        return list(find_all(self.facts, kind, **match))
+
+    def has(self, kind: type[ev.Event], **match: Any) -> bool:
+        return find_last(self.facts, kind, **match) is not None
+
+    def value(self, key: str) -> Decimal | None:
+        found = self.last(ev.ValueRecorded, key=key)
+        return None if found is None else Decimal(found[1].value)
+
+    def confirmed(self, key: str) -> tuple[Fact, ev.InstructionConfirmed] | None:
+        return self.last(ev.InstructionConfirmed, key=key)
+
+    @property
+    def started_at(self) -> datetime | None:
+        found = self.last(ev.PhaseStarted)
+        return found[0].at if found else None
+
+    @property
+    def resumed_at(self) -> datetime | None:
+        """When the phase last began to run: its start or its newest restart."""
+        restarted = self.last(ev.PhaseRestarted)
+        return restarted[0].at if restarted else self.started_at
+
+
+@dataclass(slots=True)
+class Batch:
+    """The open (or last) batch of this unit."""
+
+    id: str
+    opened: ev.BatchOpened
+    opened_at: datetime
+    recipe: Recipe
+    order: Order
+    runs: dict[str, PhaseRun]
+    facts: list[Fact] = field(default_factory=list)
+
+    def last(self, kind: type[E], **match: Any) -> tuple[Fact, E] | None:
+        return find_last(self.facts, kind, **match)
+
+    def all(self, kind: type[E], **match: Any) -> list[tuple[Fact, E]]:
+        return list(find_all(self.facts, kind, **match))
+
+    @property
+    def sealed(self) -> ev.BatchSealed | None:
+        found = self.last(ev.BatchSealed)
+        return found[1] if found else None
+
+    @property
+    def disposition(self) -> ev.DispositionRecorded | None:
+        found = self.last(ev.DispositionRecorded)
+        return found[1] if found else None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        found = self.last(ev.ProductLabelled)
+        return datetime.fromisoformat(found[1].expires_at) if found else None
+
+    @property
+    def changed_after_seal(self) -> Fact | None:
+        """The first fact of this batch after the sealed head that a decision would not cover."""
+        sealed = self.sealed
+        if sealed is None:
+            return None
+        for fact in self.facts:
+            kind = type(fact.event).__name__
+            if fact.seq > sealed.sealed_seq and kind not in ev.NOT_A_CHANGE_AFTER_SEAL:
+                return fact
+        return None
+
+    @property
+    def state(self) -> str:
+        """running held complete awaiting_disposition released rejected handed_over aborted."""
+        if self.last(ev.HandedOver):
+            return "handed_over"
+        if self.last(ev.BatchAborted):
+            return "aborted"
+        if self.disposition is not None:
+            return self.disposition.disposition
+        if self.sealed is not None:
+            return "awaiting_disposition"
+        if self.last(ev.BatchCompleted):
+            return "complete"
+        waiting = (phase_states.HELD, phase_states.HOLDING)
+        return "held" if any(run.state in waiting for run in self.runs.values()) else "running"
+
+    @property
+    def closed(self) -> bool:
+        return self.state in ("handed_over", "aborted", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingNow:
+    """The newest reading of a device, with the time the engine received it."""
+
+    value: str | None
+    unit: str
+    quality: str
+    detail: str
+    source_at: str
+    received_at: datetime
+
+    @property
+    def number(self) -> Decimal:
+        assert self.value is not None, "a good reading has a value"
+        return Decimal(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A device of the appliance file, as the domain needs it."""
+
+    id: str
+    role: str
+    title: str
+
+
+@dataclass(slots=True)
+class Unit:
+    """The unit: its term, devices, alarms, and the one open patient product (SAFETY 9)."""
+
+    id: str
+    simulated: bool
+    devices: dict[str, DeviceSpec]
+    term: int = 0
+    batch: Batch | None = None
+    batch_count: int = 0
+    stop_latched: bool = False
+    alarms: dict[str, tuple[ev.AlarmRaised, str, datetime]] = field(default_factory=dict)
+    used_bags: dict[str, str] = field(default_factory=dict)  # identity key → batch
+    made_orders: dict[str, str] = field(default_factory=dict)  # order id → batch
+    decision_versions: dict[str, int] = field(default_factory=dict)  # batch → highest seen
+    cleanly_stopped: bool = True
+    qualified: dict[str, bool] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    # Not folded from events: the newest readings, which decide nothing until an event names them.
+    readings: dict[tuple[str, str], ReadingNow] = field(default_factory=dict)
+
+    def device_of(self, role: str) -> DeviceSpec | None:
+        return next((spec for spec in self.devices.values() if spec.role == role), None)
+
+
+def bag_key(din: str, description_code: str, division: str) -> str:
+    """The identity of one bag as one text."""
+    return f"{din}|{description_code}|{division}"
+
+
+def evolve(unit: Unit, fact: Fact) -> None:
+    """Fold one fact into the state. Total and deterministic; never raises on a whole record."""
+    event = fact.event
+    if isinstance(event, ev.BatchOpened):
+        _open_batch(unit, fact, event)
+    batch = unit.batch
+    if batch is not None and fact.batch == batch.id:
+        batch.facts.append(fact)
+        run = batch.runs.get(getattr(event, "phase", ""))
+        if run is not None:
+            run.facts.append(fact)
+            kind = type(event).__name__
+            if kind in phase_states.STATE_EVENTS:
+                run.state = phase_states.after(run.state, kind)
+    _evolve_unit(unit, fact)
+
+
+def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
+    assert fact.batch is not None
+    recipe = parse(event.recipe_text.encode("utf-8"))
+    order = Order.from_text(event.order_text)
+    runs = {phase.id: PhaseRun(phase) for phase in recipe.phases.values()}
+    unit.batch = Batch(fact.batch, event, fact.at, recipe, order, runs)
+    unit.batch_count += 1
+    unit.made_orders[event.order_id] = fact.batch
+
+
+def _evolve_unit(unit: Unit, fact: Fact) -> None:
+    match fact.event:
+        case ev.EngineStarted(term=term):
+            unit.term, unit.cleanly_stopped = term, False
+        case ev.EngineStoppedCleanly():
+            unit.cleanly_stopped = True
+        case ev.DeviceStopped():
+            unit.stop_latched = True
+        case ev.StopReleased():
+            unit.stop_latched = False
+        case ev.AlarmRaised() as alarm:
+            unit.alarms[alarm.alarm] = (alarm, "active", fact.at)
+        case ev.AlarmAcknowledged(alarm=key) if key in unit.alarms:
+            unit.alarms[key] = (unit.alarms[key][0], "acknowledged", unit.alarms[key][2])
+        case ev.AlarmCleared(alarm=key):
+            unit.alarms.pop(key, None)
+        case ev.DeviceIdentified(device=device, qualified=qualified):
+            unit.qualified[device] = qualified
+            unit.silent.discard(device)
+        case ev.DeviceWentSilent(device=device):
+            unit.silent.add(device)
+        case ev.DeviceRecovered(device=device):
+            unit.silent.discard(device)
+        case ev.BagAccepted() as bag if fact.batch is not None:
+            unit.used_bags[bag_key(bag.din, bag.description_code, bag.division)] = fact.batch
+        case ev.DispositionRecorded(version=version) if fact.batch is not None:
+            unit.decision_versions[fact.batch] = version
+        case _:
+            pass

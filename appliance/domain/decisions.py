@@ -1,0 +1,487 @@
+"""`decide`: the one door through which facts come to be.
+
+Each function takes the state, what came in, and now; it returns events or raises a
+`CommandRefused` in the operator's words. Nothing here reads a clock or touches a device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.domain import events as ev
+from appliance.domain import phase_states
+from appliance.domain.batch import Batch, Order, PhaseRun, Unit
+from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
+from appliance.domain.phase_logic import Context, Logic, request_scan
+from appliance.domain.phases import LOGIC
+from appliance.domain.prompts import Prompt
+from appliance.domain.recipe import Recipe
+from appliance.domain.roles import Actor
+
+BAG_FORMATS = ["code128", "datamatrix"]
+SUPERVISOR_HOLDS = frozenset({"wrong_bag", "expired", "used", "label_refused", "mass_balance"})
+REASON_LENGTH_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What the shell has verified before a batch may open: signatures, hashes, versions."""
+
+    order: Order
+    order_text: str
+    order_blob: str
+    recipe: Recipe
+    recipe_text: str
+    recipe_signers: list[str]
+    recipe_blob: str
+    people_blob: str
+    people_version: int
+    software_version: str
+    clock_speed: str
+    site: str
+    time_zone: str
+    station: dict[str, str]
+
+
+def context(unit: Unit, run: PhaseRun, now: datetime) -> Context:
+    assert unit.batch is not None
+    return Context(unit, unit.batch, run, now)
+
+
+def logic_of(run: PhaseRun) -> Logic:
+    return LOGIC[run.phase.type]
+
+
+# ── Opening and ending a batch ─────────────────────────────────────────────────────────
+
+
+def open_batch(unit: Unit, opening: Opening, actor: Actor) -> tuple[str, list[ev.Event]]:
+    """The new batch's id and its first event."""
+    _permit(actor, "open_batch")
+    _refuse_latched(unit)
+    if unit.batch is not None and not unit.batch.closed:
+        raise CommandRefused(
+            f"Batch {unit.batch.id} is open on this unit. Finish it first: one patient at a time.",
+            reason="batch_open",
+        )
+    made = unit.made_orders.get(opening.order.id)
+    if made is not None:
+        raise CommandRefused(
+            f"Order {opening.order.id} was made in batch {made}. Call QA.", reason="order_already_made"
+        )
+    if opening.order.recipe != opening.recipe.id:
+        raise CommandRefused("The order asks for another recipe. Call QA.", reason="recipe_differs")
+    _refuse_unqualified(unit, opening.recipe)
+    batch = f"{unit.id}-{unit.batch_count + 1:05d}"
+    return batch, [_batch_opened(unit, opening)]
+
+
+def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
+    return ev.BatchOpened(
+        order_id=opening.order.id,
+        order_text=opening.order_text,
+        recipe_id=opening.recipe.id,
+        recipe_version=opening.recipe.version,
+        recipe_hash=opening.recipe.hash,
+        recipe_text=opening.recipe_text,
+        recipe_signers=opening.recipe_signers,
+        recipe_blob=opening.recipe_blob,
+        order_blob=opening.order_blob,
+        people_blob=opening.people_blob,
+        people_version=opening.people_version,
+        software_version=opening.software_version,
+        devices=sorted(unit.devices),
+        simulated=unit.simulated,
+        clock_speed=opening.clock_speed,
+        site=opening.site,
+        time_zone=opening.time_zone,
+        station=opening.station,
+    )
+
+
+def _refuse_unqualified(unit: Unit, recipe: Recipe) -> None:
+    roles = {role for phase in recipe.phases.values() for role in phase.uses}
+    for role in sorted(roles):
+        device = unit.device_of(role)
+        if device is None:
+            raise CommandRefused(f"This unit has no {role}. Call maintenance.", reason="device_missing")
+        if device.id in unit.silent or device.id not in unit.qualified:
+            raise CommandRefused(
+                f"{device.title} does not answer. Look at its cable and power.", reason="device_silent"
+            )
+        if not unit.qualified[device.id]:
+            raise CommandRefused(
+                f"{device.title} is not the qualified device. Call maintenance.",
+                reason="device_not_qualified",
+            )
+
+
+def abort_batch(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
+    """Abort all phases of the open batch; the product is not released."""
+    _permit(actor, "abort_batch")
+    if actor.proof != "password":
+        raise NotPermitted("Aborting a batch needs the supervisor's password.", reason="proof_missing")
+    batch = _open_batch_of(unit)
+    if batch.sealed is not None:
+        raise CommandRefused("The record is sealed. The QP decides.", reason="sealed")
+    reason = _reason(reason)
+    return [
+        *(
+            ev.PhaseAborted(phase=run.phase.id, reason=reason)
+            for run in batch.runs.values()
+            if (run.state, "PhaseAborted") in phase_states.TRANSITIONS
+        ),
+        ev.BatchAborted(reason=reason),
+    ]
+
+
+# ── Prompts and answers ────────────────────────────────────────────────────────────────
+
+
+def open_prompts(unit: Unit, now: datetime) -> list[Prompt]:
+    """What is asked of people now, in the order of the recipe."""
+    if unit.batch is None:
+        return []
+    return [
+        prompt
+        for run in unit.batch.runs.values()
+        if run.state == phase_states.RUNNING
+        for prompt in logic_of(run).prompts(context(unit, run, now))
+    ]
+
+
+def find_prompt(unit: Unit, prompt_id: str, now: datetime) -> Prompt:
+    for prompt in open_prompts(unit, now):
+        if prompt.id == prompt_id:
+            return prompt
+    raise NotOpen("This question is no longer open. Look at the screen again.")
+
+
+def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now: datetime) -> list[ev.Event]:
+    """An answer to an open prompt by a person whose identity was proven."""
+    _refuse_latched(unit)
+    prompt = find_prompt(unit, prompt_id, now)
+    if prompt.kind == "scan":
+        raise CommandRefused("This needs a scan. Show the label to the camera.", reason="scan_needed")
+    decision = values.pop("decision", "") if prompt.kind == "review" else ""
+    if decision != "repeat":
+        prompt.check_actor(actor)
+    checked = prompt.check_values(values) | ({"decision": decision} if decision else {})
+    assert unit.batch is not None
+    run = unit.batch.runs[prompt.phase]
+    return logic_of(run).answered(context(unit, run, now), prompt, checked, actor)
+
+
+def scan(unit: Unit, prompt_id: str, actor: Actor, now: datetime) -> list[ev.Event]:
+    """Start the camera for an open scan prompt."""
+    _permit(actor, "scan")
+    _refuse_latched(unit)
+    prompt = find_prompt(unit, prompt_id, now)
+    if prompt.kind != "scan":
+        raise CommandRefused("Nothing is to be scanned here.", reason="not_a_scan")
+    assert unit.batch is not None
+    return [request_scan(context(unit, unit.batch.runs[prompt.phase], now), prompt.key, BAG_FORMATS)]
+
+
+def scan_read(unit: Unit, read: ev.ScanRead, now: datetime) -> list[ev.Event]:
+    """What the camera read, and what it makes true."""
+    batch = unit.batch
+    if batch is None or batch.last(ev.ScanRead, scan_id=read.scan_id) is not None:
+        return []
+    run = batch.runs[read.phase]
+    if run.state != phase_states.RUNNING:
+        return [read]
+    return [read, *logic_of(run).scanned(context(unit, run, now), read)]
+
+
+# ── Hold, restart, STOP ────────────────────────────────────────────────────────────────
+
+
+def hold(unit: Unit, actor: Actor, phase: str, reason: str) -> list[ev.Event]:
+    """A person holds one phase, or all that run."""
+    _permit(actor, "hold")
+    reason = _reason(reason)
+    events = hold_running(unit, "by_person", f"Held by {actor.name}: {reason}", only=phase)
+    if not events:
+        raise NotOpen("No phase runs that could be held.")
+    return events
+
+
+def hold_running(unit: Unit, reason: str, words: str, *, only: str = "", using: str = "") -> list[ev.Event]:
+    """Holding events for the running phases; `using` narrows to those that use a device role."""
+    if unit.batch is None:
+        return []
+    return [
+        ev.PhaseHolding(phase=run.phase.id, reason=reason, words=words)
+        for run in unit.batch.runs.values()
+        if (run.state, "PhaseHolding") in phase_states.TRANSITIONS
+        and (not only or run.phase.id == only)
+        and (not using or using in run.phase.uses)
+    ]
+
+
+def restart(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
+    """A person lets every held phase go on; an identity hold needs the supervisor."""
+    _permit(actor, "restart")
+    _refuse_latched(unit)
+    reason = _reason(reason)
+    held = [run for run in _open_batch_of(unit).runs.values() if run.state == phase_states.HELD]
+    if not held:
+        raise NotOpen("Nothing is held.")
+    for run in held:
+        why = run.last(ev.PhaseHolding)
+        if why is not None and why[1].reason in SUPERVISOR_HOLDS and "supervisor" not in actor.roles:
+            raise NotPermitted(
+                f"{run.phase.title} is held: {why[1].words} Only a supervisor can restart it.",
+                reason="supervisor_needed",
+            )
+    events: list[ev.Event] = []
+    for run in held:
+        events.append(ev.PhaseRestarting(phase=run.phase.id, reason=reason))
+        events += [ev.AlarmCleared(alarm=key) for key in hold_alarms(unit, run.phase.id)]
+        events.append(ev.PhaseRestarted(phase=run.phase.id))
+    return events
+
+
+def hold_alarms(unit: Unit, phase: str) -> list[str]:
+    return [key for key, (a, _, _) in unit.alarms.items() if a.phase == phase and ":hold-" in key]
+
+
+def stopped(unit: Unit, station: str, latency_ms: dict[str, int]) -> list[ev.Event]:
+    """STOP was sent before anything else; this is its record, and the batch is held (SAFETY 1)."""
+    words = "STOP was pressed. All devices were stopped."
+    number = 1 + sum(1 for key in unit.alarms if key.startswith("STOP:"))
+    raised = ev.AlarmRaised(
+        alarm=f"STOP:{unit.term}:{number}",
+        priority="high",
+        title="STOP",
+        cause=words,
+        action="Make the station safe. A signed-in person ends the STOP, then restarts the phases.",
+    )
+    events: list[ev.Event] = [ev.DeviceStopped(station=station, latency_ms=latency_ms)]
+    if not any(key.startswith("STOP:") for key in unit.alarms):
+        events.append(raised)
+    return [*events, *hold_running(unit, "stop", words)]
+
+
+def release_stop(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
+    """End the latch; phases stay held until they are restarted."""
+    _permit(actor, "release_stop")
+    if not unit.stop_latched:
+        raise NotOpen("STOP is not active.")
+    cleared = [ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith("STOP:")]
+    return [ev.StopReleased(reason=_reason(reason)), *cleared]
+
+
+def acknowledge_alarm(unit: Unit, actor: Actor, alarm: str) -> list[ev.Event]:
+    """An alarm that stands for a past event is cleared with it; one that stands for a state stays."""
+    _permit(actor, "acknowledge_alarm")
+    if alarm not in unit.alarms:
+        raise NotOpen("This alarm is no longer active.")
+    if unit.alarms[alarm][1] == "acknowledged":
+        return []
+    events: list[ev.Event] = [ev.AlarmAcknowledged(alarm=alarm)]
+    if ":hold-" not in alarm and not alarm.startswith(("STOP:", "device:", "record:")):
+        events.append(ev.AlarmCleared(alarm=alarm))
+    return events
+
+
+# ── What goes on by itself ─────────────────────────────────────────────────────────────
+
+
+def advance(unit: Unit, now: datetime) -> list[ev.Event]:
+    """The events that should become true now. The caller commits them and asks again until none come."""
+    batch = unit.batch
+    if batch is None or batch.closed:
+        return []
+    for run in batch.runs.values():
+        events = _advance_one(unit, batch, run, now)
+        if events:
+            return events
+    return []
+
+
+def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list[ev.Event]:
+    logic, c = logic_of(run), context(unit, run, now)
+    match run.state:
+        case phase_states.HOLDING if logic.is_safe(c):
+            return [ev.PhaseHeld(phase=run.phase.id)]
+        case phase_states.RUNNING if not unit.stop_latched:
+            return logic.advance(c)
+        case phase_states.IDLE if not unit.stop_latched and _startable(batch, run) and logic.may_start(c):
+            return [ev.PhaseStarted(phase=run.phase.id)]
+        case _:
+            return []
+
+
+def _startable(batch: Batch, run: PhaseRun) -> bool:
+    if batch.state == "held":
+        return False
+    return all(batch.runs[before].state == phase_states.COMPLETE for before in run.phase.after)
+
+
+# ── Recovery ───────────────────────────────────────────────────────────────────────────
+
+
+def recover(unit: Unit, term: int, last_seq: int) -> list[ev.Event]:
+    """After a crash: what was under way is unknown, so it is closed as such and phases are held."""
+    events: list[ev.Event] = []
+    words = "The control computer restarted. Look at the devices and the bag before going on."
+    held = hold_running(unit, "restart_of_engine", words)
+    if not unit.cleanly_stopped:
+        phases = [event.phase for event in held if isinstance(event, ev.PhaseHolding)]
+        events.append(ev.RecoveredFromCrash(term=term, phases=phases, last_seq=last_seq))
+    if unit.batch is None or unit.batch.closed:
+        return events
+    events += _close_what_was_under_way(unit.batch)
+    for holding in held:
+        assert isinstance(holding, ev.PhaseHolding)
+        events.append(holding)
+        events.append(
+            ev.AlarmRaised(
+                alarm=f"{unit.batch.id}:{holding.phase}:hold-restart:{term}",
+                priority="high",
+                title="Held after a restart",
+                cause=words,
+                action="Look at the bag and the lines. Then restart the phase.",
+                phase=holding.phase,
+            )
+        )
+    return events
+
+
+def _close_what_was_under_way(batch: Batch) -> list[ev.Event]:
+    unknown = "The control computer restarted before this was answered. Whether it happened is not known."
+    events: list[ev.Event] = []
+    for _, order in batch.all(ev.DeviceOrdered):
+        if not _answered(batch, order.order_id):
+            events.append(
+                ev.DeviceRefusedOrder(
+                    phase=order.phase,
+                    order_id=order.order_id,
+                    device=order.device,
+                    fault="unknown",
+                    words=unknown,
+                )
+            )
+    for _, scan in batch.all(ev.ScanRequested):
+        if batch.last(ev.ScanRead, scan_id=scan.scan_id) is None:
+            events.append(
+                ev.ScanRead(
+                    phase=scan.phase,
+                    key=scan.key,
+                    scan_id=scan.scan_id,
+                    texts=[],
+                    symbologies=[],
+                    reasons=["camera_restarting"],
+                    picture="",
+                )
+            )
+    for _, count in batch.all(ev.CountRequested):
+        done = batch.last(ev.CellCountReported, count_id=count.count_id)
+        if done is None and batch.last(ev.CountFailed, count_id=count.count_id) is None:
+            events.append(
+                ev.CountFailed(
+                    phase=count.phase, count_id=count.count_id, replicate=count.replicate, words=unknown
+                )
+            )
+    for _, label in batch.all(ev.LabelRequested):
+        printed = batch.last(ev.LabelPrinted, label_id=label.label_id)
+        if printed is None and batch.last(ev.LabelVoided, label_id=label.label_id) is None:
+            events.append(ev.LabelVoided(phase=label.phase, label_id=label.label_id, reason=unknown))
+    return events
+
+
+def _answered(batch: Batch, order_id: str) -> bool:
+    reported = batch.last(ev.DeviceReported, order_id=order_id)
+    return reported is not None or batch.last(ev.DeviceRefusedOrder, order_id=order_id) is not None
+
+
+# ── Devices ────────────────────────────────────────────────────────────────────────────
+
+
+def device_identified(
+    unit: Unit, device: str, identity: dict[str, str], qualified_serial: str
+) -> list[ev.Event]:
+    """A device said who it is; another serial number than the qualified one blocks its use (F-029)."""
+    qualified = not qualified_serial or identity["serial_number"] == qualified_serial
+    words = "" if qualified else f"Qualified is {qualified_serial}. Re-qualify the device before use."
+    events: list[ev.Event] = [
+        ev.DeviceIdentified(device=device, qualified=qualified, words=words, **identity),
+        *(ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(f"device:{device}:")),
+    ]
+    if not qualified:
+        events += hold_running(unit, "device_changed", words, using=unit.devices[device].role)
+    return events
+
+
+def device_silent(unit: Unit, device: str, words: str) -> list[ev.Event]:
+    """A device fell silent: phases that use it are held, with an alarm while somebody needs it."""
+    if device in unit.silent:
+        return []
+    role, title = unit.devices[device].role, unit.devices[device].title
+    text = f"{title}: {words}"
+    events: list[ev.Event] = [ev.DeviceWentSilent(device=device, words=words)]
+    held = hold_running(unit, "device_silent", text, using=role)
+    if held:
+        raised = ev.AlarmRaised(
+            alarm=f"device:{device}:{unit.term}:{_alarms_of(unit, device)}",
+            priority="high",
+            title=f"{title} is silent",
+            cause=text,
+            action="Look at its cable and power. When it answers again, restart the phase.",
+        )
+        events.append(raised)
+    return [*events, *held]
+
+
+def _alarms_of(unit: Unit, device: str) -> int:
+    if unit.batch is None:
+        return 1
+    return 1 + sum(1 for _, a in unit.batch.all(ev.AlarmRaised) if a.alarm.startswith(f"device:{device}:"))
+
+
+def device_recovered(unit: Unit, device: str) -> list[ev.Event]:
+    if device not in unit.silent:
+        return []
+    cleared = [ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(f"device:{device}:")]
+    return [ev.DeviceRecovered(device=device), *cleared]
+
+
+def device_restarted(unit: Unit, device: str, words: str) -> list[ev.Event]:
+    """A device restarted by itself: tare and totals are void, phases that use it are held."""
+    title = unit.devices[device].title
+    text = f"{title} restarted by itself: {words}"
+    return [
+        ev.DeviceRestartSeen(device=device, words=words),
+        *hold_running(unit, "device_restarted", text, using=unit.devices[device].role),
+    ]
+
+
+# ── Shared ─────────────────────────────────────────────────────────────────────────────
+
+
+def _permit(actor: Actor, command: str) -> None:
+    if not actor.may(command):
+        raise NotPermitted(f"{actor.name} may not do this. Ask a person with the right role.")
+
+
+def _refuse_latched(unit: Unit) -> None:
+    if unit.stop_latched:
+        raise CommandRefused("STOP is active. End it first, then go on.", reason="stop_latched")
+
+
+def _open_batch_of(unit: Unit) -> Batch:
+    if unit.batch is None or unit.batch.closed:
+        raise NotOpen("No batch is open.")
+    return unit.batch
+
+
+def _reason(text: str) -> str:
+    text = text.strip()
+    if not 3 <= len(text) <= REASON_LENGTH_MAX:
+        raise CommandRefused(
+            f"Give a reason of 3 to {REASON_LENGTH_MAX} characters.", reason="reason_missing"
+        )
+    return text

@@ -1,0 +1,317 @@
+"""What all phase types share: the context they look at, the port they fill, and their common moves.
+
+A phase is a pure function of facts. `advance` looks at what is recorded and at the newest
+readings, and returns the events that should become true now; the engine commits them and calls
+again until nothing is left to say. So a phase resumes after a crash by being asked once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from appliance.domain import events as ev
+from appliance.domain import phase_states
+from appliance.domain.batch import Batch, PhaseRun, ReadingNow, Unit
+from appliance.domain.prompts import Prompt, PromptFact, verification
+from appliance.domain.quantity import plain
+from appliance.domain.recipe import Phase
+from appliance.domain.roles import Actor
+
+ORDER_EXPIRES_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Elapsed against target and maximum, and what the wait is for (C18)."""
+
+    words: str
+    elapsed_s: int
+    target_s: int | None = None
+    maximum_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a phase may look at."""
+
+    unit: Unit
+    batch: Batch
+    run: PhaseRun
+    now: datetime
+
+    @property
+    def phase(self) -> Phase:
+        return self.run.phase
+
+    def reading(self, role: str, name: str, *, after: datetime | None = None) -> ReadingNow | None:
+        """The newest reading of a role, whatever its quality, received after a moment."""
+        device = self.unit.device_of(role)
+        found = self.unit.readings.get((device.id, name)) if device else None
+        if found is None or (after is not None and found.received_at <= after):
+            return None
+        return found
+
+    def good(self, role: str, name: str, *, after: datetime | None = None) -> ReadingNow | None:
+        """The same, only when its quality is good: no other reading decides anything (SAFETY 6)."""
+        found = self.reading(role, name, after=after)
+        return found if found is not None and found.quality == "good" else None
+
+    def order(self, role: str, name: str, parameters: dict[str, str]) -> ev.DeviceOrdered:
+        """An order to a device, to be committed before it is sent (SAFETY 4)."""
+        device = self.unit.device_of(role)
+        assert device is not None, role
+        number = len(self.batch.all(ev.DeviceOrdered)) + 1
+        return ev.DeviceOrdered(
+            phase=self.phase.id,
+            order_id=f"{self.batch.id}-O{number}",
+            device=device.id,
+            name=name,
+            parameters=parameters,
+            term=self.unit.term,
+            expires_in_ms=ORDER_EXPIRES_MS,
+        )
+
+    def recorded(self, key: str, reading: ReadingNow, *, role: str) -> ev.ValueRecorded:
+        """A reading that decides something becomes a fact."""
+        device = self.unit.device_of(role)
+        return ev.ValueRecorded(
+            phase=self.phase.id,
+            key=key,
+            value=reading.value or "",
+            unit=reading.unit,
+            quality=reading.quality,
+            source=device.id if device else role,
+            source_at=reading.source_at,
+        )
+
+    def derived(self, key: str, value: Decimal | str, unit: str, source: str) -> ev.ValueRecorded:
+        """A value computed from recorded facts; `source` says how."""
+        text = value if isinstance(value, str) else plain(value)
+        return ev.ValueRecorded(
+            phase=self.phase.id,
+            key=key,
+            value=text,
+            unit=unit,
+            quality="good",
+            source=source,
+            source_at=self.now.isoformat(),
+        )
+
+    def elapsed_s(self, since: datetime) -> int:
+        return max(0, int((self.now - since).total_seconds()))
+
+    def count_of(self, kind: type[ev.Event]) -> int:
+        return len(self.batch.all(kind))
+
+
+class Logic:
+    """The port that each phase type fills. Defaults suit a phase that only asks people."""
+
+    TYPE = ""
+    ROLES: tuple[str, ...] = ()  # device roles that the phase uses
+    PARAMETERS: Mapping[str, str] = {}  # name → unit
+    LIMITS: Mapping[str, str] = {}  # name → unit
+    INSTRUCTIONS: tuple[str, ...] = ()
+    TEXTS: tuple[str, ...] = ()
+
+    def advance(self, c: Context) -> list[ev.Event]:
+        """The events that should become true now; empty when the phase waits."""
+        raise NotImplementedError
+
+    def prompts(self, c: Context) -> list[Prompt]:
+        """What is asked of people now, first things first."""
+        return []
+
+    def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
+        """What an accepted answer makes true."""
+        return answer_events(c, prompt, values, actor)
+
+    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+        """What a label that the camera has read makes true."""
+        return []
+
+    def may_start(self, c: Context) -> bool:
+        """Beyond the recipe's `after`: whether the phase may begin now."""
+        return True
+
+    def is_safe(self, c: Context) -> bool:
+        """Whether the phase's safe state is reached, so that holding becomes held."""
+        return True
+
+    def words(self, c: Context) -> str:
+        """What it is doing or waiting for."""
+        return ""
+
+    def timer(self, c: Context) -> Timer | None:
+        return None
+
+    def facts(self, c: Context) -> list[PromptFact]:
+        """What a screen shows of the phase's results."""
+        return []
+
+
+def answer_events(c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
+    """An instruction confirmed, with the second person or the signature that the prompt needs."""
+    events: list[ev.Event] = []
+    if prompt.needs == "second_person":
+        first = prompt.not_by[0] if prompt.not_by else ""
+        events.append(
+            ev.SecondPersonConfirmed(phase=prompt.phase, key=prompt.key, person=actor.id, first_person=first)
+        )
+    if prompt.needs in ("signature", "second_signature"):
+        events.append(signature(c, prompt, actor))
+    events.append(
+        ev.InstructionConfirmed(
+            phase=prompt.phase,
+            key=prompt.key,
+            words=prompt.instruction,
+            action=prompt.action,
+            values=values,
+        )
+    )
+    return events
+
+
+def signature(c: Context, prompt: Prompt, actor: Actor) -> ev.SignatureGiven:
+    """A signature over the exact text of the prompt's content."""
+    return ev.SignatureGiven(
+        phase=prompt.phase,
+        key=prompt.key,
+        person=actor.id,
+        name=actor.name,
+        meaning=prompt.meaning,
+        signs=content_hash(prompt.content),
+        what=prompt.title,
+        at=c.now.isoformat(),
+        content=prompt.content,
+    )
+
+
+def content_hash(content: str) -> str:
+    """SHA-256 of the exact text that is signed."""
+    return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+
+def confirm(c: Context, key: str, *, button: str = "Done", title: str = "") -> Prompt:
+    """One instruction of the recipe with one button."""
+    return Prompt(
+        phase=c.phase.id,
+        key=key,
+        kind="confirm",
+        title=title or c.phase.title,
+        instruction=c.phase.instruction[key],
+        button=button,
+        action=c.phase.action.get(key, ""),
+        roles=c.phase.roles or ("operator", "supervisor"),
+    )
+
+
+def confirmed_by_two(c: Context, key: str) -> bool:
+    """Whether `key` is confirmed and, where the recipe asks, verified by a second person."""
+    if c.run.confirmed(key) is None:
+        return False
+    return key not in c.phase.verify or c.run.confirmed(f"{key}.verify") is not None
+
+
+def two_person_prompts(
+    c: Context, prompt: Prompt, *, facts: Callable[[], tuple[PromptFact, ...]] = tuple
+) -> list[Prompt]:
+    """The prompt, or its verification by a different person, or nothing when both are done."""
+    performed = c.run.confirmed(prompt.key)
+    if performed is None:
+        return [prompt]
+    if prompt.key in c.phase.verify and c.run.confirmed(f"{prompt.key}.verify") is None:
+        return [verification(prompt, performed_by=performed[0].actor, facts=facts())]
+    return []
+
+
+def alarm(c: Context, reason: str, *, priority: str, title: str, cause: str, action: str) -> ev.AlarmRaised:
+    """An alarm of this phase; its id is never used twice."""
+    number = len(c.run.all(ev.AlarmRaised)) + 1
+    return ev.AlarmRaised(
+        alarm=f"{c.batch.id}:{c.phase.id}:{reason}:{number}",
+        priority=priority,
+        title=title,
+        cause=cause,
+        action=action,
+        phase=c.phase.id,
+    )
+
+
+def hold(c: Context, reason: str, words: str, *, action: str = "") -> list[ev.Event]:
+    """Put the phase to its safe state and wait for a person."""
+    if c.run.state not in (phase_states.RUNNING, phase_states.RESTARTING):
+        return []
+    return [
+        ev.PhaseHolding(phase=c.phase.id, reason=reason, words=words),
+        alarm(
+            c,
+            f"hold-{reason}",
+            priority="high",
+            title=f"{c.phase.title} is held",
+            cause=words,
+            action=action or "Look at the devices. Then restart the phase, or call the supervisor.",
+        ),
+    ]
+
+
+def deviation(
+    c: Context, words: str, classification: str = "major", *, offset: int = 0
+) -> ev.DeviationOpened:
+    """A deviation is opened by the limit that was crossed; nobody can forget it (F-066)."""
+    number = c.count_of(ev.DeviationOpened) + 1 + offset
+    return ev.DeviationOpened(
+        deviation=f"{c.batch.id}-D{number}", phase=c.phase.id, words=words, classification=classification
+    )
+
+
+def check_limit(c: Context, name: str, value: Decimal, unit: str, title: str) -> list[ev.Event]:
+    """Hold a value against a limit of the recipe; each limit speaks once a phase and level."""
+    limit = c.phase.limits.get(name)
+    if limit is None:
+        return []
+    level = limit.crossed_level(value, unit)
+    if not level or c.run.has(ev.LimitCrossed, limit=name, level=level):
+        return []
+    words = f"{title}: {plain(value)} {unit}, limit {limit.words(level)}."
+    events: list[ev.Event] = [
+        ev.LimitCrossed(
+            phase=c.phase.id, limit=name, value=plain(value), unit=unit, bound=limit.words(level), level=level
+        )
+    ]
+    if level == "alert":
+        return [*events, alarm(c, name, priority="low", title=title, cause=words, action="Watch it closely.")]
+    events.append(deviation(c, words))
+    if limit.on_action == "hold":
+        return [*events, *hold(c, name, words)]
+    events.append(
+        alarm(
+            c,
+            name,
+            priority="medium",
+            title=title,
+            cause=words,
+            action="Tell the supervisor. A deviation is open.",
+        )
+    )
+    return events
+
+
+def request_scan(c: Context, key: str, formats: list[str]) -> ev.ScanRequested:
+    """Ask the camera for one label."""
+    number = c.count_of(ev.ScanRequested) + 1
+    return ev.ScanRequested(phase=c.phase.id, key=key, scan_id=f"{c.batch.id}-S{number}", formats=formats)
+
+
+def scan_pending(c: Context) -> bool:
+    """Whether the camera still works on a request of this phase."""
+    asked = c.run.last(ev.ScanRequested)
+    return asked is not None and not c.run.has(ev.ScanRead, scan_id=asked[1].scan_id)
+
+
+def complete(c: Context) -> list[ev.Event]:
+    return [ev.PhaseCompleted(phase=c.phase.id)]

@@ -1,0 +1,109 @@
+"""Off-line release tests: endotoxin and Gram stain, entered by one person and verified by another."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from appliance.domain import events as ev
+from appliance.domain.phase_logic import (
+    Context,
+    Logic,
+    Timer,
+    check_limit,
+    complete,
+    confirm,
+    confirmed_by_two,
+    two_person_prompts,
+)
+from appliance.domain.phases.operator_device import entered_facts
+from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
+from appliance.domain.release import judged
+
+RESULTS = (
+    Field(
+        name="endotoxin",
+        label="Endotoxin",
+        kind="number",
+        unit="EU/mL",
+        minimum="0",
+        maximum="100",
+        decimals=3,
+    ),
+    Field(
+        name="gram",
+        label="Gram stain",
+        kind="choice",
+        choices=(Choice("none_seen", "No organisms seen"), Choice("seen", "Organisms seen")),
+    ),
+)
+
+
+class EnterResults(Logic):
+    TYPE = "enter_results"
+    PARAMETERS = {"time_expected": "s"}
+    LIMITS = {"endotoxin": "EU/mL"}
+    INSTRUCTIONS = ("setup", "result")
+
+    def prompts(self, c: Context) -> list[Prompt]:
+        started = c.run.confirmed("setup")
+        if started is None:
+            return [confirm(c, "setup", button="The tests run")]
+        if c.elapsed_s(started[0].at) < c.phase.amount("time_expected", "s"):
+            return []
+        prompt = Prompt(
+            phase=c.phase.id,
+            key="result",
+            kind="enter",
+            title=c.phase.title,
+            instruction=c.phase.instruction["result"],
+            button="Record the results",
+            fields=RESULTS,
+        )
+        return two_person_prompts(c, prompt, facts=lambda: entered_facts(c, "result", RESULTS))
+
+    def advance(self, c: Context) -> list[ev.Event]:
+        if not confirmed_by_two(c, "result"):
+            return []
+        entered = c.run.confirmed("result")
+        assert entered is not None
+        endotoxin, gram = Decimal(entered[1].values["endotoxin"]), entered[1].values["gram"]
+        limit = c.phase.limits["endotoxin"]
+        assert limit.action is not None
+        results = [
+            self._result(
+                c,
+                "endotoxin",
+                str(endotoxin),
+                "EU/mL",
+                limit.words("action"),
+                judged(endotoxin, None, limit.action.value),
+            ),
+            self._result(c, "gram", gram, "", "no organisms", "pass" if gram == "none_seen" else "fail"),
+        ]
+        return [*check_limit(c, "endotoxin", endotoxin, "EU/mL", "Endotoxin"), *results, *complete(c)]
+
+    @staticmethod
+    def _result(c: Context, test: str, value: str, unit: str, limit: str, verdict: str) -> ev.ResultReceived:
+        return ev.ResultReceived(
+            phase=c.phase.id,
+            test=test,
+            value=value,
+            interval=[],
+            unit=unit,
+            limit=limit,
+            verdict=verdict,
+            rule="point value, entered and verified by two persons",
+        )
+
+    def words(self, c: Context) -> str:
+        return "Tests run" if c.run.confirmed("setup") else "Waiting for the cartridge"
+
+    def timer(self, c: Context) -> Timer | None:
+        started = c.run.confirmed("setup")
+        if started is None or c.run.confirmed("result"):
+            return None
+        target = int(c.phase.amount("time_expected", "s"))
+        return Timer("Endotoxin cartridge", c.elapsed_s(started[0].at), target_s=target)
+
+    def facts(self, c: Context) -> list[PromptFact]:
+        return list(entered_facts(c, "result", RESULTS))

@@ -1,0 +1,171 @@
+"""Bedside match and hand-over: wristband = bag = order, released, not expired, two signatures."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from appliance.domain import events as ev
+from appliance.domain.identity import LabelNotUsable, ReadLabel, read_label, readable
+from appliance.domain.phase_logic import Context, Logic, answer_events, complete, hold, scan_pending
+from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.roles import VERIFY_ROLES, Actor
+
+SCANS = {
+    "wristband": "Show the patient's wristband to the camera.",
+    "dose": "Show the label of the dose bag to the camera.",
+    "order": "Show the order sheet to the camera.",
+}
+
+
+class HandOver(Logic):
+    TYPE = "hand_over"
+    INSTRUCTIONS = ("sign",)
+
+    def may_start(self, c: Context) -> bool:
+        """Only a released dose that has not expired (SAFETY 11, 17); an expired one has no override."""
+        decision = c.batch.disposition
+        return decision is not None and decision.disposition == "released" and not self._expired(c)
+
+    def _expired(self, c: Context) -> bool:
+        decision, dose = c.batch.disposition, c.batch.expires_at
+        ends = [datetime.fromisoformat(decision.expires_at)] if decision else []
+        ends += [dose] if dose else []
+        return any(end <= c.now for end in ends)
+
+    def _scanned(self, c: Context) -> set[str]:
+        return {event.key for _, event in c.run.all(ev.ValueRecorded)}
+
+    def prompts(self, c: Context) -> list[Prompt]:
+        if self._expired(c) or scan_pending(c):
+            return []
+        missing = next((key for key in SCANS if f"match_{key}" not in self._scanned(c)), None)
+        if missing is not None:
+            return [self._scan_prompt(c, missing)]
+        giver = c.run.last(ev.SignatureGiven, key="giver")
+        if giver is None:
+            return [self._sign_prompt(c, "giver", "signature", "performed", ())]
+        if not c.run.has(ev.SignatureGiven, key="receiver"):
+            return [self._sign_prompt(c, "receiver", "second_signature", "verified", (giver[1].person,))]
+        return []
+
+    def _scan_prompt(self, c: Context, key: str) -> Prompt:
+        refused = c.run.last(ev.BagRefused)
+        return Prompt(
+            phase=c.phase.id,
+            key=key,
+            kind="scan",
+            title="Bedside match",
+            instruction=SCANS[key],
+            button="Scan",
+            expects=f"Patient {c.batch.order.patient}",
+            action=f"show {key}",
+            facts=(PromptFact("Last scan", refused[1].words, True),) if refused else (),
+        )
+
+    def _sign_prompt(self, c: Context, key: str, needs: str, meaning: str, not_by: tuple[str, ...]) -> Prompt:
+        content = {
+            "batch": c.batch.id,
+            "order": c.batch.order.id,
+            "patient": c.batch.order.patient,
+            "dose_label": self._dose_label(c),
+            "matched": sorted(self._scanned(c)),
+            "as": key,
+        }
+        expires = c.batch.expires_at
+        return Prompt(
+            phase=c.phase.id,
+            key=key,
+            kind="sign",
+            title=f"Hand-over: {key}",
+            instruction=c.phase.instruction["sign"],
+            button="Sign",
+            needs=needs,
+            meaning=meaning,
+            not_by=not_by,
+            roles=VERIFY_ROLES,
+            content=json.dumps(content, sort_keys=True, separators=(",", ":")),
+            facts=(
+                PromptFact("Patient", c.batch.order.patient),
+                PromptFact("Dose label", self._dose_label(c)),
+                PromptFact("Expires", expires.isoformat() if expires else ""),
+            ),
+        )
+
+    def _dose_label(self, c: Context) -> str:
+        labelled = c.batch.last(ev.ProductLabelled)
+        return labelled[1].label_id if labelled else ""
+
+    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+        try:
+            found = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
+            said = self._match(c, read.key, found)
+        except LabelNotUsable as refusal:
+            refused = ev.BagRefused(
+                phase=c.phase.id,
+                scanned=refusal.scanned,
+                expected=c.batch.order.coi,
+                reason=refusal.reason,
+                words=str(refusal),
+                picture=read.picture,
+            )
+            if refusal.reason == "not_read":
+                return [refused]
+            action = "Do not give this dose. Call the supervisor."
+            return [refused, *hold(c, refusal.reason, str(refusal), action=action)]
+        return [c.derived(f"match_{read.key}", said, "", f"scan {read.scan_id}")]
+
+    def _match(self, c: Context, key: str, read: ReadLabel) -> str:
+        label, order, settings = read.label, c.batch.order, c.batch.recipe.settings
+        if key == "dose":
+            pairs = [
+                (label.din, order.din),
+                (label.description_code, settings.get("description_code", "")),
+                (label.division, settings.get("division", "00")),
+            ]
+            said, expected = readable(label.din), readable(order.din)
+        else:
+            pairs = [(label.coi, order.coi)]
+            if label.patient:
+                pairs.append((label.patient, order.patient))
+            said, expected = label.coi or "without an identifier", order.coi
+        if any(found != awaited for found, awaited in pairs):
+            words = f"STOP. This {key} is {said}. This dose is for {expected}. Do not give it."
+            raise LabelNotUsable("wrong_bag", f"{words} Call the supervisor.", said)
+        return said
+
+    def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
+        return answer_events(c, prompt, values, actor)
+
+    def advance(self, c: Context) -> list[ev.Event]:
+        if self._expired(c) and not c.run.has(ev.HandedOver):
+            return hold(c, "expired", "The dose has expired. It must not be given.", action="Call the QP.")
+        if not c.run.has(ev.BedsideMatched):
+            return self._matched(c)
+        giver, receiver = (
+            c.run.last(ev.SignatureGiven, key="giver"),
+            c.run.last(ev.SignatureGiven, key="receiver"),
+        )
+        if giver is None or receiver is None:
+            return []
+        dose = self._dose_label(c)
+        return [
+            ev.HandOverSigned(giver=giver[1].person, receiver=receiver[1].person, dose_label=dose),
+            *complete(c),
+            ev.HandedOver(dose_label=dose, order_id=c.batch.order.id),
+        ]
+
+    def _matched(self, c: Context) -> list[ev.Event]:
+        if not {f"match_{key}" for key in SCANS} <= self._scanned(c):
+            return []
+        said = {event.key: event.value for _, event in c.run.all(ev.ValueRecorded)}
+        matched = ev.BedsideMatched(
+            phase=c.phase.id,
+            wristband=said["match_wristband"],
+            bag=said["match_dose"],
+            order=said["match_order"],
+        )
+        return [matched]
+
+    def words(self, c: Context) -> str:
+        return "Expired" if self._expired(c) else "Bedside match"

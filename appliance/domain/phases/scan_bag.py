@@ -1,0 +1,125 @@
+"""Receive the patient's bag: label against order, then two persons look. A wrong bag is a hard stop."""
+
+from __future__ import annotations
+
+from appliance.domain import events as ev
+from appliance.domain.identity import LabelNotUsable, check_bag, read_label, readable
+from appliance.domain.phase_logic import (
+    Context,
+    Logic,
+    Timer,
+    check_limit,
+    complete,
+    confirm,
+    confirmed_by_two,
+    hold,
+    scan_pending,
+    two_person_prompts,
+)
+from appliance.domain.phases.thaw import minutes
+from appliance.domain.prompts import Prompt, PromptFact
+
+HARD_STOP = frozenset({"wrong_bag", "expired", "used", "label_refused"})
+
+
+class ScanBag(Logic):
+    TYPE = "scan_bag"
+    LIMITS = {"out_of_cold": "min"}
+    INSTRUCTIONS = ("retrieve", "identity")
+
+    def prompts(self, c: Context) -> list[Prompt]:
+        if c.run.confirmed("retrieve") is None:
+            return [confirm(c, "retrieve", button="The bag is out")]
+        if not c.run.has(ev.BagAccepted):
+            if scan_pending(c):
+                return []
+            prompt = Prompt(
+                phase=c.phase.id,
+                key="bag",
+                kind="scan",
+                title="Scan the bag",
+                instruction="Show the label of the bag to the camera.",
+                button="Scan",
+                expects=f"Bag {readable(c.batch.order.din)}",
+                facts=self._last_refusal(c),
+                action="show bag",
+            )
+            return [prompt]
+        identity = confirm(c, "identity", button="Bag and order agree")
+        return two_person_prompts(c, identity, facts=lambda: self._identity_facts(c))
+
+    def _last_refusal(self, c: Context) -> tuple[PromptFact, ...]:
+        refused = c.run.last(ev.BagRefused)
+        return (PromptFact("Last scan", refused[1].words, True),) if refused else ()
+
+    def _identity_facts(self, c: Context) -> tuple[PromptFact, ...]:
+        bag, order = c.run.last(ev.BagAccepted), c.batch.order
+        assert bag is not None
+        return (
+            PromptFact("Label says", readable(bag[1].din)),
+            PromptFact("Order says", readable(order.din)),
+            PromptFact("Patient code on the order", order.patient),
+            PromptFact("Product", f"{bag[1].description_code} division {bag[1].division}"),
+            PromptFact("Expires", bag[1].expires_at),
+        )
+
+    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+        try:
+            label = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
+            identity = check_bag(label, c.unit, c.batch, c.now)
+        except LabelNotUsable as refusal:
+            return self._refused(c, read, refusal)
+        assert label.expires_at is not None
+        accepted = ev.BagAccepted(
+            phase=c.phase.id,
+            din=identity.din,
+            description_code=identity.description_code,
+            division=identity.division,
+            expires_at=label.expires_at.isoformat(),
+            picture=read.picture,
+        )
+        return [accepted]
+
+    def _refused(self, c: Context, read: ev.ScanRead, refusal: LabelNotUsable) -> list[ev.Event]:
+        refused = ev.BagRefused(
+            phase=c.phase.id,
+            scanned=refusal.scanned,
+            expected=c.batch.order.din,
+            reason=refusal.reason,
+            words=str(refusal),
+            picture=read.picture,
+        )
+        if refusal.reason not in HARD_STOP:
+            return [refused]
+        return [
+            refused,
+            *hold(c, refusal.reason, str(refusal), action="Put the bag aside. Call the supervisor."),
+        ]
+
+    def advance(self, c: Context) -> list[ev.Event]:
+        retrieved, accepted = c.run.confirmed("retrieve"), c.run.last(ev.BagAccepted)
+        if retrieved is None:
+            return []
+        end = accepted[0].at if accepted else c.now
+        events = check_limit(c, "out_of_cold", minutes(retrieved[0].at, end), "min", "Bag out of the cold")
+        if events or accepted is None or not confirmed_by_two(c, "identity"):
+            return events
+        return complete(c)
+
+    def words(self, c: Context) -> str:
+        return "Reading the label" if scan_pending(c) else "Waiting for the bag"
+
+    def timer(self, c: Context) -> Timer | None:
+        retrieved = c.run.confirmed("retrieve")
+        if retrieved is None or c.run.has(ev.BagAccepted):
+            return None
+        limit = c.phase.limits["out_of_cold"].action
+        return Timer(
+            "Bag out of the cold",
+            c.elapsed_s(retrieved[0].at),
+            maximum_s=int(limit.in_unit("s")) if limit else None,
+        )
+
+    def facts(self, c: Context) -> list[PromptFact]:
+        bag = c.run.last(ev.BagAccepted)
+        return [PromptFact("Bag", readable(bag[1].din))] if bag else []

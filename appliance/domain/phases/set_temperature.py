@@ -1,0 +1,58 @@
+"""Bring the bath to its set-point. The safe state is to keep it: a cold bath is a hazard too (SAFETY 2)."""
+
+from __future__ import annotations
+
+from appliance.domain import events as ev
+from appliance.domain.orders import state_of_last_order
+from appliance.domain.phase_logic import Context, Logic, Timer, complete, hold
+from appliance.domain.prompts import PromptFact
+from appliance.domain.quantity import plain
+
+
+class SetTemperature(Logic):
+    TYPE = "set_temperature"
+    ROLES = ("thermostat",)
+    PARAMETERS = {"setpoint": "degC", "tolerance": "degC", "time_max": "s"}
+
+    def advance(self, c: Context) -> list[ev.Event]:
+        setpoint, tolerance = c.phase.amount("setpoint", "degC"), c.phase.amount("tolerance", "degC")
+        seen = c.good("thermostat", "setpoint_c")
+        if seen is None:
+            return []
+        if seen.number != setpoint:
+            return self._ordered(c, "set", {"setpoint_c": plain(setpoint)})
+        running = c.good("thermostat", "running")
+        if running is None or running.value != "running":
+            return self._ordered(c, "start", {}) if running is not None else []
+        bath = c.good("thermostat", "bath_c")
+        if bath is None or abs(bath.number - setpoint) > tolerance:
+            return self._too_slow(c)
+        return [c.recorded("bath_c", bath, role="thermostat"), *complete(c)]
+
+    def _ordered(self, c: Context, name: str, parameters: dict[str, str]) -> list[ev.Event]:
+        match state_of_last_order(c, "thermostat", name):
+            case "none":
+                return [c.order("thermostat", name, parameters)]
+            case "refused":
+                return hold(c, "thermostat_refused", f"The bath did not take the order '{name}'.")
+            case _:
+                return []
+
+    def _too_slow(self, c: Context) -> list[ev.Event]:
+        since = c.run.resumed_at
+        if since is None or c.elapsed_s(since) <= c.phase.amount("time_max", "s"):
+            return []
+        return hold(c, "bath_too_slow", "The bath does not reach its set-point. Look at its level and lid.")
+
+    def words(self, c: Context) -> str:
+        return f"Warming to {c.phase.parameters['setpoint'].value}"
+
+    def timer(self, c: Context) -> Timer | None:
+        since = c.run.started_at
+        if since is None:
+            return None
+        return Timer("Bath warms up", c.elapsed_s(since), maximum_s=int(c.phase.amount("time_max", "s")))
+
+    def facts(self, c: Context) -> list[PromptFact]:
+        value = c.run.value("bath_c")
+        return [PromptFact("Bath", f"{value} °C")] if value is not None else []

@@ -1,0 +1,122 @@
+"""Thaw one bag in the bath until it is slush, with the time and the core temperature on record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from appliance.domain import events as ev
+from appliance.domain.phase_logic import (
+    Context,
+    Logic,
+    Timer,
+    alarm,
+    answer_events,
+    check_limit,
+    complete,
+    confirm,
+    deviation,
+)
+from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.roles import Actor
+
+
+class Thaw(Logic):
+    TYPE = "thaw"
+    ROLES = ("thermostat",)
+    PARAMETERS = {"bath": "degC", "bath_tolerance": "degC", "stop_at": "degC", "time_expected": "s"}
+    LIMITS = {"thaw_time": "min", "core_temperature": "degC"}
+    INSTRUCTIONS = ("bag_in", "bag_out")
+
+    def prompts(self, c: Context) -> list[Prompt]:
+        if c.run.confirmed("bag_in") is None:
+            return [confirm(c, "bag_in", button="The bag is in the bath")] if self._bath_ready(c) else []
+        if c.run.value("slush_c") is not None and c.run.confirmed("bag_out") is None:
+            return [confirm(c, "bag_out", button="The bag is out")]
+        return []
+
+    def _bath_ready(self, c: Context) -> bool:
+        bath = c.good("thermostat", "bath_c")
+        if bath is None:
+            return False
+        return abs(bath.number - c.phase.amount("bath", "degC")) <= c.phase.amount("bath_tolerance", "degC")
+
+    def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
+        events = answer_events(c, prompt, values, actor)
+        if prompt.key != "bag_out":
+            return events
+        core = c.good("thermostat", "probe_c")
+        if core is not None:
+            return [*events, c.recorded("core_c", core, role="thermostat")]
+        return [*events, deviation(c, "The core temperature was not known when the bag was taken out.")]
+
+    def advance(self, c: Context) -> list[ev.Event]:
+        put_in = c.run.confirmed("bag_in")
+        if put_in is None:
+            return []
+        taken_out = c.run.confirmed("bag_out")
+        end = taken_out[0].at if taken_out else c.now
+        events = check_limit(c, "thaw_time", minutes(put_in[0].at, end), "min", "Thaw time")
+        if events:
+            return events
+        if taken_out is None:
+            return self._watch_core(c, put_in[0].at)
+        core = c.run.value("core_c")
+        if core is not None:
+            events = check_limit(c, "core_temperature", core, "degC", "Core temperature")
+            if events:
+                return events
+        if c.run.value("thaw_time_min") is None:
+            return [c.derived("thaw_time_min", minutes(put_in[0].at, end), "min", "bag in to bag out")]
+        return complete(c)
+
+    def _watch_core(self, c: Context, since: datetime) -> list[ev.Event]:
+        core = c.good("thermostat", "probe_c", after=since)
+        if core is None or c.run.value("slush_c") is not None:
+            return []
+        if core.number < c.phase.amount("stop_at", "degC"):
+            return []
+        cause = f"The core is at {core.value} °C."
+        return [
+            c.recorded("slush_c", core, role="thermostat"),
+            alarm(
+                c,
+                "slush",
+                priority="medium",
+                title="Take the bag out now",
+                cause=cause,
+                action="Take the bag out.",
+            ),
+        ]
+
+    def words(self, c: Context) -> str:
+        if c.run.confirmed("bag_in") is None:
+            return "Waiting for the bath and the bag"
+        return "Take the bag out" if c.run.value("slush_c") is not None else "Thawing"
+
+    def timer(self, c: Context) -> Timer | None:
+        put_in = c.run.confirmed("bag_in")
+        if put_in is None or c.run.confirmed("bag_out") is not None:
+            return None
+        limit = c.phase.limits["thaw_time"].action
+        return Timer(
+            "Bag thaws to slush",
+            c.elapsed_s(put_in[0].at),
+            target_s=int(c.phase.amount("time_expected", "s")),
+            maximum_s=int(limit.in_unit("s")) if limit else None,
+        )
+
+    def facts(self, c: Context) -> list[PromptFact]:
+        labels = {"slush_c": ("Core when called", "°C"), "core_c": ("Core when taken out", "°C")}
+        labels["thaw_time_min"] = ("Thaw time", "min")
+        return [
+            PromptFact(words, f"{c.run.value(key)} {unit}")
+            for key, (words, unit) in labels.items()
+            if c.run.value(key) is not None
+        ]
+
+
+def minutes(start: datetime, end: datetime) -> Decimal:
+    """Elapsed process time in minutes with two decimals."""
+    seconds = Decimal(int((end - start).total_seconds() * 1000)) / 1000
+    return (seconds / 60).quantize(Decimal("0.01"))

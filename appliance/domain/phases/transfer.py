@@ -1,0 +1,198 @@
+"""Move an ordered volume with the pump while the balance weighs what arrives.
+
+The balance, not the pump, says how much is still to come when a transfer resumes: the pump's
+counter may be void after a power cut, the bag's weight is not.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from appliance.domain import events as ev
+from appliance.domain.batch import ReadingNow
+from appliance.domain.orders import last_order, state_of_last_order
+from appliance.domain.phase_logic import (
+    Context,
+    Logic,
+    Timer,
+    check_limit,
+    complete,
+    confirm,
+    confirmed_by_two,
+    hold,
+    two_person_prompts,
+)
+from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.quantity import plain, rounded
+from appliance.domain.release import dose_result
+
+VOLUME_LEFT_ML_MIN = Decimal("0.3")  # less than this is inside the balance's own uncertainty
+
+
+class Transfer(Logic):
+    TYPE = "transfer"
+    ROLES = ("pump", "balance")
+    PARAMETERS = {
+        "volume": "mL",
+        "flow": "mL/min",
+        "density": "g/mL",
+        "syringe_diameter": "mm",
+        "bag_weight_min": "g",
+        "rest": "s",
+    }
+    LIMITS = {"mass_balance": "g"}
+    INSTRUCTIONS = ("setup",)
+
+    def prompts(self, c: Context) -> list[Prompt]:
+        return two_person_prompts(
+            c, confirm(c, "setup", button="All is connected"), facts=lambda: self._plan(c)
+        )
+
+    def _plan(self, c: Context) -> tuple[PromptFact, ...]:
+        names = (("volume", "Volume"), ("flow", "Flow"))
+        return tuple(PromptFact(words, str(c.phase.parameters[name].value)) for name, words in names)
+
+    def advance(self, c: Context) -> list[ev.Event]:
+        if not confirmed_by_two(c, "setup"):
+            return []
+        if c.run.value("weight_start_g") is None:
+            return self._weigh_start(c)
+        if c.run.value("weight_end_g") is None:
+            return self._pump(c)
+        if c.run.value("moved_g") is None:
+            moved = self._grams(c, "weight_end_g") - self._grams(c, "weight_start_g")
+            return [c.derived("moved_g", moved, "g", "balance: end less start")]
+        return self._close(c)
+
+    def _grams(self, c: Context, key: str) -> Decimal:
+        value = c.run.value(key)
+        assert value is not None, key
+        return value
+
+    def _stable_weight(self, c: Context, after: str) -> ReadingNow | None:
+        """A good and stable weight received after the newest fact of that key."""
+        found = c.run.last(ev.ValueRecorded, key=after) or c.run.confirmed(after)
+        since = found[0].at if found else None
+        resumed = c.run.resumed_at
+        if resumed is not None and (since is None or resumed > since):
+            since = resumed
+        weight = c.good("balance", "weight_g", after=since)
+        return weight if weight is not None and weight.detail == "stable" else None
+
+    def _weigh_start(self, c: Context) -> list[ev.Event]:
+        weight = self._stable_weight(c, "setup")
+        if weight is None or weight.number < c.phase.amount("bag_weight_min", "g"):
+            return []
+        return [c.recorded("weight_start_g", weight, role="balance")]
+
+    def _pump(self, c: Context) -> list[ev.Event]:
+        match state_of_last_order(c, "pump", "infuse"):
+            case "none":
+                return self._order_rest_of_volume(c)
+            case "refused":
+                refused = c.run.last(ev.DeviceRefusedOrder)
+                return hold(c, "pump_refused", refused[1].words if refused else "The pump refused.")
+            case "done":
+                return self._watch_pump(c)
+            case _:
+                return []
+
+    def _order_rest_of_volume(self, c: Context) -> list[ev.Event]:
+        state = c.good("pump", "state", after=c.run.resumed_at)
+        weight = self._stable_weight(c, "weight_start_g")
+        if state is None or weight is None or state.value not in ("stopped", "paused"):
+            return []
+        density = c.phase.amount("density", "g/mL")
+        arrived_ml = (weight.number - self._grams(c, "weight_start_g")) / density
+        left_ml = c.phase.amount("volume", "mL") - max(arrived_ml, Decimal(0))
+        if last_order(c, "pump", "infuse") is not None and left_ml < VOLUME_LEFT_ML_MIN:
+            return [c.recorded("weight_end_g", weight, role="balance")]
+        parameters = {
+            "volume_ml": rounded(left_ml, 2),
+            "rate_ml_min": plain(c.phase.amount("flow", "mL/min")),
+            "diameter_mm": plain(c.phase.amount("syringe_diameter", "mm")),
+        }
+        events: list[ev.Event] = [c.order("pump", "infuse", parameters)]
+        if last_order(c, "pump", "infuse") is not None:
+            events.insert(0, c.derived("left_ml", rounded(left_ml, 2), "mL", "balance, before going on"))
+        return events
+
+    def _watch_pump(self, c: Context) -> list[ev.Event]:
+        reported = c.run.last(ev.DeviceReported)
+        assert reported is not None
+        state = c.good("pump", "state", after=reported[0].at)
+        if state is None or state.value == "infusing":
+            return []
+        if state.value == "alarm":
+            detail = c.reading("pump", "alarm")
+            words = (detail.value if detail else "") or "unknown alarm"
+            return hold(c, "pump_alarm", f"The pump stopped with an alarm: {words}.")
+        return self._after_pump(c, reported[1].order_id)
+
+    def _after_pump(self, c: Context, order_id: str) -> list[ev.Event]:
+        key = f"delivered_ml:{order_id}"
+        if c.run.value(key) is None:
+            reported = c.run.last(ev.DeviceReported)
+            delivered = c.good("pump", "delivered_ml", after=reported[0].at if reported else None)
+            return [] if delivered is None else [c.recorded(key, delivered, role="pump")]
+        ordered = c.run.last(ev.DeviceOrdered, order_id=order_id)
+        assert ordered is not None
+        short_ml = Decimal(ordered[1].parameters["volume_ml"]) - self._grams(c, key)
+        if short_ml > VOLUME_LEFT_ML_MIN:
+            return hold(c, "pump_stopped_early", f"The pump stopped {plain(short_ml)} mL short of its order.")
+        weight = self._stable_weight(c, key)
+        return [] if weight is None else [c.recorded("weight_end_g", weight, role="balance")]
+
+    def _close(self, c: Context) -> list[ev.Event]:
+        moved = self._grams(c, "moved_g")
+        expected = c.phase.amount("volume", "mL") * c.phase.amount("density", "g/mL")
+        events = check_limit(c, "mass_balance", abs(moved - expected), "g", f"{c.phase.title}: mass balance")
+        if events:
+            return events
+        if c.phase.text.get("dose") == "yes" and not c.run.has(ev.ResultReceived, test="dose"):
+            return [dose_result(c, moved / c.phase.amount("density", "g/mL"))]
+        return self._rest(c)
+
+    def _rest(self, c: Context) -> list[ev.Event]:
+        rest_s = int(c.phase.amount("rest", "s"))
+        if rest_s == 0 or c.run.has(ev.TimerElapsed, key="rest"):
+            return complete(c)
+        moved = c.run.last(ev.ValueRecorded, key="moved_g")
+        assert moved is not None
+        if c.elapsed_s(moved[0].at) < rest_s:
+            return []
+        return [ev.TimerElapsed(phase=c.phase.id, key="rest", target_s=rest_s), *complete(c)]
+
+    def is_safe(self, c: Context) -> bool:
+        """Held once the pump is seen not to move, or nothing is heard of it (its watchdog stops it)."""
+        state = c.reading("pump", "state")
+        return state is None or state.quality in ("stale", "bad") or state.value != "infusing"
+
+    def words(self, c: Context) -> str:
+        if not confirmed_by_two(c, "setup"):
+            return "Waiting for the set-up"
+        if c.run.value("weight_start_g") is None:
+            return "Waiting for the bag on the balance"
+        if c.run.value("weight_end_g") is None:
+            return "Pumping"
+        return "Resting" if c.run.value("moved_g") is not None else "Weighing"
+
+    def timer(self, c: Context) -> Timer | None:
+        ordered = c.run.last(ev.DeviceOrdered, name="infuse")
+        if ordered is None:
+            return None
+        minutes = c.phase.amount("volume", "mL") / c.phase.amount("flow", "mL/min")
+        return Timer(
+            "Pump delivers",
+            c.elapsed_s(ordered[0].at),
+            target_s=int(minutes * 60 + c.phase.amount("rest", "s")),
+        )
+
+    def facts(self, c: Context) -> list[PromptFact]:
+        moved = c.run.value("moved_g")
+        facts = [] if moved is None else [PromptFact("Moved", f"{plain(moved)} g")]
+        dose = c.run.last(ev.ResultReceived, test="dose")
+        if dose is not None:
+            result = dose[1]
+            facts.append(PromptFact("Dose", f"{result.value} {result.unit}", result.verdict != "pass"))
+        return facts

@@ -1,0 +1,95 @@
+"""Results against their limits: viability, concentration, dose, and the text that people sign.
+
+Every result states its rule (F-041): compared by its point value, or by the worse end of its
+interval.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+from appliance.domain import events as ev
+from appliance.domain.phase_logic import Context
+from appliance.domain.quantity import rounded
+
+
+def judged(value: Decimal, low: Decimal | None, high: Decimal | None) -> str:
+    """`pass` inside both bounds, else `fail`."""
+    inside = (low is None or value >= low) and (high is None or value <= high)
+    return "pass" if inside else "fail"
+
+
+def scientific(value: Decimal) -> str:
+    """Three figures with an exponent, as cell numbers are written."""
+    return f"{value:.2E}".replace("E+", "e").replace("E-", "e-")
+
+
+def dose_result(c: Context, filled_ml: Decimal) -> ev.ResultReceived:
+    """Viable cells a kilogram of body weight in the filled bag, with the interval of the count.
+
+    dose = viable concentration x filled volume / weight. The interval carries the count's
+    interval; the balance's and the order's own errors are far smaller and are not added.
+    """
+    found = c.batch.last(ev.ResultReceived, test="viable_concentration")
+    low, high = c.phase.amount("dose_min", "cells/kg"), c.phase.amount("dose_max", "cells/kg")
+    limit = f"{scientific(low)} to {scientific(high)} cells/kg"
+    if found is None:
+        return ev.ResultReceived(
+            phase=c.phase.id,
+            test="dose",
+            value="",
+            interval=[],
+            unit="cells/kg",
+            limit=limit,
+            verdict="fail",
+            rule="no accepted count",
+        )
+    per_kg = filled_ml / c.batch.order.weight_kg
+    dose, ends = Decimal(found[1].value) * per_kg, [Decimal(x) * per_kg for x in found[1].interval]
+    return ev.ResultReceived(
+        phase=c.phase.id,
+        test="dose",
+        value=scientific(dose),
+        interval=[scientific(end) for end in ends],
+        unit="cells/kg",
+        limit=limit,
+        verdict=judged(dose, low, high),
+        rule="point value inside the window",
+    )
+
+
+def replicate_cv_percent(values: list[Decimal]) -> Decimal:
+    """Coefficient of variation of replicates, sample standard deviation over mean, in percent."""
+    mean = sum(values, Decimal(0)) / len(values)
+    if mean == 0 or len(values) < 2:
+        return Decimal(0)
+    variance = sum(((value - mean) ** 2 for value in values), Decimal(0)) / (len(values) - 1)
+    return (variance.sqrt() / mean * 100).quantize(Decimal("0.1"))
+
+
+def batch_statement(c: Context) -> str:
+    """The exact text that the signatures before the seal bind: results, labels, deviations."""
+    labelled = c.batch.last(ev.ProductLabelled)
+    statement = {
+        "batch": c.batch.id,
+        "order": c.batch.order.id,
+        "din": c.batch.order.din,
+        "patient": c.batch.order.patient,
+        "recipe": c.batch.recipe.id,
+        "recipe_hash": c.batch.recipe.hash,
+        "results": [
+            {"test": r.test, "value": r.value, "unit": r.unit, "limit": r.limit, "verdict": r.verdict}
+            for _, r in c.batch.all(ev.ResultReceived)
+        ],
+        "deviations": [f"{d.deviation}: {d.words}" for _, d in c.batch.all(ev.DeviationOpened)],
+        "dose_label": labelled[1].label_id if labelled else "",
+        "expires_at": labelled[1].expires_at if labelled else "",
+        "recorded_up_to_seq": c.batch.facts[-1].seq,
+        "simulated": c.batch.opened.simulated,
+    }
+    return json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def percent(value: Decimal) -> str:
+    return rounded(value, 1)
