@@ -1,0 +1,70 @@
+"""Scan a label source until a label is read, or say why not: the worker's `scan_source`."""
+
+import tempfile
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+import cv2
+
+from vision.camera import AGREEING_FRAMES, Frame, LiveReading, PictureFolder, open_source
+from vision.scan_result import scan_line
+from vision.symbols import BUDGET_MS, FrameRead, read_symbols
+
+LIVE_BUDGET_MS = 150.0
+
+
+def scan_source(
+    source: Path,
+    formats: Collection[str],
+    timeout_ms: float,
+    shown_after: float | None,
+    evidence: Path | None = None,
+) -> dict[str, object]:
+    """Take frames from a folder or a video and return the reading that counts.
+
+    A folder's newest picture is a still and may be confirmed alone; pictures shown before it in the same
+    scan must not differ. A video needs two frames that agree. Without any frame in time the reason is
+    `no_picture`.
+
+    Parameters
+    ----------
+    shown_after : float or None
+        Unix seconds; pictures that were there before are not looked at.
+    evidence : Path or None
+        Where the frame used is kept when it has no file of its own (video).
+
+    Raises
+    ------
+    SourceGone
+        The folder or video is not there.
+    """
+    started = time.monotonic()
+    deadline = started + timeout_ms / 1000
+    frames = open_source(source, shown_after)
+    still = isinstance(frames, PictureFolder)
+    live = LiveReading()
+    used: tuple[Frame, FrameRead] | None = None
+    for taken, frame in enumerate(frames.frames(deadline), start=1):
+        read = read_symbols(frame.gray, formats, BUDGET_MS if still else LIVE_BUDGET_MS)
+        judged = live.add(frame.gray, read)
+        if still or used is None or judged.symbols:
+            used = (frame, judged)
+        done = bool(judged.symbols) and not judged.reasons
+        if not still and done and taken >= AGREEING_FRAMES:
+            break
+    if used is None:
+        return scan_line("", (), ("no_picture",), started)
+    frame, judged = used
+    return scan_line(frame.path or _kept(frame, evidence), judged.symbols, judged.reasons, started)
+
+
+def _kept(frame: Frame, evidence: Path | None) -> str:
+    """Keep a video frame as a picture: the record needs what was looked at."""
+    folder = evidence or Path(tempfile.mkdtemp(prefix="cellwright-frame-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{frame.name}.png"
+    good, data = cv2.imencode(".png", frame.gray)
+    assert good, path
+    path.write_bytes(data.tobytes())
+    return str(path)

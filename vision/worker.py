@@ -1,0 +1,222 @@
+"""The vision worker, `python -m vision.worker`: one JSON request a line in, one JSON answer a line out.
+
+It runs as a child process, so that a crash in a decoder or a picture library reaches no pump. It answers in
+order, survives bad requests, and ends when its input ends.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+REQUEST_BYTES_MAX = 1024 * 1024
+TIMEOUT_MS_MAX = 600_000.0
+
+Request = Mapping[str, Any]
+Progress = Callable[[float], None]
+
+
+class RequestRefused(Exception):
+    """The request cannot be carried out; `reason` is a key, `str(error)` the words."""
+
+    def __init__(self, reason: str, words: str) -> None:
+        self.reason = reason
+        super().__init__(words)
+
+
+def main() -> int:
+    """Serve requests from standard input until it ends."""
+    answers = _private_stdout()
+    # Ctrl-C in a terminal reaches the whole process group; the end of the input is what ends this worker.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _send(answers, {"ready": True, "versions": _warm_up()})
+    requests = sys.stdin.buffer
+    while True:
+        line = _next_line(requests)
+        if line is None:
+            return 0
+        if line.strip():
+            _serve(line, answers)
+
+
+def _private_stdout() -> int:
+    """Keep the answer channel to ourselves: whatever a native library prints goes to stderr."""
+    sys.stdout.flush()
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return answers
+
+
+def _send(answers: int, message: Mapping[str, object]) -> None:
+    data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    while data:
+        data = data[os.write(answers, data) :]
+
+
+def _warm_up() -> dict[str, str]:
+    """Load and compile everything before saying ready, so that no request pays for it."""
+    import cv2
+    import numpy as np
+
+    from vision import kernels
+    from vision.engines import versions
+    from vision.symbols import read_symbols
+
+    cv2.setNumThreads(1)
+    read_symbols(np.full((64, 64), 255, dtype=np.uint8))
+    kernels.warm()
+    return versions()
+
+
+def _next_line(requests: BinaryIO) -> bytes | None:
+    """One line, or None at the end; of a line over the limit only its beginning is kept."""
+    line = requests.readline(REQUEST_BYTES_MAX)
+    if not line:
+        return None
+    rest = line
+    while rest and not rest.endswith(b"\n"):
+        rest = requests.readline(REQUEST_BYTES_MAX)
+    return line
+
+
+def _serve(line: bytes, answers: int) -> None:
+    number: object = None
+    try:
+        request = _parsed(line)
+        number = request["id"]
+        result = _carry_out(request, lambda done: _send(answers, {"id": number, "progress": round(done, 3)}))
+        answer: dict[str, object] = {"id": number, "ok": True, "result": result}
+    except RequestRefused as refusal:
+        answer = {"id": number, "ok": False, "reason": refusal.reason, "words": str(refusal)}
+    except Exception as error:
+        # The outermost loop of the process: one picture that breaks a library must not end the service.
+        # The engine holds the phase on any answer that is not ok.
+        print(f"vision worker: request {number} failed: {error!r}", file=sys.stderr, flush=True)
+        words = "The picture service could not do this. Try again; if it stays so, call service."
+        answer = {"id": number, "ok": False, "reason": "failed", "words": words}
+    _send(answers, answer)
+
+
+def _parsed(line: bytes) -> Request:
+    if len(line) >= REQUEST_BYTES_MAX:
+        raise RequestRefused("bad_request", f"A request is one line of at most {REQUEST_BYTES_MAX} bytes.")
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RequestRefused("bad_request", "A request is one JSON object a line.") from error
+    if not isinstance(request, dict) or not isinstance(request.get("id"), int | str):
+        raise RequestRefused("bad_request", "A request is a JSON object with an id and an op.")
+    return request
+
+
+def _carry_out(request: Request, progress: Progress) -> object:
+    operation = _OPERATIONS.get(str(request.get("op")))
+    if operation is None:
+        raise RequestRefused(
+            "bad_request", f"There is no op {request.get('op')!r}; {', '.join(_OPERATIONS)}."
+        )
+    return operation(request, progress)
+
+
+def _ping(request: Request, progress: Progress) -> object:
+    return {"pid": os.getpid(), "monotonic_ns": str(time.monotonic_ns())}
+
+
+def _scan(request: Request, progress: Progress) -> object:
+    from vision.scan_result import scan_file
+
+    return scan_file(_text(request, "image"), _formats(request))
+
+
+def _scan_source(request: Request, progress: Progress) -> object:
+    from vision.camera import SourceGone
+    from vision.live_scan import scan_source
+
+    shown_after = _text(request, "shown_after", "")
+    evidence = _text(request, "evidence_dir", "")
+    try:
+        return scan_source(
+            Path(_text(request, "source")),
+            _formats(request),
+            _number(request, "timeout_ms", TIMEOUT_MS_MAX),
+            _seconds(shown_after) if shown_after else None,
+            Path(evidence) if evidence else None,
+        )
+    except SourceGone as gone:
+        raise RequestRefused("source_gone", str(gone)) from gone
+
+
+def _render_label(request: Request, progress: Progress) -> object:
+    from vision.label_picture import LabelNotDrawn, render_label
+
+    fields = request.get("fields")
+    if not isinstance(fields, dict) or not all(isinstance(each, str) for each in fields.values()):
+        raise RequestRefused("bad_request", "The fields of a label are an object of strings.")
+    out = Path(_text(request, "out"))
+    try:
+        picture = render_label(_text(request, "template"), fields, out)
+    except LabelNotDrawn as refusal:
+        raise RequestRefused("label_not_drawn", str(refusal)) from refusal
+    except OSError as error:
+        raise RequestRefused(
+            "not_written", f"The label cannot be written to {out}: {error.strerror}."
+        ) from error
+    return {
+        "image": str(out),
+        "sha256": picture.sha256,
+        "symbols": list(picture.symbols),
+        "template": picture.template,
+        "version": str(picture.version),
+    }
+
+
+def _formats(request: Request) -> tuple[str, ...]:
+    from vision.engines import DEFAULT_FORMATS, check_formats
+
+    formats = request.get("formats", list(DEFAULT_FORMATS))
+    if not isinstance(formats, list) or not all(isinstance(each, str) for each in formats):
+        raise RequestRefused("bad_request", "The formats are a list of names.")
+    try:
+        return check_formats(formats)
+    except ValueError as error:
+        raise RequestRefused("bad_request", str(error)) from error
+
+
+def _text(request: Request, name: str, default: str | None = None) -> str:
+    value = request.get(name, default)
+    if not isinstance(value, str) or (not value and default is None) or "\x00" in value:
+        raise RequestRefused("bad_request", f"The request lacks {name!r}, a string.")
+    return value
+
+
+def _number(request: Request, name: str, most: float) -> float:
+    value = request.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise RequestRefused("bad_request", f"{name!r} is a number from 0 to {most:.0f}.")
+    return float(value)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < 1e11:
+        raise RequestRefused("bad_request", "'shown_after' is Unix seconds as a string, or empty.")
+    return value
+
+
+_OPERATIONS: Mapping[str, Callable[[Request, Progress], object]] = {
+    "ping": _ping,
+    "scan": _scan,
+    "scan_source": _scan_source,
+    "render_label": _render_label,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
