@@ -1,0 +1,571 @@
+"""The child process of one device: one port, one driver, and STOP on silence.
+
+Two threads. The listener reads the engine's orders and watches the lease on real monotonic
+time. The main thread alone owns the driver. When a STOP arrives, or the lease or the pipe
+ends, the listener interrupts a driver call that is under way (by a signal, so that the main
+thread stays the only owner of the line), and the main thread does what is urgent first.
+
+A lease never revives: a host that was frozen finds it lapsed and leaves, whatever the pipe
+holds by then. Every host brings its device to the declared safe state when it opens it, so
+that a pump left running by a dead host is not kept alive by the next one's polling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import queue
+import select
+import signal
+import sys
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, TypeVar
+
+from drivers.catalog import driver_for
+from drivers.faults import DeviceFault, DeviceRestarted, LineLost, WrongDevice
+from drivers.reading import Identity, Reading
+from drivers.roles import Driver
+
+FIRST_LEASE_S = 5.0  # from the start of the process to the engine's first word
+REOPEN_WAITS_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+FAULTS_IN_A_ROW_MAX = 3
+SAFE_STATE_TRIES = 3
+STOP_TRIES = 3
+ORDERS_WAITING_MAX = 64
+OUTCOMES_KEPT_MAX = 256
+LINES_WAITING_MAX = 1_000
+LINE_BYTES_MAX = 64 * 1024
+EXIT_LEFT, EXIT_BROKEN, EXIT_LEASE_LAPSED = 0, 1, 3
+_NS = 1_000_000_000
+
+_logger = logging.getLogger("device_host")
+SafeState = Literal["stop", "keep"]
+Done = TypeVar("Done")
+
+
+class _Interrupted(BaseException):
+    """Something urgent came while the driver was at work; whether the request was carried out is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the engine decides for the whole life of a host."""
+
+    id: str
+    type: str
+    port: str
+    poll_ms: int
+    lease_ms: int
+    safe_state: SafeState
+    serial_number: str
+    bench: Literal["simulated", "real", "any"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One order as it came down the pipe."""
+
+    id: str
+    term: int
+    name: str
+    parameters: dict[str, str]
+    received_ns: int
+    expires_ns: int
+
+
+class Inbox:
+    """What the engine has said; urgent things overtake the rest."""
+
+    def __init__(self, *, lease_ms: int, safe_state: SafeState, interrupt: Callable[[], None]) -> None:
+        self.wake = threading.Event()
+        self.orders: deque[Order] = deque()
+        self.turned_away: deque[tuple[str, str]] = deque()
+        self.stop_ns: int | None = None  # when the oldest STOP came that is not carried out
+        self.ending = ""  # why this host leaves; empty while it stays
+        self.exit_status = EXIT_LEFT
+        self.safe_state: SafeState = safe_state
+        self.term = 0
+        self._lease_ns = lease_ms * 1_000_000
+        self._deadline_ns = time.monotonic_ns() + int(FIRST_LEASE_S * _NS)
+        self._interrupt = interrupt
+        self._rest = b""
+
+    def urgent(self) -> bool:
+        """Whether something is there that a driver call must not delay."""
+        return self.stop_ns is not None or bool(self.ending)
+
+    def next_order(self) -> Order | None:
+        """Take the oldest waiting order; both threads may ask."""
+        try:
+            return self.orders.popleft()
+        except IndexError:
+            return None
+
+    def end(self, why: str, exit_status: int = EXIT_LEFT) -> None:
+        """Make the host leave; the first reason stands."""
+        if not self.ending:
+            self.ending, self.exit_status = why, exit_status
+        self._hurry()
+
+    def listen(self, pipe: int, terminated: int) -> None:
+        """Read the pipe and watch the lease until either ends (the listener thread)."""
+        try:
+            while not self.ending:
+                self._listen_once(pipe, terminated)
+        except Exception:
+            # Outermost loop of this thread: without it nobody watches the lease, so the host leaves.
+            _logger.exception("the listener failed")
+            self.end("the listener failed", EXIT_BROKEN)
+
+    def _listen_once(self, pipe: int, terminated: int) -> None:
+        left_ns = self._deadline_ns - time.monotonic_ns()
+        readable = select.select([pipe, terminated], [], [], max(0.0, left_ns / _NS))[0]
+        # A lease never revives: it is judged before what has come down the pipe is looked at.
+        lapsed = time.monotonic_ns() >= self._deadline_ns
+        data = os.read(pipe, LINE_BYTES_MAX) if pipe in readable else b""
+        if data:
+            self._take(data, only_stop=lapsed)
+        if lapsed:
+            self.end("the lease lapsed", EXIT_LEASE_LAPSED)
+        elif terminated in readable:
+            self.end("terminated")
+        elif pipe in readable and not data:
+            self.end("the engine's end of the pipe closed")
+
+    def _take(self, data: bytes, *, only_stop: bool) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LINE_BYTES_MAX:
+            self.end("a line without end came down the pipe", EXIT_BROKEN)
+            return
+        messages = [_message_of(line) for line in lines if line.strip()]
+        if any(message.get("stop") for message in messages):
+            self._stop()
+        if not only_stop:
+            for message in messages:
+                self._sort(message)
+        self.wake.set()
+
+    def _stop(self) -> None:
+        self.stop_ns = self.stop_ns or time.monotonic_ns()
+        # What was waiting was ordered before the STOP, by somebody who did not know of it.
+        while (order := self.next_order()) is not None:
+            self.turned_away.append((order.id, "A STOP came first; it was not sent."))
+        self._hurry()
+
+    def _sort(self, message: dict[str, Any]) -> None:
+        if "lease" in message:
+            term = int(message["lease"]["term"])
+            if term >= self.term:
+                self.term = term
+                self._deadline_ns = time.monotonic_ns() + self._lease_ns
+        elif "order" in message:
+            order = _order_of(message["order"])
+            if len(self.orders) >= ORDERS_WAITING_MAX:
+                self.turned_away.append((order.id, "Too many orders wait; it was not sent."))
+            else:
+                self.orders.append(order)
+        elif "safe_state" in message and message["safe_state"] in ("stop", "keep"):
+            self.safe_state = message["safe_state"]
+        elif message.get("close"):
+            self.end("the engine said so")
+        elif not message.get("stop"):
+            _logger.warning("a line came down the pipe that is no message of this protocol")
+
+    def _hurry(self) -> None:
+        self.wake.set()
+        self._interrupt()
+
+
+class Outbox:
+    """Lines up the pipe, written by a thread of their own: an engine that does not read holds up no STOP."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lines: queue.Queue[bytes | None] = queue.Queue(LINES_WAITING_MAX)
+        self._thread = threading.Thread(target=self._write, daemon=True, name="outbox")
+        self._thread.start()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Queue one message; while the engine does not read, what does not fit is dropped."""
+        try:
+            self._lines.put_nowait(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+        except queue.Full:
+            _logger.warning("the engine does not read; dropped a message")
+
+    def finish(self, timeout_s: float) -> None:
+        """Give what is queued a moment to leave."""
+        try:
+            self._lines.put_nowait(None)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                while line:
+                    line = line[os.write(self._fd, line) :]
+            except OSError:
+                return  # the engine has gone; the listener sees it too and brings the device to safety
+
+
+class DeviceHost:
+    """Does what is most urgent with one driver, again and again."""
+
+    def __init__(self, driver: Driver, options: Options, inbox: Inbox, outbox: Outbox) -> None:
+        self._driver, self._options = driver, options
+        self._inbox, self._outbox = inbox, outbox
+        self._is_open = False
+        self._openings_failed = 0
+        self._faults_in_a_row = 0
+        self._last_fault: tuple[str, str] = ("", "")
+        self._next_opening_ns = self._next_poll_ns = time.monotonic_ns()
+        self._stops_failed = 0
+        self._interruptible = False
+        self._outcomes: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def interrupted(self, signal_number: int, frame: FrameType | None) -> None:
+        """Signal handler: break off the driver call that is under way, if there is one."""
+        if self._interruptible:
+            self._interruptible = False
+            raise _Interrupted
+
+    def run(self) -> int:
+        """Serve until the lease, the pipe or the engine's word ends it; returns the exit status."""
+        while not self._inbox.ending:
+            try:
+                self._one_thing()
+            except _Interrupted:
+                continue  # what interrupted is urgent, and so the next thing done
+        _logger.info("leaving: %s", self._inbox.ending)
+        self._leave()
+        return self._inbox.exit_status
+
+    def _one_thing(self) -> None:
+        self._inbox.wake.clear()
+        now_ns = time.monotonic_ns()
+        while self._inbox.turned_away:
+            self._tell_not_sent(*self._inbox.turned_away.popleft(), fault="refused")
+        may_open = not self._is_open and now_ns >= self._next_opening_ns
+        if self._inbox.stop_ns is not None and (self._is_open or may_open or not self._stops_failed):
+            self._stop()
+        elif (order := self._inbox.next_order()) is not None:
+            self._carry_out(order)
+        elif may_open:
+            self._open()
+        elif self._is_open and now_ns >= self._next_poll_ns:
+            self._poll()
+        elif not self._inbox.ending:
+            next_ns = self._next_poll_ns if self._is_open else self._next_opening_ns
+            self._inbox.wake.wait(max(0.0, (next_ns - now_ns) / _NS))
+
+    def _do(self, work: Callable[[], Done]) -> Done:
+        """Run a driver call that something urgent may break off."""
+        try:
+            self._interruptible = True
+            if self._inbox.urgent():  # it may have come before the flag was up
+                raise _Interrupted
+            return work()
+        finally:
+            self._interruptible = False
+
+    # Opening
+
+    def _open(self) -> None:
+        try:
+            identity = self._do(self._connect)
+        except DeviceFault as fault:
+            self._tell_fault(fault)
+            self._shut()
+            return
+        self._openings_failed = self._faults_in_a_row = 0
+        self._last_fault = ("", "")
+        self._is_open = True
+        self._next_poll_ns = time.monotonic_ns()
+        self._outbox.send({"ready": _identity_as_json(identity)})
+
+    def _connect(self) -> Identity:
+        self._check_bench()
+        self._driver.open()
+        self._driver.apply_safe_state(self._inbox.safe_state)
+        identity = self._driver.identify()
+        wanted = self._options.serial_number
+        if wanted and identity.serial_number != wanted:
+            raise WrongDevice(
+                self._options.id,
+                f"this is serial number {identity.serial_number or 'unknown'}, qualified is {wanted}. "
+                "Connect the qualified device.",
+            )
+        return identity
+
+    def _check_bench(self) -> None:
+        """A twin must never pass for a device, nor a device stand under a scaled clock (SAFETY 16)."""
+        port = Path(self._options.port)
+        if self._options.bench == "any" or not port.exists():
+            return
+        is_twin = str(port.resolve()).startswith("/dev/pts/")
+        if is_twin != (self._options.bench == "simulated"):
+            found = "a simulated device" if is_twin else "a real device"
+            raise WrongDevice(
+                self._options.id, f"{port} is {found}, the unit is {self._options.bench}. Correct unit.toml."
+            )
+
+    def _shut(self) -> None:
+        """Close the line and try again after a wait that grows."""
+        self._is_open = False
+        self._driver.close()
+        wait_s = REOPEN_WAITS_S[min(self._openings_failed, len(REOPEN_WAITS_S) - 1)]
+        self._openings_failed += 1
+        self._next_opening_ns = time.monotonic_ns() + int(wait_s * _NS)
+
+    # Readings
+
+    def _poll(self) -> None:
+        poll_ns = self._options.poll_ms * 1_000_000
+        self._next_poll_ns = max(self._next_poll_ns + poll_ns, time.monotonic_ns())
+        try:
+            readings = self._do(self._driver.read)
+        except DeviceRestarted as fault:
+            self._restarted(fault)
+        except DeviceFault as fault:
+            self._tell_fault(fault)
+            self._faults_in_a_row += 1
+            if isinstance(fault, LineLost) or self._faults_in_a_row >= FAULTS_IN_A_ROW_MAX:
+                self._give_up_line()
+        else:
+            self._faults_in_a_row, self._last_fault = 0, ("", "")
+            self._outbox.send({"readings": [_reading_as_json(reading) for reading in readings]})
+
+    def _give_up_line(self) -> None:
+        """A device that only hears us must still come to its safe state: say it once, unheard, and reopen."""
+        try:
+            self._do(lambda: self._driver.apply_safe_state(self._inbox.safe_state))
+        except DeviceFault as fault:
+            _logger.warning("safe state before reopening: %s", fault)
+        self._shut()
+
+    def _restarted(self, fault: DeviceRestarted) -> None:
+        """The device forgot what it was told: open it afresh, which also brings it to its safe state."""
+        self._shut()
+        try:
+            identity = self._do(self._connect)
+        except DeviceFault as again:
+            self._outbox.send({"restarted": {"words": str(fault)}})
+            self._tell_fault(again)
+            self._shut()
+            return
+        self._is_open, self._openings_failed = True, 0
+        self._outbox.send({"restarted": {"words": str(fault), **_identity_as_json(identity)}})
+
+    def _tell_fault(self, fault: DeviceFault) -> None:
+        told = (fault.kind, str(fault))
+        if told != self._last_fault:
+            self._last_fault = told
+            self._outbox.send({"fault": {"kind": told[0], "words": told[1]}})
+
+    # Orders
+
+    def _carry_out(self, order: Order) -> None:
+        if order.id in self._outcomes:
+            # Never sent a second time; the engine asks what became of the first.
+            self._outbox.send(self._outcomes[order.id])
+            return
+        if order.term != self._inbox.term:
+            words = f"It is of term {order.term}, the lease is of term {self._inbox.term}; it was not sent."
+            self._tell_not_sent(order.id, words, fault="wrong_term")
+        elif time.monotonic_ns() >= order.expires_ns:
+            self._tell_not_sent(order.id, "It came too late; it was not sent.", fault="late")
+        elif not self._is_open:
+            self._tell_not_sent(order.id, "The device is not connected; it was not sent.", fault="refused")
+        else:
+            self._send(order)
+
+    def _send(self, order: Order) -> None:
+        try:
+            result = self._do(lambda: self._driver.order(order.name, order.parameters))
+        except DeviceFault as fault:
+            kind = fault.kind if fault.kind in ("refused", "garbled", "restarted") else "silent"
+            self._tell_outcome(order.id, {"ok": False, "fault": kind, "words": str(fault)})
+            if isinstance(fault, DeviceRestarted):
+                self._restarted(fault)
+        except _Interrupted:
+            words = "It was broken off by something more urgent; whether it was carried out is unknown."
+            self._tell_outcome(order.id, {"ok": False, "fault": "silent", "words": words})
+            raise
+        else:
+            self._tell_outcome(order.id, {"ok": True, "result": result})
+            self._next_poll_ns = time.monotonic_ns()  # what the order changed is worth a look at once
+
+    def _tell_not_sent(self, order_id: str, words: str, *, fault: str) -> None:
+        self._tell_outcome(order_id, {"ok": False, "fault": fault, "words": words})
+
+    def _tell_outcome(self, order_id: str, outcome: dict[str, Any]) -> None:
+        message = {"outcome": {"id": order_id, **outcome}}
+        self._outcomes[order_id] = message
+        while len(self._outcomes) > OUTCOMES_KEPT_MAX:
+            self._outcomes.popitem(last=False)
+        self._outbox.send(message)
+
+    # Stopping
+
+    def _stop(self) -> None:
+        """Send STOP until the device confirms it: unlike any other order it may be repeated."""
+        came_ns = self._inbox.stop_ns
+        assert came_ns is not None
+        try:
+            if not self._is_open:
+                self._driver.open()
+            self._driver.stop()
+        except DeviceFault as fault:
+            self._stop_failed(fault)
+            return
+        if not self._is_open:
+            self._next_opening_ns = time.monotonic_ns()  # what was opened for STOP is not yet checked
+        self._inbox.stop_ns = None
+        self._stops_failed = 0
+        latency_ms = (time.monotonic_ns() - came_ns) / 1e6
+        self._outbox.send({"stopped": True, "latency_ms": f"{latency_ms:.1f}"})
+        self._next_poll_ns = time.monotonic_ns()
+
+    def _stop_failed(self, fault: DeviceFault) -> None:
+        self._stops_failed += 1
+        if self._stops_failed == 1:
+            self._outbox.send({"stopped": False, "words": str(fault)})
+        self._tell_fault(fault)
+        if isinstance(fault, LineLost) or not self._is_open or self._stops_failed % STOP_TRIES == 0:
+            self._shut()
+
+    def _leave(self) -> None:
+        """Bring the device to the declared safe state, a few times if need be, and let go of it."""
+        wanted = self._is_open or self._inbox.stop_ns is not None or self._inbox.safe_state == "stop"
+        for _ in range(SAFE_STATE_TRIES if wanted else 0):
+            try:
+                self._reach_safe_state()
+                break
+            except DeviceFault as fault:
+                _logger.warning("safe state %s: %s", self._inbox.safe_state, fault)
+                if isinstance(fault, LineLost):
+                    self._is_open = False
+        self._driver.close()
+
+    def _reach_safe_state(self) -> None:
+        if not self._is_open:
+            self._driver.open()
+            self._is_open = True
+        if self._inbox.stop_ns is not None:
+            self._driver.stop()
+        self._driver.apply_safe_state(self._inbox.safe_state)
+
+    def fail_safe(self) -> None:
+        """Leave after a fault of the program itself."""
+        self._inbox.end("the device host failed", EXIT_BROKEN)
+        self._leave()
+
+
+def _message_of(line: bytes) -> dict[str, Any]:
+    """One line as a message; an unusable one is empty, and then said to be none."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _order_of(body: dict[str, Any]) -> Order:
+    now_ns = time.monotonic_ns()
+    return Order(
+        id=str(body["id"]),
+        term=int(body["term"]),
+        name=str(body["name"]),
+        parameters={str(key): str(value) for key, value in body.get("parameters", {}).items()},
+        received_ns=now_ns,
+        expires_ns=now_ns + int(body["expires_in_ms"]) * 1_000_000,
+    )
+
+
+def _identity_as_json(identity: Identity) -> dict[str, str]:
+    return {
+        "maker": identity.maker,
+        "model": identity.model,
+        "serial_number": identity.serial_number,
+        "firmware": identity.firmware,
+    }
+
+
+def _reading_as_json(reading: Reading) -> dict[str, Any]:
+    return {
+        "name": reading.name,
+        "value": None if reading.value is None else str(reading.value),
+        "unit": reading.unit,
+        "quality": reading.quality,
+        "source_time": reading.source_time.isoformat().replace("+00:00", "Z"),
+        "received_ns": reading.received_ns,
+        "detail": reading.detail,
+    }
+
+
+def _options(argv: Sequence[str]) -> Options:
+    parser = argparse.ArgumentParser(
+        prog="device_host", allow_abbrev=False, description="Own one serial device for the engine."
+    )
+    parser.add_argument("--id", required=True)
+    parser.add_argument("--type", required=True)
+    parser.add_argument("--port", required=True)
+    parser.add_argument("--poll-ms", type=int, default=500)
+    parser.add_argument("--lease-ms", type=int, default=400)
+    parser.add_argument("--safe-state", choices=("stop", "keep"), required=True)
+    parser.add_argument("--serial-number", default="", help="the qualified device; any when left out")
+    parser.add_argument("--bench", choices=("simulated", "real", "any"), default="any")
+    return Options(**vars(parser.parse_args(argv)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a device host on standard input and output."""
+    options = _options(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format=f"device {options.id}: %(levelname)s %(message)s"
+    )
+    try:
+        driver = driver_for(options.type)(options.port)
+    except KeyError as unknown:
+        _logger.error("%s", unknown.args[0])
+        return 2
+    # Only the protocol may write to the pipe; a stray print goes to the log.
+    pipe_up = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+
+    inbox = Inbox(
+        lease_ms=options.lease_ms,
+        safe_state=options.safe_state,
+        interrupt=lambda: signal.pthread_kill(main_thread, signal.SIGUSR1),
+    )
+    outbox = Outbox(pipe_up)
+    host = DeviceHost(driver, options, inbox, outbox)
+    signal.signal(signal.SIGUSR1, host.interrupted)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to answer
+    signal.signal(signal.SIGTERM, lambda number, frame: inbox.end("terminated"))
+    threading.Thread(target=inbox.listen, args=(sys.stdin.fileno(),), daemon=True, name="listener").start()
+    try:
+        return host.run()
+    except Exception:
+        # Outermost loop: the driver or this host is wrong. The device is brought to safety, the
+        # engine sees the host die, and the trace is in the log.
+        _logger.exception("the device host failed")
+        host.fail_safe()
+        return EXIT_BROKEN
+    finally:
+        outbox.finish(timeout_s=0.2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
