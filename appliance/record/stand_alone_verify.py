@@ -523,6 +523,7 @@ def read_manifest(entries: dict[str, bytes]) -> dict[str, Any]:
     if manifest["v"] != 1 or manifest["format"] != "cellwright-archive":
         raise Misfit("The manifest is not of the known form.")
     hashes = [manifest["public_key"], *(manifest[log]["prev_hash"] for log in LOGS)]
+    hashes.append(2 * manifest["epoch"])
     if not all(HEX64.fullmatch(text) for text in hashes) or min(manifest[log]["first"] for log in LOGS) < 1:
         raise Misfit("The manifest is not of the known form.")
     for log in LOGS:

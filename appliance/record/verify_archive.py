@@ -110,6 +110,10 @@ def _open_runs(entries: dict[str, bytes], manifest: dict[str, Any]) -> tuple[Ori
         ]
     except ValueError:
         raise RecordRefused("The manifest is not of the known form.") from None
+    written = [origin.epoch.hex(), origin.public_key.hex(), *(run.before.hex() for run in runs)]
+    said = [manifest["epoch"], manifest["public_key"], *(manifest[log]["prev_hash"] for log in LOGS)]
+    if written != said or len(origin.epoch) != 16:
+        raise RecordRefused("The manifest is not of the known form.")
     if len(origin.public_key) != 32 or any(len(run.before) != 32 or run.first < 1 for run in runs):
         raise RecordRefused("The manifest is not of the known form.")
     for log in LOGS:
