@@ -1,1 +1,1 @@
-"""The bedside terminal."""
+"""Screens for the bedside."""

@@ -1,0 +1,287 @@
+"""The conversations with a person: each walks some screens and ends in one command, or in none.
+
+No flow decides anything: it asks what the prompt asks for, and shows the engine's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from appliance.link.messages import Accepted, FieldView, OrderView, PersonView, PromptView, Proof, Refused
+from tui import wording
+from tui.screens.choices import ChoicesScreen, Offer
+from tui.screens.entry import NumberScreen, PinScreen, TextScreen
+from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
+
+if TYPE_CHECKING:
+    from tui.app import BedsideApp
+
+# Refused scans that only ask for another look; any other one is a full stop.
+LOOK_AGAIN: Final = frozenset(
+    {"not_read", "not_confirmed", "nothing_read", "no_symbol", "no_image", "timeout", "busy", "not_open"}
+)
+TYPED_BADGE: Final = "typed-badge"
+OTHER: Final = "other"
+
+
+async def choose_person(
+    app: BedsideApp, title: str, *, roles: Sequence[str] = (), not_by: Sequence[str] = ()
+) -> tuple[str, str] | None:
+    """A person or a badge, as (what the engine takes, what the screen calls it)."""
+    view = app.view
+    assert view is not None, "nobody can be chosen without a snapshot"
+    people = [
+        person
+        for person in view.snapshot.people
+        if person.id not in not_by and (not roles or set(roles) & set(person.roles))
+    ]
+    offers = [Offer(person.id, person.name, ", ".join(person.roles).replace("_", " ")) for person in people]
+    offers.append(Offer(TYPED_BADGE, wording.TYPE_BADGE))
+    names = ", ".join(view.name_of(person) for person in not_by)
+    hint = wording.CHOOSE_SECOND_HINT.format(names=names) if not_by else wording.CHOOSE_PERSON_HINT
+    chosen = await app.push_screen_wait(
+        ChoicesScreen(title, offers, hint=hint if people else wording.NO_PEOPLE, reads_badge=True)
+    )
+    if chosen == TYPED_BADGE:
+        badge = await app.push_screen_wait(TextScreen(title=wording.BADGE_TITLE, button=wording.ENTER))
+        return (badge, wording.BADGE_NAME) if badge else None
+    if chosen and chosen.startswith("badge:"):
+        return chosen.removeprefix("badge:"), wording.BADGE_NAME
+    return (chosen, view.name_of(chosen)) if chosen else None
+
+
+async def sign_in(app: BedsideApp, person: PersonView | None) -> None:
+    """Name or badge, then the PIN; a refused PIN is asked again with the engine's words."""
+    who = (person.id, person.name) if person else await choose_person(app, wording.CHOOSE_PERSON)
+    refusal = ""
+    while who is not None:
+        pin = await app.push_screen_wait(
+            PinScreen(
+                title=wording.PIN_TITLE.format(name=who[1]), button=wording.SIGN_IN_NOW, refusal=refusal
+            )
+        )
+        if not pin:
+            return
+        outcome = await app.ask(
+            "sign_in", {"person": who[0]}, key="sign_in", proof=Proof(person=who[0], pin=pin)
+        )
+        if isinstance(outcome, Accepted):
+            return
+        refusal = outcome.words
+
+
+async def open_order(app: BedsideApp, orders: list[OrderView]) -> None:
+    """Choose an order; one that cannot be opened says why."""
+    offers = [
+        Offer(
+            order.id,
+            order.title,
+            wording.ORDER_REFUSED.format(words=order.refused_because)
+            if order.refused_because
+            else wording.ORDER_DETAIL.format(patient=order.patient, din=order.din),
+            not order.refused_because,
+        )
+        for order in orders
+    ]
+    order = await app.push_screen_wait(ChoicesScreen(wording.CHOOSE_ORDER, offers))
+    if order:
+        await tell(app, await app.ask("open_batch", {"order": order}, key="open_batch"))
+
+
+async def choose_reason(app: BedsideApp, title: str, reasons: Sequence[str]) -> str | None:
+    """A reason from the list, or one's own words."""
+    offers = [Offer(reason, reason) for reason in reasons]
+    offers.append(Offer(OTHER, wording.OTHER_REASON, wording.OTHER_REASON_DETAIL))
+    reason = await app.push_screen_wait(ChoicesScreen(title, offers))
+    if reason == OTHER:
+        return await app.push_screen_wait(TextScreen(title=wording.REASON_TEXT, button=wording.ENTER))
+    return reason
+
+
+async def hold(app: BedsideApp) -> None:
+    """Hold the batch, with a reason."""
+    reason = await choose_reason(app, wording.HOLD_TITLE, wording.HOLD_REASONS)
+    if reason:
+        await tell(app, await app.ask("hold", {"phase": "", "reason": reason}, key="hold"))
+
+
+async def restart(app: BedsideApp) -> None:
+    """Let the batch go on, with a reason."""
+    reason = await choose_reason(app, wording.RESTART_TITLE, wording.RESTART_REASONS)
+    if reason:
+        await tell(app, await app.ask("restart", {"reason": reason}, key="restart"))
+
+
+async def release_stop(app: BedsideApp) -> None:
+    """End the stop, with a reason."""
+    reason = await choose_reason(app, wording.RELEASE_TITLE, wording.RELEASE_REASONS)
+    if reason:
+        await tell(app, await app.ask("release_stop", {"reason": reason}, key="release_stop"))
+
+
+async def more(app: BedsideApp) -> None:
+    """What is seldom done: a comment, or the end of the batch."""
+    chosen = await app.push_screen_wait(
+        ChoicesScreen(
+            wording.MORE_TITLE,
+            [
+                Offer("comment", wording.COMMENT, wording.COMMENT_DETAIL),
+                Offer("abort", wording.ABORT, wording.ABORT_DETAIL),
+            ],
+        )
+    )
+    if chosen == "comment":
+        text = await app.push_screen_wait(TextScreen(title=wording.COMMENT_TEXT, button=wording.ENTER))
+        if text:
+            await tell(app, await app.ask("comment", {"text": text}, key="comment"))
+    elif chosen == "abort":
+        await abort(app)
+
+
+async def abort(app: BedsideApp) -> None:
+    """End the batch for good: reason, then password."""
+    reason = await choose_reason(app, wording.ABORT_TITLE, wording.ABORT_REASONS)
+    person = app.view.snapshot.person if app.view else None
+    if not reason or person is None:
+        return
+    password = await ask_password(app, person.name, button=wording.ABORT)
+    if password:
+        proof = Proof(person=person.id, password=password)
+        await tell(app, await app.ask("abort_batch", {"reason": reason}, key="abort", proof=proof))
+
+
+async def ask_password(app: BedsideApp, name: str, *, button: str, refusal: str = "") -> str | None:
+    """A password from the on-screen keyboard."""
+    title = wording.PASSWORD_TITLE.format(name=name)
+    return await app.push_screen_wait(TextScreen(title=title, button=button, secret=True, refusal=refusal))
+
+
+async def answer(app: BedsideApp, prompt: PromptView) -> None:
+    """Answer a prompt: its values, then its proof, asked again while the engine refuses the proof."""
+    if prompt.kind == "scan":
+        await scan(app, prompt)
+        return
+    values = await collect_values(app, prompt)
+    if values is None:
+        return
+    refusal, proof = "", None
+    while True:
+        if prompt.needs != "session":
+            proof = await collect_proof(app, prompt, refusal)
+            if proof is None:
+                return
+        body = {"prompt": prompt.id, "values": values}
+        outcome = await app.ask("answer", body, key=f"answer:{prompt.id}", proof=proof)
+        if isinstance(outcome, Accepted) or proof is None:
+            await tell(app, outcome)
+            return
+        refusal = outcome.words
+        if app.view is None or app.view.prompt(prompt.id) is None:
+            await tell(app, outcome)
+            return
+
+
+async def scan(app: BedsideApp, prompt: PromptView) -> None:
+    """Start the camera; anything but a match or a second look is a full stop."""
+    proof = None
+    if prompt.needs != "session":
+        proof = await collect_proof(app, prompt, "")
+        if proof is None:
+            return
+    app.full_stop_words = ""
+    outcome = await app.ask("scan", {"prompt": prompt.id}, key=f"scan:{prompt.id}", proof=proof)
+    if isinstance(outcome, Refused):
+        full_stop = outcome.reason not in LOOK_AGAIN
+        await app.push_screen_wait(RefusalScreen(outcome.words, full_stop=full_stop))
+    elif app.full_stop_words:
+        await app.push_screen_wait(RefusalScreen(app.full_stop_words, full_stop=True))
+    else:
+        app.notice(wording.DONE.format(what=prompt.title))
+    app.full_stop_words = ""
+
+
+async def collect_values(app: BedsideApp, prompt: PromptView) -> dict[str, str] | None:
+    """What the prompt's fields ask for; None when the person goes back."""
+    if prompt.kind == "review":
+        counts = app.view.snapshot.batch.counts if app.view and app.view.snapshot.batch else []
+        decision = await app.push_screen_wait(ReviewScreen(prompt, counts))
+        if decision is None:
+            return None
+        decided = next((field for field in prompt.fields if field.kind == "choice"), None)
+        rest = [field for field in prompt.fields if field is not decided]
+        more_values = await _enter_fields(app, prompt, rest)
+        if more_values is None or decided is None:
+            return more_values
+        return {decided.name: decision} | more_values
+    return await _enter_fields(app, prompt, prompt.fields)
+
+
+async def _enter_fields(
+    app: BedsideApp, prompt: PromptView, fields: list[FieldView]
+) -> dict[str, str] | None:
+    """One screen a field; "Back" goes back one field, and out of the first."""
+    values: dict[str, str] = {}
+    place = 0
+    while place < len(fields):
+        number = wording.FIELD_OF.format(number=place + 1, count=len(fields))
+        title = f"{prompt.title}   {number}" if len(fields) > 1 else prompt.title
+        value = await _enter_field(app, prompt, fields[place], title, go_on=place + 1 < len(fields))
+        if value is None:
+            if place == 0:
+                return None
+            place -= 1
+            continue
+        values[fields[place].name] = value
+        place += 1
+    return values
+
+
+async def _enter_field(
+    app: BedsideApp, prompt: PromptView, field: FieldView, title: str, *, go_on: bool
+) -> str | None:
+    if field.kind == "number":
+        return await app.push_screen_wait(NumberScreen(field, title=title, go_on=go_on, facts=prompt.facts))
+    if field.kind == "choice":
+        offers = [Offer(choice.value, choice.words) for choice in field.choices]
+        return await app.push_screen_wait(ChoicesScreen(field.label, offers, hint=title))
+    return await app.push_screen_wait(
+        TextScreen(title=field.label, button=wording.ENTER_NEXT if go_on else wording.ENTER)
+    )
+
+
+async def collect_proof(app: BedsideApp, prompt: PromptView, refusal: str) -> Proof | None:
+    """Who acts, proven now: the PIN of a second person, or a password for a signature."""
+    person = app.view.snapshot.person if app.view else None
+    if prompt.needs == "signature":
+        who = (person.id, person.name) if person else None
+    else:
+        who = await choose_person(app, wording.CHOOSE_SECOND, roles=prompt.roles, not_by=prompt.not_by)
+    if who is None:
+        return None
+    if prompt.needs == "second_person":
+        pin = await app.push_screen_wait(
+            PinScreen(
+                title=wording.PIN_TITLE.format(name=who[1]),
+                button=wording.CONFIRM_AS.format(name=who[1]),
+                refusal=refusal,
+                words=prompt.instruction,
+                facts=prompt.facts,
+            )
+        )
+        return Proof(person=who[0], pin=pin) if pin else None
+    if not refusal and not await app.push_screen_wait(SignScreen(prompt, who[1])):
+        return None
+    password = await ask_password(app, who[1], button=wording.SIGN_NOW, refusal=refusal)
+    return Proof(person=who[0], password=password) if password else None
+
+
+async def full_stop(app: BedsideApp, words: str) -> None:
+    """The red screen, to be read before anything else."""
+    await app.push_screen_wait(RefusalScreen(words, full_stop=True))
+
+
+async def tell(app: BedsideApp, outcome: Accepted | Refused) -> None:
+    """Show a refusal in the engine's words, to be read; an acceptance shows in the next snapshot."""
+    if isinstance(outcome, Refused):
+        await app.push_screen_wait(RefusalScreen(outcome.words, full_stop=False))

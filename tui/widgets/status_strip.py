@@ -1,0 +1,84 @@
+"""The two lines at the top of every screen: where we are, what time it is, what is safe on disk."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from tui import local_time, wording
+from tui.view import View
+from tui.widgets.words import Words, ellipsis
+
+# Least widths of the fields, in cells, most important first; together they fit 80 columns.
+FIRST_LINE: Final = {"unit": 12, "batch": 18, "phase": 14, "time": 23}
+SECOND_LINE: Final = {"recorded": 24, "central": 33, "alarm": 13}
+SECOND_LINE_SIMULATED: Final = "simulated"
+
+
+def _central(view: View) -> str:
+    sync = view.snapshot.sync
+    if sync.last_acknowledged_at is None:
+        return wording.BEHIND_NEVER.format(behind=sync.behind)
+    age = local_time.duration_words((view.utc - sync.last_acknowledged_at).total_seconds())
+    words = wording.BEHIND if sync.behind else wording.AT_CENTRAL
+    return words.format(behind=sync.behind, age=age)
+
+
+def _alarm(view: View) -> str:
+    standing = [alarm for alarm in view.alarms if alarm.state != "cleared"] or view.alarms
+    if not standing:
+        return wording.NO_ALARM
+    highest = standing[0].priority
+    return wording.ALARM_COUNT.format(
+        marker=wording.PRIORITY_MARKERS[highest],
+        priority=wording.PRIORITY_WORDS[highest],
+        count=len(view.alarms),
+    )
+
+
+def _time(view: View) -> str:
+    utc = wording.UTC.format(time=local_time.utc_words(view.utc))
+    local = local_time.local_words(view.utc, view.snapshot.unit.time_zone)
+    return f"{utc} {local}" if local else utc
+
+
+def strip_fields(view: View) -> dict[str, str]:
+    """Make the text of each field of the strip."""
+    snapshot, batch = view.snapshot, view.snapshot.batch
+    trusted = snapshot.time_trust == "trusted"
+    return {
+        "unit": snapshot.unit.id,
+        "batch": wording.BATCH.format(id=batch.id) if batch else wording.NO_BATCH,
+        "phase": wording.PHASE.format(number=batch.phase_number, count=batch.phase_count) if batch else "",
+        "time": _time(view),
+        "trust": wording.TIME_TRUSTED if trusted else wording.TIME_UNTRUSTED,
+        "recorded": wording.NOT_RECORDED
+        if snapshot.record.words
+        else wording.RECORDED.format(seq=snapshot.record.seq),
+        "central": _central(view),
+        "alarm": _alarm(view),
+        "simulated": wording.SIMULATED if snapshot.unit.simulated else "",
+    }
+
+
+class StatusStrip(Vertical):
+    """A row of fixed fields; a text too long for its field ends in `…`, never silently."""
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="line"):
+            for name in ("unit", "batch", "phase", "time", "trust"):
+                yield Words(id=f"strip-{name}", classes="field")
+        with Horizontal(classes="line"):
+            for name in ("recorded", "central", "alarm", "simulated"):
+                yield Words(id=f"strip-{name}", classes="field")
+
+    def show(self, view: View | None) -> None:
+        """Fill the fields; with no view, say that the engine is away."""
+        fields = strip_fields(view) if view else {"unit": wording.ENGINE_AWAY_FIELD}
+        for words in self.query(Words):
+            name = str(words.id).removeprefix("strip-")
+            text = fields.get(name, "")
+            words.say(ellipsis(text, words.size.width) if words.size.width else text)
+        self.set_class(bool(view and view.snapshot.unit.simulated), "simulated")

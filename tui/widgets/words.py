@@ -1,0 +1,33 @@
+"""Plain text on the screen, never read as markup."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+
+class Words(Static, inherit_bindings=False):
+    """A text that may come from outside: a label or a name with `[/x]` in it stays a text.
+
+    It repaints only when the text changes, so that a tile fed at 4 Hz costs nothing at rest.
+    """
+
+    def __init__(self, text: str = "", *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(Content(text), id=id, classes=classes, markup=False)
+        self._text = text
+
+    @property
+    def text(self) -> str:
+        """What is shown."""
+        return self._text
+
+    def say(self, text: str) -> None:
+        """Show another text."""
+        if text != self._text:
+            self._text = text
+            self.update(Content(text))
+
+
+def ellipsis(text: str, width: int) -> str:
+    """Cut a text to a width in a way that is seen."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"

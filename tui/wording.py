@@ -1,0 +1,268 @@
+"""Every fixed word an operator reads. What comes from the engine is shown as it came.
+
+One module a language; the screens hold no words of their own, so a translation is a copy of this file.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# ── Places and the rail ────────────────────────────────────────────────────────────────
+HOME: Final = "Home"
+RUN: Final = "Run"
+ALARMS: Final = "Alarms"
+RECORD: Final = "Record"
+BACK: Final = "Back"
+STOP: Final = "STOP…"
+STOP_AGAIN: Final = "STOP\nagain…"
+STOP_NOW: Final = "Stop now"
+STOP_ARMED: Final = "STOP is armed. Tap “Stop now” to stop everything that moves."
+STOP_SENT: Final = "STOP was sent."
+STOP_WAITS: Final = (
+    "STOP could not be sent: the engine is away. It goes out as soon as the engine answers. "
+    "Use the stop button on the device."
+)
+
+# ── Status strip ───────────────────────────────────────────────────────────────────────
+NO_BATCH: Final = "no batch"
+BATCH: Final = "batch {id}"
+PHASE: Final = "phase {number} of {count}"
+UTC: Final = "{time} UTC"
+TIME_TRUSTED: Final = "time trusted"
+TIME_UNTRUSTED: Final = "TIME NOT TRUSTED"
+RECORDED: Final = "recorded here ✓ {seq}"
+NOT_RECORDED: Final = "NOT RECORDED: see Record"
+AT_CENTRAL: Final = "at central: all, {age} ago"
+BEHIND: Final = "at central: {behind} behind, {age}"
+BEHIND_NEVER: Final = "at central: {behind} behind, never"
+NO_ALARM: Final = "no alarm"
+ALARM_COUNT: Final = "{marker} {priority} ({count})"
+SIMULATED: Final = "SIMULATED"
+SIMULATED_NOTICE: Final = "SIMULATED: no real patient, no real product."
+ENGINE_AWAY_FIELD: Final = "engine away"
+
+# ── Alarms ─────────────────────────────────────────────────────────────────────────────
+PRIORITY_WORDS: Final = {"high": "HIGH", "medium": "MEDIUM", "low": "LOW"}
+PRIORITY_MARKERS: Final = {"high": "***", "medium": "**", "low": "*"}
+ALARM_STATES: Final = {
+    "active": "active, not acknowledged",
+    "acknowledged": "acknowledged, still active",
+    "cleared": "over, not acknowledged",
+}
+ALARMS_TITLE: Final = "Alarms"
+ALARMS_NONE: Final = "No alarm. Nothing to do here."
+ALARM_CAUSE: Final = "Cause   {cause}"
+ALARM_ACTION: Final = "Do      {action}"
+ALARM_SINCE: Final = "Since   {time} ({age} ago), {state}"
+ACKNOWLEDGE: Final = "Acknowledge"
+ACKNOWLEDGED: Final = "Acknowledged"
+MORE_ALARMS: Final = "Show the next alarms"
+
+# ── Home and sign-in ───────────────────────────────────────────────────────────────────
+HOME_TITLE: Final = "This unit"
+NOBODY_SIGNED_IN: Final = "Nobody is signed in."
+SIGNED_IN: Final = "Signed in: {name} ({roles})"
+SIGN_IN: Final = "Sign in"
+SIGN_OUT: Final = "Sign out"
+LOCK: Final = "Lock"
+OPEN_ORDER: Final = "Open an order…"
+GO_TO_RUN: Final = "Go to the batch"
+DAY_COLOURS: Final = "Day colours"
+NIGHT_COLOURS: Final = "Night colours"
+ORDERS_TITLE: Final = "Orders to open"
+ORDERS_NONE: Final = "No order waits for this unit."
+ORDER_DETAIL: Final = "{patient} · {din}"
+ORDER_REFUSED: Final = "Cannot be opened: {words}"
+RUNS_TITLE: Final = "What runs"
+RUNS_NONE: Final = "No batch is open."
+WAITS_TITLE: Final = "What waits for people"
+WAITS_NONE: Final = "Nothing waits."
+CHOOSE_ORDER: Final = "Which order do you open?"
+CHOOSE_PERSON: Final = "Who are you?"
+CHOOSE_PERSON_HINT: Final = "Choose your name, or hold your badge to the reader."
+CHOOSE_SECOND: Final = "Who is the second person?"
+CHOOSE_SECOND_HINT: Final = "It must be somebody else than: {names}"
+TYPE_BADGE: Final = "Type the badge text…"
+BADGE_TITLE: Final = "Badge text"
+NO_PEOPLE: Final = "Nobody on this unit may do this. Call the supervisor."
+PIN_TITLE: Final = "PIN of {name}"
+PIN_HINT: Final = "At least 6 digits."
+SIGN_IN_NOW: Final = "Sign in"
+CONFIRM_AS: Final = "Confirm as\n{name}"
+BADGE_NAME: Final = "the person with this badge"
+
+# ── Lock and away ──────────────────────────────────────────────────────────────────────
+LOCKED_TITLE: Final = "Locked"
+LOCKED_TOUCH: Final = "Touch anywhere to wake. The first touch does nothing else. STOP works at once."
+LOCKED_WORDS: Final = "The batch goes on. STOP works without signing in."
+UNLOCK_AS: Final = "Unlock as\n{name}"
+UNLOCK_OTHER: Final = "Somebody else\nsigns in…"
+AWAY_TITLE: Final = "The engine is away"
+AWAY_STATE: Final = "For {age} this screen has had no word from the engine. Last word: {time} UTC."
+AWAY_STATE_NEVER: Final = "This screen has had no word from the engine yet ({age})."
+AWAY_CAUSE: Final = "Cause: {cause}"
+AWAY_DO: Final = (
+    "Moving devices stop by themselves when the engine is silent; the bath keeps its temperature. "
+    "Stay with the product. Look at the devices themselves. "
+    "If this screen does not come back within two minutes, call the supervisor."
+)
+AWAY_NEXT: Final = "Trying again in {seconds} s (attempt {attempt})."
+AWAY_TRYING: Final = "Trying now (attempt {attempt})."
+AWAY_UNANSWERED: Final = "What was asked last is sent again when the engine is back; it acts only once."
+
+# ── Run ────────────────────────────────────────────────────────────────────────────────
+NOTHING_TO_DO: Final = "Nothing to do"
+NOTHING_TO_DO_WORDS: Final = "The unit works. It calls when it needs a person."
+BATCH_ENDED: Final = "This batch is {state}."
+EXPECTS: Final = "Expected: {words}"
+SCAN: Final = "Scan"
+SCANNING: Final = "Looking for the label…"
+ASKING: Final = "Asking the engine…"
+SIGN_IN_FIRST: Final = "Sign in"
+ENTER_VALUES: Final = "Enter values"
+LOOK_AT_COUNT: Final = "Look at the count"
+MORE_INSTRUCTIONS: Final = "Next of {count}"
+HOLD: Final = "Hold…"
+RESTART: Final = "Restart…"
+MORE: Final = "More…"
+STOPPED_TITLE: Final = "STOPPED"
+STOPPED_WORDS: Final = (
+    "Everything that moves was ordered to stop. Make the place safe first. "
+    "Only a signed-in person ends this, with a reason, on record."
+)
+RELEASE_STOP: Final = "End the stop…"
+HELD_TITLE: Final = "The batch is held"
+HELD_WORDS: Final = (
+    "Nothing goes on until a signed-in person restarts it. Look at the alarms and the phases first."
+)
+UNIT_PROCEDURE: Final = "{unit_procedure} / {operation}"
+PHASE_STATE: Final = "{title}: {state}"
+TIMERS_TITLE: Final = "Timers"
+TIMER_TARGET: Final = "{elapsed} of {target}"
+TIMER_MAXIMUM: Final = "at most {maximum}"
+TIMER_OVER: Final = "OVER THE MAXIMUM"
+DEVICES_TITLE: Final = "Devices"
+DEVICES_NONE: Final = "No device is attached."
+NO_VALUE: Final = "no value"
+QUALITY: Final = {"good": "good", "uncertain": "uncertain", "bad": "BAD", "stale": "STALE"}
+QUALITY_SHORT: Final = {"good": "good", "uncertain": "unsure", "bad": "BAD", "stale": "STALE"}
+DEVICE_STATES: Final = {"starting": "starting", "ready": "ready", "silent": "SILENT", "fault": "FAULT"}
+
+MORE_TITLE: Final = "What do you want to do?"
+COMMENT: Final = "Write a comment"
+COMMENT_DETAIL: Final = "It goes into the batch record under your name."
+ABORT: Final = "Abort the batch"
+ABORT_DETAIL: Final = "It ends here and cannot be taken up again. Needs your password."
+
+# ── Reasons ────────────────────────────────────────────────────────────────────────────
+HOLD_TITLE: Final = "Why do you hold the batch?"
+RESTART_TITLE: Final = "Why may the batch go on?"
+RELEASE_TITLE: Final = "Why may the stop end?"
+ABORT_TITLE: Final = "Why do you abort the batch?"
+OTHER_REASON: Final = "Other reason…"
+OTHER_REASON_DETAIL: Final = "Write it with the keyboard."
+REASON_TEXT: Final = "Reason"
+COMMENT_TEXT: Final = "Comment"
+HOLD_REASONS: Final = (
+    "Something looks wrong with the product",
+    "A device needs attention",
+    "Material is missing or damaged",
+    "A person is needed elsewhere",
+)
+RESTART_REASONS: Final = (
+    "Cause found and removed",
+    "Checked: nothing was wrong",
+    "The unit restarted; everything was checked",
+    "The supervisor agreed",
+)
+RELEASE_REASONS: Final = (
+    "The place is safe again",
+    "STOP was touched by mistake",
+    "Device repaired or replaced",
+    "The supervisor agreed",
+)
+ABORT_REASONS: Final = (
+    "The product cannot be used",
+    "A device cannot be repaired in time",
+    "The patient no longer needs it",
+    "The physician decided so",
+)
+
+# ── Entering ───────────────────────────────────────────────────────────────────────────
+CLEAR: Final = "Clear"
+BACKSPACE: Final = "⌫"
+SIGN_KEY: Final = "±"
+ENTER: Final = "Enter"
+ENTER_NEXT: Final = "Enter and go on"
+FIELD_OF: Final = "{number} of {count}"
+RANGE_BOTH: Final = "Allowed: {minimum} to {maximum} {unit}"
+RANGE_MINIMUM: Final = "Allowed: at least {minimum} {unit}"
+RANGE_MAXIMUM: Final = "Allowed: at most {maximum} {unit}"
+RANGE_DECIMALS: Final = "{decimals} digits after the point"
+RANGE_WHOLE: Final = "whole numbers"
+IN_RANGE: Final = "within the range"
+TOO_LOW: Final = "BELOW the range"
+TOO_HIGH: Final = "ABOVE the range"
+NOT_A_NUMBER: Final = "not a number yet"
+TOO_MANY_DECIMALS: Final = "too many digits after the point"
+EMPTY: Final = "nothing entered yet"
+SPACE: Final = "space"
+SHIFT: Final = "⇧"
+LETTERS: Final = "abc"
+DIGITS: Final = "123"
+SYMBOLS: Final = "#+="
+SHOW: Final = "Show"
+HIDE: Final = "Hide"
+SHOW_MORE: Final = "Show more…"
+
+# ── Review and sign ────────────────────────────────────────────────────────────────────
+REVIEW_TITLE: Final = "Count"
+REPLICATE: Final = "Replicate {number}"
+REPLICATE_NUMBERS: Final = "{live} live · {dead} dead"
+VIABILITY: Final = "viability {percent} %"
+INTERVAL: Final = "95 % interval {low} to {high} %"
+NO_INTERVAL: Final = "no interval: do not use"
+VERDICT: Final = "verdict: {verdict}"
+NO_COUNTS: Final = "No count yet."
+PICTURE_ZOOM: Final = "Touch the picture to look closer; again for the whole."
+PICTURE_NONE: Final = "There is no picture."
+PICTURE_BROKEN: Final = "The picture cannot be shown. Do not accept without it; call the supervisor."
+ACCEPT: Final = "Accept"
+REPEAT: Final = "Repeat"
+SIGN_TITLE: Final = "You sign"
+SIGN_MEANING: Final = "Meaning   {meaning}"
+SIGN_HASH: Final = "Code of what is signed"
+SIGN_PERSON: Final = "Signed by   {name}"
+SIGN_BUTTON: Final = "Sign with\npassword…"
+PASSWORD_TITLE: Final = "Password of {name}"
+SIGN_NOW: Final = "Sign"
+GIVE_PASSWORD: Final = "Confirm"
+
+# ── Refusals ───────────────────────────────────────────────────────────────────────────
+FULL_STOP_TITLE: Final = "STOP – do not continue"
+FULL_STOP_BACK: Final = "I have read this:\nback to the instruction"
+REFUSED_TITLE: Final = "Not done"
+REFUSED_BACK: Final = "Back"
+PROMPT_GONE: Final = "The unit went on; that question is no longer open."
+DONE: Final = "Done: {what}"
+
+# ── Record ─────────────────────────────────────────────────────────────────────────────
+RECORD_TITLE: Final = "Record of this unit"
+RECORD_GOOD: Final = "✓ Each entry is written to disk before the unit goes on."
+RECORD_SEQ: Final = "Last entry"
+RECORD_HASH: Final = "Its hash"
+RECORD_AT: Final = "Written at"
+RECORD_CENTRAL: Final = "At central"
+RECORD_DEVIATIONS: Final = "Deviations"
+RECORD_NO_DEVIATIONS: Final = "none"
+RECORD_UNIT: Final = "Unit"
+RECORD_SOFTWARE: Final = "Software"
+RECORD_CLOCK: Final = "Clock"
+RECORD_ACKNOWLEDGED: Final = "up to entry {seq}; {behind} not yet there; last word {age} ago"
+RECORD_NEVER: Final = "nothing yet; {behind} wait here"
+CLOCK_WORDS: Final = "{trust}, speed {speed}"
+
+# ── A broken link; other causes come in the client's words ─────────────────────────────
+CAUSE_SILENT: Final = "the engine has been silent for {seconds} s"
+CAUSE_CLOSED: Final = "the engine closed the connection"
+CAUSE_CONNECTING: Final = "this screen has just started"
