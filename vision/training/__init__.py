@@ -1,0 +1,1 @@
+"""Scripts that make the committed weights; nothing here runs on a unit."""
