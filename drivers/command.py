@@ -1,0 +1,208 @@
+"""`cellwright device`: list, simulate, read and order devices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from drivers.catalog import DEVICE_TYPES, driver_for
+from drivers.faults import DeviceFault
+from drivers.reading import Reading
+from drivers.roles import Driver
+
+GOOD, REFUSED, WRONG_USAGE = 0, 1, 2
+FOLLOW_S = 0.2
+
+
+def device(argv: Sequence[str]) -> int:
+    """List, simulate, read, identify and order serial devices."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cellwright device", description=device.__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    types = [entry.name for entry in DEVICE_TYPES]
+
+    def add(name: str, words: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+        command.set_defaults(run=run)
+        return command
+
+    listing = add("list", "List the device types.", _list)
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    simulate = add("simulate", "Simulate one device behind a pseudo-terminal until SIGTERM.", _simulate)
+    simulate.add_argument("type", metavar="TYPE", choices=types, help=", ".join(types))
+    simulate.add_argument("--link", type=Path, required=True, help="path at which drivers find it")
+    simulate.add_argument("--faults", default="", help="faults by name or name:rate, joined by commas")
+    simulate.add_argument("--pace", type=int, default=0, metavar="BAUD", help="send at this rate")
+    bench = add("bench", "Simulate balance, pump and thawer on one bench until SIGTERM.", _bench)
+    bench.add_argument("--links", type=Path, required=True, help="folder for the links")
+    bench.add_argument("--hands", type=Path, help="unix socket for what a person does at the bench")
+    for command in (simulate, bench):
+        command.add_argument("--seed", type=int, default=0, help="seed of noise and faults")
+        command.add_argument("--speed", type=float, default=1.0, help="virtual seconds in a real one")
+    read = add("read", "Read a device once, or again and again.", _read)
+    read.add_argument("--follow", action="store_true", help="read until interrupted")
+    order = add("order", "Give a device an order.", _order)
+    for command in (read, add("identify", "Ask a device who it is.", _identify), order):
+        command.add_argument("type", metavar="TYPE", choices=types, help=", ".join(types))
+        command.add_argument("--port", required=True, help="path of the port")
+        command.add_argument("--json", action="store_true", help="one JSON object a line")
+    order.add_argument("order", metavar="ORDER", help="name of the order")
+    order.add_argument("parameters", nargs="*", metavar="key=value")
+    return parser
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    for entry in DEVICE_TYPES:
+        if arguments.json:
+            _tell(
+                {"type": entry.name, "role": entry.role, "device": entry.device, "dead_man": entry.dead_man}
+            )
+        else:
+            print(f"{entry.name:16} {entry.role:12} {entry.device}")
+    return GOOD
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from drivers.simulated.bench import lone_device
+    from drivers.simulated.faults import parse_faults
+    from drivers.simulated.pty_device import Stop, serve
+
+    try:
+        rates = parse_faults(word for word in arguments.faults.split(",") if word)
+    except ValueError as error:
+        return _wrong(str(error))
+    if arguments.speed <= 0 or arguments.pace < 0:
+        return _wrong("--speed must be above 0 and --pace must not be negative.")
+    if not arguments.link.parent.is_dir():
+        return _wrong(f"The folder {arguments.link.parent} is not there. Make it, then start again.")
+    stop = Stop()
+    twin = lone_device(
+        arguments.type,
+        arguments.link,
+        seed=arguments.seed,
+        speed=arguments.speed,
+        rates=rates,
+        pace_baud=arguments.pace,
+    )
+    serve([twin], list, lambda: stop.asked)
+    return GOOD
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from drivers.simulated.bench import run_bench
+    from drivers.simulated.pty_device import Stop
+
+    if arguments.speed <= 0:
+        return _wrong("--speed must be above 0.")
+    stop = Stop()
+    run_bench(
+        arguments.links,
+        seed=arguments.seed,
+        speed=arguments.speed,
+        hands=arguments.hands,
+        stop_asked=lambda: stop.asked,
+    )
+    return GOOD
+
+
+def _read(arguments: argparse.Namespace) -> int:
+    def read(driver: Driver) -> int:
+        while True:
+            readings = driver.read()
+            for reading in readings:
+                _tell_reading(reading, as_json=arguments.json)
+            if not arguments.follow:
+                return GOOD if all(reading.quality != "bad" for reading in readings) else REFUSED
+            time.sleep(FOLLOW_S)
+
+    return _with_driver(arguments, read)
+
+
+def _identify(arguments: argparse.Namespace) -> int:
+    def identify(driver: Driver) -> int:
+        who = driver.identify()
+        fields = {
+            "maker": who.maker,
+            "model": who.model,
+            "serial_number": who.serial_number,
+            "firmware": who.firmware,
+        }
+        if arguments.json:
+            _tell(fields)
+        else:
+            print(", ".join(f"{name} {value or 'not told'}" for name, value in fields.items()))
+        return GOOD
+
+    return _with_driver(arguments, identify)
+
+
+def _order(arguments: argparse.Namespace) -> int:
+    parameters: dict[str, str] = {}
+    for word in arguments.parameters:
+        key, sign, value = word.partition("=")
+        if not sign or not key or key in parameters:
+            return _wrong(f"Parameters are written key=value, each once, not {word!r}.")
+        parameters[key] = value
+
+    def order(driver: Driver) -> int:
+        result = driver.order(arguments.order, parameters)
+        if arguments.json:
+            _tell({"order": arguments.order, "ok": True, "result": result})
+        else:
+            print(f"{arguments.order} done: {', '.join(f'{k} {v}' for k, v in result.items())}")
+        return GOOD
+
+    return _with_driver(arguments, order)
+
+
+def _with_driver(arguments: argparse.Namespace, act: Callable[[Driver], int]) -> int:
+    driver = driver_for(arguments.type)(arguments.port)
+    try:
+        driver.open()
+        try:
+            return act(driver)
+        finally:
+            driver.close()
+    except DeviceFault as fault:
+        if arguments.json:
+            _tell({"ok": False, "fault": fault.kind, "words": str(fault)})
+        print(fault, file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return GOOD
+
+
+def _tell_reading(reading: Reading, *, as_json: bool) -> None:
+    if not as_json:
+        shown = "no value" if reading.value is None else f"{reading.value} {reading.unit}".strip()
+        print(f"{reading.name:14} {shown:14} {reading.quality} {reading.detail}".rstrip(), flush=True)
+        return
+    value = float(reading.value) if isinstance(reading.value, Decimal) else reading.value
+    line = {
+        "reading": reading.name,
+        "value": value,
+        "unit": reading.unit,
+        "quality": reading.quality,
+        "source_time": reading.source_time.isoformat().replace("+00:00", "Z"),
+    }
+    _tell(line | ({"detail": reading.detail} if reading.detail else {}))
+
+
+def _tell(line: dict[str, Any]) -> None:
+    print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def _wrong(words: str) -> int:
+    print(words, file=sys.stderr)
+    return WRONG_USAGE

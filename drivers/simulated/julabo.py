@@ -1,0 +1,126 @@
+"""Twin of a Julabo circulator. It takes commands in any case, ended by CR, LF or both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from drivers.simulated.world import World
+
+VERSION = "JULABO MAGIO MS-1000F VERSION 1.1.2"
+SETPOINT_C_MIN, SETPOINT_C_MAX = -20.0, 100.0
+SETPOINT_C_AFTER_POWER_LOSS = 25.0
+INVALID = "-08 INVALID COMMAND"
+NOT_ALLOWED = "-09 COMMAND NOT ALLOWED IN CURRENT OPERATING MODE"
+TOO_SMALL, TOO_LARGE = "-10 VALUE TOO SMALL", "-11 VALUE TOO LARGE"
+
+_ADDRESS = re.compile(r"(a\d{3}_)(.*)")
+
+
+class JulaboTwin:
+    """Answers as the sheet says; heats the bath of its world. OUT commands get no answer."""
+
+    TYPE = "julabo"
+    BITS_PER_BYTE = 10  # 7E1: start, seven bits, parity, stop
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.stuck = False
+        self._stuck_values: dict[str, float] = {}
+        self.remote = True
+        self.alarm = ""
+        self._error = ""
+        self._buffer = bytearray()
+        bath = world.bath
+        self._queries: dict[str, Callable[[], str]] = {
+            "version": lambda: VERSION,
+            "status": self._status,
+            "in_pv_00": lambda: self._measured("bath", world.bath_c),
+            "in_pv_01": lambda: f"{self._heater_percent():.2f}",
+            "in_pv_02": lambda: self._measured("probe", world.probe_c),
+            "in_pv_03": lambda: self._measured("safety", world.bath_c),
+            "in_pv_04": lambda: f"{SETPOINT_C_MAX + 5:.2f}",
+            "in_sp_00": lambda: f"{bath.setpoint_c:.2f}",
+            "in_sp_03": lambda: f"{SETPOINT_C_MAX:.2f}",
+            "in_sp_04": lambda: f"{SETPOINT_C_MIN:.2f}",
+            "in_mode_05": lambda: str(int(bath.running)),
+        }
+
+    def receive(self, data: bytes, now_s: float) -> list[bytes]:
+        """Answer each whole command."""
+        self._buffer += bytes(byte & 0x7F for byte in data)
+        answers: list[bytes] = []
+        while (end := next((i for i, byte in enumerate(self._buffer) if byte in b"\r\n"), -1)) >= 0:
+            text = self._buffer[:end].decode("ascii", errors="replace").strip().lower()
+            del self._buffer[: end + 1]
+            if text:
+                answers += self._answer(text)
+        if len(self._buffer) > 256:
+            self._buffer.clear()
+        return answers
+
+    def tick(self, now_s: float) -> list[bytes]:
+        """Send nothing: this device speaks only when asked."""
+        return []
+
+    def restart(self, now_s: float) -> list[bytes]:
+        """Come back in REMOTE STOP; start and values must be sent again."""
+        self._buffer.clear()
+        self._error = self.alarm = ""
+        self._world.advance()
+        self._world.bath.running = False
+        self._world.bath.setpoint_c = SETPOINT_C_AFTER_POWER_LOSS
+        return []
+
+    def _answer(self, text: str) -> list[bytes]:
+        prefix = ""
+        if match := _ADDRESS.fullmatch(text):
+            prefix, text = match[1].upper(), match[2]
+        command, _, value = text.partition(" ")
+        if command in self._queries and not value:
+            return [f"{prefix}{self._queries[command]()}\r\n".encode("ascii")]
+        self._world.advance()
+        self._error = self._out(command, value.strip())
+        return []
+
+    def _out(self, command: str, value: str) -> str:
+        """Carry out an OUT command; return the error that the next status shows."""
+        try:
+            number = float(value)
+        except ValueError:
+            return INVALID
+        if command not in ("out_sp_00", "out_mode_05"):
+            return INVALID
+        if not self.remote:
+            return NOT_ALLOWED
+        if command == "out_mode_05":
+            if number not in (0, 1):
+                return INVALID
+            self._world.bath.running = bool(number) and not self.alarm
+        elif number < SETPOINT_C_MIN:
+            return TOO_SMALL
+        elif number > SETPOINT_C_MAX:
+            return TOO_LARGE
+        else:
+            self._world.bath.setpoint_c = round(number, 2)
+        return ""
+
+    def _status(self) -> str:
+        error, self._error = self._error, ""
+        if self.alarm or error:
+            return self.alarm or error
+        running = self._world.bath.running
+        code = int(running) + (2 if self.remote else 0)
+        return f"{code:02d} {'REMOTE' if self.remote else 'MANUAL'} {'START' if running else 'STOP'}"
+
+    def _measured(self, name: str, look: Callable[[], float]) -> str:
+        value = look()
+        if self.stuck:
+            value = self._stuck_values.setdefault(name, value)
+        else:
+            self._stuck_values.clear()
+        return f"{value:.2f}"
+
+    def _heater_percent(self) -> float:
+        bath = self._world.bath
+        return max(-100.0, min(100.0, 20 * (bath.setpoint_c - bath.temperature_c))) if bath.running else 0.0
