@@ -6,7 +6,10 @@ returns None while the frame is not complete, or raises `BrokenFrame` after remo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
+
+Take = Callable[[bytearray], bytes | None]
 
 STX, ETX = 0x02, 0x03
 XON, XOFF = 0x11, 0x13

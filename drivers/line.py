@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,9 +15,7 @@ from typing import Literal
 import serial
 
 from drivers.faults import DeviceGarbled, DeviceSilent, LineLost, StrayBytes
-from drivers.framing import BrokenFrame
-
-Take = Callable[[bytearray], bytes | None]
+from drivers.framing import BrokenFrame, Take
 
 READ_SLICE_S = 0.01  # how late a time-out may be noticed
 WRITE_TIMEOUT_S = 0.2

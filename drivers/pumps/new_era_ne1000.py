@@ -190,12 +190,12 @@ class NewEraPump:
         self._alarm = ""
         self._check_program()
         if diameter_mm is not None and self._number("DIA", "") != Decimal(pump_number(diameter_mm)):
-            self._set("DIA", pump_number(diameter_mm), "")
+            self._set("DIA", pump_number(diameter_mm))
         self._exchange_accepted("CLDINF")
         if self._query("VOL").data[-2:] != "ML":
             self._exchange_accepted("VOLML")
-        self._set("RAT", rate, "MM")
-        self._set("VOL", volume, "ML")
+        self._set("RAT", rate, unit="MM", shown_unit="MM")
+        self._set("VOL", volume, shown_unit="ML")
         self._exchange_accepted("DIRINF")
         if self._query("DIR").data != "INF":
             raise DeviceRefused(NAME, "did not take the direction. Nothing was moved; order it again.")
@@ -260,12 +260,12 @@ class NewEraPump:
                     raise DeviceRefused(NAME, "did not take its program. Nothing was moved.")
         self._program_checked = True
 
-    def _set(self, command: str, number: str, unit: str) -> None:
-        """Set a number and read it back."""
+    def _set(self, command: str, number: str, *, unit: str = "", shown_unit: str = "") -> None:
+        """Set a number and read it back; the pump shows a unit with some that it takes without."""
         self._exchange_accepted(f"{command}{number}{unit}")
-        held = self._number(command, unit)
+        held = self._number(command, shown_unit)
         if held != Decimal(number):
-            words = f"holds {command} {held} in place of {number} {unit}. Nothing was moved; order it again."
+            words = f"holds {command} {held} in place of {number}. Nothing was moved; order it again."
             raise DeviceRefused(NAME, words)
 
     def _number(self, command: str, unit: str) -> Decimal:
@@ -339,11 +339,7 @@ class NewEraPump:
                 break  # An alarm has stopped the motion already; the query below makes sure.
             if reply.state == "S":
                 break
-        stray = self._line.drain()
-        if not self._in_doubt and not stray:
-            return True
-        self._look_for_alarms(stray)
-        # A late answer to something else may have passed for the confirmation: ask once more.
+        # A late or doubled answer may have passed for the confirmation: resynchronise and ask.
         self._in_doubt = True
         return self._query("").state == "S"
 

@@ -27,6 +27,7 @@ NAME = "Thermostat"
 BATH, PROBE, SETPOINT = "in_pv_00", "in_pv_02", "in_sp_00"
 MODES = {0: "MANUAL STOP", 1: "MANUAL START", 2: "REMOTE STOP", 3: "REMOTE START"}
 REMOTE_STOP, REMOTE_START = 2, 3
+SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
 # Answers about the last command, not about the state of the bath.
 COMMAND_ERRORS = frozenset(range(-13, -7))
 
@@ -147,7 +148,9 @@ class JulaboCirculator:
 
     def _set(self, setpoint_c: Decimal) -> dict[str, str]:
         held = self._number_confirmed(SETPOINT)
-        if held != setpoint_c:  # Set-points wear out memory: written only on change.
+        for _ in range(SET_TRIES):
+            if held == setpoint_c:  # Set-points wear out memory: written only on change.
+                break
             self._out(f"out_sp_00 {setpoint_c}")
             held = self._number_confirmed(SETPOINT)
         if held != setpoint_c:
