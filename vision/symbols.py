@@ -6,7 +6,7 @@ ZBar confirms, OpenCV only locates. What a symbol means is not known here.
 
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +20,7 @@ from vision.locate import (
     Gray,
     Points,
     Region,
+    bar_profile,
     linear_regions,
     matrix_regions,
     square_crop,
@@ -35,6 +36,7 @@ WORK_SIDE_PX = 1600
 TURN_SIDE_PX = 900
 TURNS_DEG = (45.0, 22.5, 67.5, 11.0, 34.0, 56.0, 79.0)
 CROPS_MAX = 4
+HOPELESS_AFTER_LOOKS = 4
 CROP_LENGTH_PX_MAX = 1600
 
 
@@ -143,10 +145,7 @@ class _Cascade:
             self._look(Crop(self.work, back), self.linear, "whole", zxing=False)
         places = [_region_around(read.corners) for read in self._open(self.linear)] + self.regions
         for region in places[: CROPS_MAX + len(self._open(self.linear))]:
-            for crop, look in _bar_looks(self.gray, region):
-                if self.spent() or self._settled(region.corners()):
-                    break
-                self._look(crop, self.linear, look)
+            self._bars_of(region)
         if self.reads or self.spent():
             return
         for region in linear_regions(self.work, 2 * TURN_SIDE_PX)[:CROPS_MAX]:
@@ -185,10 +184,16 @@ class _Cascade:
             crop = turned_frame(small, turn)
             self._look(_rescaled(crop, scale), self.linear, f"turned {turn}", zbar=False)
         for read in self._open(self.linear):
-            for crop, look in _bar_looks(self.gray, _region_around(read.corners)):
-                if self.spent() or self._settled(read.corners):
-                    break
-                self._look(crop, self.linear, look)
+            self._bars_of(_region_around(read.corners))
+
+    def _bars_of(self, region: Region) -> None:
+        """Look at one patch of bars until both engines agree there, or nothing speaks for a symbol."""
+        before = len(self.reads)
+        for number, (crop, look) in enumerate(_bar_looks(self.gray, region)):
+            hopeless = number >= HOPELESS_AFTER_LOOKS and len(self.reads) == before
+            if self.spent() or hopeless or self._settled(region.corners()):
+                return
+            self._look(crop, self.linear, look)
 
     def _matrix_variants(self) -> Iterator[tuple[Crop, str]]:
         side = max(self.gray.shape)
@@ -216,18 +221,7 @@ class _Cascade:
         if zbar:
             found += read_zbar(crop.image, formats, look)
         for read in found:
-            corners = crop.points_in_frame(read.corners)
-            self.reads.append(
-                Read(
-                    read.engine,
-                    read.look,
-                    read.symbology,
-                    read.data,
-                    read.text,
-                    read.symbology_identifier,
-                    corners,
-                )
-            )
+            self.reads.append(replace(read, corners=crop.points_in_frame(read.corners)))
 
     def _open(self, formats: Collection[str]) -> list[Read]:
         """One read of each symbol of these formats that is not confirmed and not contradicted."""
@@ -249,33 +243,30 @@ def _bar_looks(gray: Gray, region: Region) -> Iterator[tuple[Crop, str]]:
     scale = _crop_scale(region)
     plain = turned_crop(gray, region, scale=scale)
     yield plain, "bars"
+    yield bar_profile(gray, region), "bars, averaged"
     if scale == 1.0:
         doubled = turned_crop(gray, region, scale=2.0)
         yield doubled, "bars, double"
         yield Crop(_smooth(doubled.image), doubled.to_frame), "bars, double, smooth"
     # A wider margin and a small turn give other scan lines the chance to miss a scratch or a glare spot.
     yield turned_crop(gray, region, scale=scale * 1.3, turn_deg=4.0), "bars, turned"
-    # Averaging along the bars takes noise away and leaves their edges.
-    along = max(3, int(plain.image.shape[0] * 0.15) | 1)
-    yield (
-        Crop(np.asarray(cv2.blur(plain.image, (1, along)), dtype=np.uint8), plain.to_frame),
-        "bars, averaged",
-    )
     yield Crop(_even(plain.image), plain.to_frame), "bars, even"
 
 
 def _second_looks(gray: Gray, corners: Points) -> Iterator[tuple[Crop, str]]:
     reach = float(np.ptp(corners, axis=0).max())
     scale = min(4.0, max(0.5, 300 / max(reach, 1.0)))
+    natural = 1.0 / scale
     for factor, turn, prepare in (
         (1.0, 17.0, None),
+        (natural, 90.0, _smooth),
         (1.3, -28.0, _smooth),
+        (natural * 1.5, 2.0, None),
         (0.8, 40.0, None),
+        (natural * 2, 180.0, _smooth),
         (1.0, 8.0, _even),
-        (1.6, 3.0, _smooth),
+        (natural * 0.7, 270.0, None),
         (2.0, 0.0, _closed),
-        (0.6, 0.0, _smooth),
-        (1.5, 90.0, _smooth),
     ):
         crop = square_crop(gray, corners, scale=scale * factor, turn_deg=turn)
         image = prepare(crop.image) if prepare else crop.image

@@ -62,13 +62,13 @@ def _warm_up() -> dict[str, str]:
     import cv2
     import numpy as np
 
-    from vision import kernels
+    from vision import count_images
     from vision.engines import versions
     from vision.symbols import read_symbols
 
     cv2.setNumThreads(1)
     read_symbols(np.full((64, 64), 255, dtype=np.uint8))
-    kernels.warm()
+    count_images.warm()
     return versions()
 
 
@@ -150,6 +150,30 @@ def _scan_source(request: Request, progress: Progress) -> object:
         raise RequestRefused("source_gone", str(gone)) from gone
 
 
+def _count(request: Request, progress: Progress) -> object:
+    from vision.count_images import UnknownMethod, count_files
+
+    images = request.get("images")
+    if not isinstance(images, list) or not images or not all(isinstance(each, str) for each in images):
+        raise RequestRefused("bad_request", "The images are a list of paths.")
+    overlay = _text(request, "overlay_dir", "")
+    dilution = _measure(request, "dilution")
+    try:
+        counted = count_files(
+            [Path(each) for each in images],
+            method=_text(request, "method"),
+            um_per_px=_measure(request, "um_per_px"),
+            field_depth_um=_measure(request, "field_depth_um"),
+            dilution=1.0 if dilution is None else dilution,
+            overlay_dir=Path(overlay) if overlay else None,
+            simulated=request.get("simulated") is True,
+            on_progress=progress,
+        )
+    except (UnknownMethod, ValueError) as error:
+        raise RequestRefused("bad_request", str(error)) from error
+    return counted.message()
+
+
 def _render_label(request: Request, progress: Progress) -> object:
     from vision.label_picture import LabelNotDrawn, render_label
 
@@ -200,6 +224,20 @@ def _number(request: Request, name: str, most: float) -> float:
     return float(value)
 
 
+def _measure(request: Request, name: str) -> float | None:
+    """A decimal string or number above zero; None when it is absent, null or empty."""
+    value = request.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value) if isinstance(value, str | int | float) else float("nan")
+    except ValueError:
+        number = float("nan")
+    if not 0 < number < 1e9:
+        raise RequestRefused("bad_request", f"{name!r} is a number above zero.")
+    return number
+
+
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -214,6 +252,7 @@ _OPERATIONS: Mapping[str, Callable[[Request, Progress], object]] = {
     "ping": _ping,
     "scan": _scan,
     "scan_source": _scan_source,
+    "count": _count,
     "render_label": _render_label,
 }
 
