@@ -661,3 +661,23 @@ def to_body(event: Event) -> dict[str, Any]:
 def from_body(kind: str, body: dict[str, Any]) -> Event:
     """Rebuild an event; raises `KeyError` for an unknown kind, `msgspec.ValidationError` for a bad body."""
     return msgspec.convert(body, KINDS[kind])
+
+
+UNIT_KINDS = frozenset(
+    {
+        # Facts of the unit, not of a batch: they carry no batch id.
+        "EngineStarted",
+        "EngineStoppedCleanly",
+        "RecordFaultSeen",
+        "SessionOpened",
+        "SessionClosed",
+        "SignInRefused",
+        "DeviceIdentified",
+        "DeviceWentSilent",
+        "DeviceRecovered",
+        "StopReleased",
+        "AlarmAcknowledged",
+        "AlarmCleared",
+        "MeasurementsSealed",
+    }
+)

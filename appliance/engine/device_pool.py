@@ -72,6 +72,10 @@ class DevicePool:
         for host in self._hosts.values():
             host.stop()
 
+    def stop(self, device_id: str) -> None:
+        """Bring one device to rest at once, for a phase that is held."""
+        self._hosts[device_id].stop()
+
     def renew_leases(self, term: int) -> None:
         """Renew every lease; the engine calls this each 100 ms, only while it is fresh itself."""
         for host in self._hosts.values():

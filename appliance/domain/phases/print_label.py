@@ -18,6 +18,7 @@ from appliance.domain.phase_logic import (
     complete,
     confirm,
     confirmed_by_two,
+    hold,
     scan_pending,
     two_person_prompts,
 )
@@ -25,6 +26,8 @@ from appliance.domain.phases.operator_device import entered_facts
 from appliance.domain.prompts import Field, Prompt, PromptFact
 from appliance.domain.quantity import plain
 from appliance.domain.roles import VERIFY_ROLES, Actor
+
+PRINTS_MAX = 3  # labels that may fail in a row before a person is asked
 
 COUNTS = tuple(
     Field(name=name, label=label, kind="number", unit="labels", minimum="0", maximum="20", decimals=0)
@@ -52,7 +55,7 @@ class PrintLabel(Logic):
     def advance(self, c: Context) -> list[ev.Event]:
         live = self._live(c)
         if live is None:
-            return [self._request(c)]
+            return self._print_or_hold(c)
         verified = c.run.last(ev.LabelVerified, label_id=live[1].label_id)
         if verified is None:
             return []
@@ -61,6 +64,13 @@ class PrintLabel(Logic):
         if confirmed_by_two(c, "reconcile") and not c.run.has(ev.LabelsReconciled):
             return [self._reconciled(c)]
         return complete(c) if c.run.confirmed("pack") else []
+
+    def _print_or_hold(self, c: Context) -> list[ev.Event]:
+        since = c.run.resumed_at
+        failed = [void for fact, void in c.run.all(ev.LabelVoided) if since is None or fact.at >= since]
+        if len(failed) >= PRINTS_MAX:
+            return hold(c, "label_not_printed", f"{len(failed)} labels failed: {failed[-1].reason}")
+        return [self._request(c)]
 
     def _request(self, c: Context) -> ev.LabelRequested:
         number = len(c.run.all(ev.LabelRequested)) + 1

@@ -1,0 +1,232 @@
+"""Commands from the socket: prove who asks, decide in a turn, answer in the operator's words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from appliance.domain import decisions
+from appliance.domain import events as ev
+from appliance.domain.errors import ApplianceError, CommandRefused, NotPlausible
+from appliance.domain.roles import Actor
+from appliance.engine.opening import opening_of
+from appliance.engine.release_desk import ReleaseDesk
+from appliance.engine.view import person_view
+from appliance.link.messages import Accepted, Command, Refused
+from appliance.link.server import Answer, Caller
+from appliance.record.errors import RecordError
+
+if TYPE_CHECKING:
+    from appliance.engine.engine import Engine
+
+# Refusals that a reviewer must find on record: identity, roles, release (not a typing slip).
+ON_RECORD = frozenset(
+    {
+        "same_person", "not_permitted", "proof_missing", "supervisor_needed", "order_already_made",
+        "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
+    }
+)  # fmt: skip
+
+_logger = logging.getLogger(__name__)
+Handler = Callable[[Command, Caller], Awaitable[dict[str, Any]]]
+
+
+class Commands:
+    """One handler a command; bodies are checked here, rules are the domain's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._release = ReleaseDesk(engine)
+        self._stops_sent: list[str] = []
+        self._handlers: dict[str, Handler] = {
+            "sign_in": self._sign_in,
+            "sign_out": self._sign_out,
+            "lock": self._lock,
+            "open_batch": self._open_batch,
+            "scan": self._scan,
+            "answer": self._answer,
+            "hold": self._hold,
+            "restart": self._restart,
+            "abort_batch": self._abort,
+            "stop": self._stop,
+            "release_stop": self._release_stop,
+            "acknowledge_alarm": self._acknowledge,
+            "comment": self._comment,
+            "store_ack": self._release.store_ack,
+            "deliver_document": self._release.deliver_document,
+        }
+
+    async def take(self, command: Command, caller: Caller) -> Answer:
+        """The answer to one command; a refusal that matters goes on record."""
+        try:
+            handler = self._handlers.get(command.name)
+            if handler is None:
+                raise CommandRefused(
+                    f"'{command.name}' is not a command of this unit.", reason="unknown_command"
+                )
+            self._refuse_stale(command)
+            result = await handler(command, caller)
+        except RecordError as fault:
+            return Refused(command_id=command.command_id, reason="record", words=str(fault))
+        except ApplianceError as refusal:
+            reason = getattr(refusal, "reason", "refused")
+            await self._note_refusal(command, caller, reason, str(refusal))
+            return Refused(command_id=command.command_id, reason=reason, words=str(refusal))
+        return Accepted(command_id=command.command_id, seq=self._engine.journal.head.seq, result=result)
+
+    def _refuse_stale(self, command: Command) -> None:
+        """A late command is refused, STOP excepted (C5, SAFETY 1)."""
+        if command.name == "stop":
+            return
+        if command.expires is not None and command.expires <= self._engine.clock.utc():
+            raise CommandRefused("This came too late and was not done. Do it again.", reason="expired")
+        if command.term not in (0, self._engine.unit.term):
+            raise CommandRefused("The unit restarted since. Look at the screen again.", reason="old_term")
+
+    async def _note_refusal(self, command: Command, caller: Caller, reason: str, words: str) -> None:
+        if reason not in ON_RECORD:
+            return
+        session = self._engine.desk.session_at(caller.station)
+        event = ev.CommandWasRefused(name=command.name, reason=reason, words=words)
+        try:
+            await self._engine.turn(lambda: [event], actor=session.person if session else "unit")
+        except RecordError as fault:
+            _logger.error("a refusal could not be recorded: %s", fault)
+
+    # ── People ─────────────────────────────────────────────────────────────────────────
+
+    async def _sign_in(self, command: Command, caller: Caller) -> dict[str, Any]:
+        proof = command.proof
+        handle = str(command.body.get("person", "")) or (proof.person if proof else "")
+        person = await self._engine.desk.sign_in(caller.station, handle, proof.pin if proof else "")
+        return {"person": msgspec.to_builtins(person_view(person))}
+
+    async def _sign_out(self, command: Command, caller: Caller) -> dict[str, Any]:
+        await self._engine.desk.sign_out(caller.station, "signed out")
+        return {}
+
+    async def _lock(self, command: Command, caller: Caller) -> dict[str, Any]:
+        await self._engine.desk.lock(caller.station)
+        return {}
+
+    async def _actor(self, command: Command, caller: Caller) -> Actor:
+        """Who acts: the proven person of a proof, else the session's; a signature is its session's own."""
+        if command.proof is None:
+            return self._engine.desk.acting(caller.station)
+        return await self._engine.desk.proven(caller.station, command.proof, for_what=command.name)
+
+    # ── The batch ──────────────────────────────────────────────────────────────────────
+
+    async def _open_batch(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine = self._engine
+        actor = engine.desk.acting(caller.station)
+        opening = await opening_of(engine, _text(command, "order"))
+        opened: list[str] = []
+
+        def decide() -> list[ev.Event]:
+            batch, events = decisions.open_batch(engine.unit, opening, actor)
+            opened.append(batch)
+            return events
+
+        await engine.turn(decide, actor=actor.id, command=command.command_id, batch=lambda: opened[0])
+        return {"batch": opened[0]}
+
+    async def _scan(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, actor = self._engine, self._engine.desk.acting(caller.station)
+        prompt = _text(command, "prompt")
+        await self._turn(
+            command, actor, lambda: decisions.scan(engine.unit, prompt, actor, engine.clock.utc())
+        )
+        return {}
+
+    async def _answer(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, prompt_id = self._engine, _text(command, "prompt")
+        values = command.body.get("values", {})
+        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+            raise NotPlausible("The answer's values must be texts.")
+        prompt = decisions.find_prompt(engine.unit, prompt_id, engine.clock.utc())
+        if prompt.needs == "signature" and command.proof is not None:
+            self._refuse_other_signer(command, caller)
+        actor = await self._actor(command, caller)
+
+        def decide() -> list[ev.Event]:
+            return decisions.answer(engine.unit, prompt_id, dict(values), actor, engine.clock.utc())
+
+        await self._turn(command, actor, decide)
+        return {}
+
+    def _refuse_other_signer(self, command: Command, caller: Caller) -> None:
+        """The first signature is the signed-in person's own."""
+        assert command.proof is not None
+        acting = self._engine.desk.acting(caller.station)
+        meant = self._engine.people.find(command.proof.person)
+        if meant is None or meant.id != acting.id:
+            raise CommandRefused(f"{acting.name} is signed in and signs here.", reason="not_permitted")
+
+    async def _hold(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, actor = self._engine, self._engine.desk.acting(caller.station)
+        phase, reason = str(command.body.get("phase", "")), _text(command, "reason")
+        await self._turn(command, actor, lambda: decisions.hold(engine.unit, actor, phase, reason))
+        return {}
+
+    async def _restart(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, reason = self._engine, _text(command, "reason")
+        actor = await self._actor(command, caller)
+        await self._turn(command, actor, lambda: decisions.restart(engine.unit, actor, reason))
+        return {}
+
+    async def _abort(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, reason = self._engine, _text(command, "reason")
+        actor = await self._actor(command, caller)
+        await self._turn(command, actor, lambda: decisions.abort_batch(engine.unit, actor, reason))
+        return {}
+
+    async def _acknowledge(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, actor = self._engine, self._engine.desk.acting(caller.station)
+        alarm = _text(command, "alarm")
+        await self._turn(command, actor, lambda: decisions.acknowledge_alarm(engine.unit, actor, alarm))
+        return {}
+
+    async def _comment(self, command: Command, caller: Caller) -> dict[str, Any]:
+        actor, text = self._engine.desk.acting(caller.station), _text(command, "text")
+        if not actor.may("comment"):
+            raise CommandRefused("This person may not write into the record.", reason="not_permitted")
+        await self._turn(command, actor, lambda: [ev.CommentAdded(text=text[:1000])])
+        return {}
+
+    async def _turn(self, command: Command, actor: Actor, decide: Callable[[], list[ev.Event]]) -> None:
+        await self._engine.turn(decide, actor=actor.id, command=command.command_id)
+
+    # ── STOP ───────────────────────────────────────────────────────────────────────────
+
+    def stop_sent(self, caller: Caller) -> None:
+        """STOP is out on all pipes; its record follows when the command is taken."""
+        self._stops_sent.append(caller.station)
+
+    async def _stop(self, command: Command, caller: Caller) -> dict[str, Any]:
+        """Record what was already done. A record that cannot be written changes nothing for the devices."""
+        engine = self._engine
+        if not self._stops_sent:
+            engine.pool.stop_all()
+        self._stops_sent.clear()
+        await asyncio.sleep(0)
+        latencies = engine.stop_latencies()
+        await engine.turn(lambda: decisions.stopped(engine.unit, caller.station, latencies))
+        return {}
+
+    async def _release_stop(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, actor = self._engine, self._engine.desk.acting(caller.station)
+        reason = _text(command, "reason")
+        await self._turn(command, actor, lambda: decisions.release_stop(engine.unit, actor, reason))
+        return {}
+
+
+def _text(command: Command, name: str) -> str:
+    value = command.body.get(name)
+    if not isinstance(value, str) or not value or len(value) > 2000:
+        raise NotPlausible(f"'{name}' is missing. Do it again from the screen.")
+    return value

@@ -1,0 +1,257 @@
+"""Carry out what committed events order: devices, camera, counting, labels; then report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from appliance.config import Home, Station
+from appliance.domain import events as ev
+from appliance.domain.batch import Fact, Unit
+from appliance.engine.device_pool import DevicePool
+from appliance.engine.journal import Journal
+from appliance.engine.vision_client import VisionAway, VisionClient, VisionRefused
+
+SCAN_TIMEOUT_MS = 4_000
+SCAN_DEADLINE_S = 20.0
+COUNT_DEADLINE_S = 120.0
+LABEL_DEADLINE_S = 30.0
+POOLED = 0
+PICTURES = ("*.png", "*.tif", "*.tiff", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+
+_logger = logging.getLogger(__name__)
+Report = Callable[[ev.Event], Awaitable[None]]
+
+
+class Effects:
+    """The hands of the engine.
+
+    Parameters
+    ----------
+    report
+        Puts an outcome on record, in a turn of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        station: Station,
+        unit: Unit,
+        journal: Journal,
+        pool: DevicePool,
+        vision: VisionClient,
+        report: Report,
+    ) -> None:
+        self._home, self._station, self._unit = home, station, unit
+        self._journal, self._pool, self._vision, self._report = journal, pool, vision, report
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scanned_at = ""
+
+    def carry_out(self, fact: Fact) -> None:
+        """Begin what an event orders; returns at once."""
+        match fact.event:
+            case ev.DeviceOrdered() as order:
+                self._pool.order(
+                    order.device, order.order_id, order.name, order.parameters, order.expires_in_ms
+                )
+            case ev.PhaseStarted(phase=phase) | ev.PhaseRestarted(phase=phase):
+                self._declare_safe_states(phase)
+            case ev.PhaseHolding(phase=phase) | ev.PhaseAborted(phase=phase):
+                self._apply_safe_states(phase)
+            case ev.ScanRequested() as scan:
+                self._begin(self._scan(scan))
+            case ev.CountRequested() as count:
+                self._begin(self._count(count))
+            case ev.LabelRequested() as label:
+                self._begin(self._print(label))
+            case _:
+                pass
+
+    async def close(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            _logger.error("an effect failed: %s", fault, exc_info=fault)
+
+    # Devices
+
+    def _safe_states(self, phase_id: str) -> list[tuple[str, str]]:
+        assert self._unit.batch is not None
+        phase = self._unit.batch.runs[phase_id].phase
+        devices = [(self._unit.device_of(role), state) for role, state in phase.safe_state.items()]
+        return [(device.id, state) for device, state in devices if device is not None]
+
+    def _declare_safe_states(self, phase_id: str) -> None:
+        for device, state in self._safe_states(phase_id):
+            self._pool.set_safe_state(device, "stop" if state == "stop" else "keep")
+
+    def _apply_safe_states(self, phase_id: str) -> None:
+        for device, state in self._safe_states(phase_id):
+            if state == "stop":
+                self._pool.stop(device)
+
+    # Camera
+
+    async def _scan(self, scan: ev.ScanRequested) -> None:
+        texts, symbologies, reasons, picture = list[str](), list[str](), list[str](), ""
+        try:
+            result = await self._vision.ask(
+                "scan_source",
+                source=str(self._station.labels),
+                formats=scan.formats,
+                timeout_ms=SCAN_TIMEOUT_MS,
+                shown_after=self._scanned_at,
+                timeout_s=SCAN_DEADLINE_S,
+            )
+            picture = await self._keep_picture(str(result.get("image") or ""))
+            read = [symbol for symbol in result["symbols"] if symbol["confirmed"]]
+            texts = [str(symbol["text"]) for symbol in read]
+            symbologies = [str(symbol["symbology"]) for symbol in read]
+            reasons = [str(reason) for reason in result["reasons"]]
+            if not texts and result["symbols"] and "conflict" not in reasons:
+                reasons.append("not_confirmed")
+        except VisionAway:
+            reasons = ["camera_restarting"]
+        except VisionRefused as refused:
+            reasons = [refused.reason]
+        await self._report(
+            ev.ScanRead(
+                phase=scan.phase,
+                key=scan.key,
+                scan_id=scan.scan_id,
+                texts=texts,
+                symbologies=symbologies,
+                reasons=reasons,
+                picture=picture,
+            )
+        )
+
+    async def _keep_picture(self, path: str) -> str:
+        """Store the frame as evidence; a frame is used for one scan only."""
+        if not path:
+            return ""
+        shown = Path(path)
+        self._scanned_at = f"{shown.stat().st_mtime:.6f}"
+        return await self._put(shown)
+
+    async def _put(self, path: Path) -> str:
+        data = await asyncio.to_thread(path.read_bytes)
+        media_type = MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
+        reference = await self._journal.in_writer(self._journal.record.put_blob, data, media_type)
+        return str(reference.sha256)
+
+    # Counting
+
+    def _fields_of(self, replicate: int) -> list[Path]:
+        """The pictures of one replicate: `replicate-N/` in the microscope's folder; all of them pooled."""
+        folder = self._station.microscope
+        pattern = "replicate-*" if replicate == POOLED else f"replicate-{replicate}"
+        return [
+            picture
+            for series in sorted(folder.glob(pattern))
+            for picture in sorted(path for kind in PICTURES for path in series.glob(kind))
+        ]
+
+    async def _count(self, count: ev.CountRequested) -> None:
+        assert self._unit.batch is not None
+        method = self._unit.batch.recipe.phases[count.phase].text["method"]
+        fields = self._fields_of(count.replicate)
+        if not fields:
+            words = f"No pictures of replicate {count.replicate} came from the microscope."
+            return await self._count_failed(count, words)
+        overlay_dir = self._home.run / "overlays" / count.count_id
+        try:
+            result = await self._vision.ask(
+                "count",
+                images=[str(path) for path in fields],
+                method=method,
+                um_per_px=str(self._station.um_per_px),
+                field_depth_um=str(self._station.field_depth_um),
+                dilution=str(self._station.dilution),
+                overlay_dir=str(overlay_dir),
+                simulated=self._unit.simulated,
+                timeout_s=COUNT_DEADLINE_S,
+            )
+        except (VisionAway, VisionRefused) as away:
+            return await self._count_failed(count, str(away))
+        images = [await self._put(path) for path in fields] if count.replicate != POOLED else []
+        overlay = await self._put(Path(result["overlay"])) if result.get("overlay") else ""
+        await self._report(self._counted(count, result, images, overlay))
+
+    async def _count_failed(self, count: ev.CountRequested, words: str) -> None:
+        await self._report(
+            ev.CountFailed(phase=count.phase, count_id=count.count_id, replicate=count.replicate, words=words)
+        )
+
+    def _counted(
+        self, count: ev.CountRequested, result: dict[str, Any], images: list[str], overlay: str
+    ) -> ev.CellCountReported:
+        pooled, station = result["pooled"], self._station
+        interval = pooled["viability_interval_percent"] or ["0", "100"]
+        concentration = pooled["concentration_interval_cells_ml"] or ["0", "0"]
+        return ev.CellCountReported(
+            phase=count.phase,
+            count_id=count.count_id,
+            replicate=count.replicate,
+            verdict=str(pooled["verdict"]),
+            reasons=[str(reason) for reason in pooled["reasons"]],
+            live=int(pooled["live"]),
+            dead=int(pooled["dead"]),
+            unclassified=int(pooled.get("unclassified", 0)),
+            viability_percent=str(pooled["viability_percent"] or "0"),
+            viability_interval_percent=[str(end) for end in interval],
+            concentration_cells_ml=str(pooled["concentration_cells_ml"] or "0"),
+            concentration_interval_cells_ml=[str(end) for end in concentration],
+            fields=int(pooled["fields"]),
+            images=images,
+            overlay=overlay,
+            method={key: str(value) for key, value in result["method"].items()},
+            station={
+                "um_per_px": str(station.um_per_px),
+                "field_depth_um": str(station.field_depth_um),
+                "dilution": str(station.dilution),
+                "scale": "fictitious" if station.fictitious else "calibrated",
+            },
+        )
+
+    # Labels
+
+    async def _print(self, label: ev.LabelRequested) -> None:
+        out = self._home.run / "labels" / f"{label.label_id}.png"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fields: dict[str, Any] = dict(label.fields) | {"simulated": self._unit.simulated}
+        try:
+            result = await self._vision.ask(
+                "render_label",
+                template=label.template,
+                fields=fields,
+                out=str(out),
+                timeout_s=LABEL_DEADLINE_S,
+            )
+        except (VisionAway, VisionRefused) as away:
+            await self._report(
+                ev.LabelVoided(phase=label.phase, label_id=label.label_id, reason=f"not printed: {away}")
+            )
+            return
+        picture = await self._put(Path(result["image"]))
+        printed = ev.LabelPrinted(
+            phase=label.phase,
+            label_id=label.label_id,
+            picture=picture,
+            texts=[str(text) for text in result["symbols"]],
+        )
+        await self._report(printed)

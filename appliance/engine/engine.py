@@ -1,0 +1,364 @@
+"""The loop: take an input, decide, commit, then act. The engine is the only writer of the record.
+
+Everything that changes the state passes through one *turn*: decide, commit durably, fold, begin
+the effects, and let the phases say what follows, until they are silent. Leases are renewed beside
+it, only while the loop is fresh, the log accepts writes and the devices' readings are fresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from appliance.access.keys import Trust
+from appliance.access.people import People
+from appliance.config import Home, UnitConfig
+from appliance.domain import decisions
+from appliance.domain import events as ev
+from appliance.domain.batch import Fact, Unit
+from appliance.engine import view
+from appliance.engine.clock import Clock, stamp
+from appliance.engine.commands import Commands
+from appliance.engine.desk import Desk
+from appliance.engine.device_pool import DevicePool
+from appliance.engine.effects import Effects
+from appliance.engine.journal import UNIT_ACTOR, Journal
+from appliance.engine.messages_of_devices import DeviceMessages
+from appliance.engine.readings import Readings
+from appliance.engine.sealing import sealed_event
+from appliance.engine.shelf import Shelf
+from appliance.engine.vision_client import VisionClient
+from appliance.link.messages import (
+    Command,
+    EventMessage,
+    Hello,
+    RecordView,
+    Refused,
+    Snapshot,
+    SyncView,
+    Telemetry,
+    UnitView,
+)
+from appliance.link.server import Answer, Caller, LinkServer
+from appliance.record.canonical import NewRecord, encode_payload
+from appliance.record.errors import RecordError
+from appliance.record.log import Record
+
+LEASE_EVERY_S = 0.1
+TICK_EVERY_S = 0.2
+SEGMENT_EVERY_S = 5.0
+COMMIT_LATE_NS = 2_000_000_000  # a commit that takes longer stops the leases: the log does not accept writes
+SETTLE_ROUNDS_MAX = 200
+
+_logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """One unit's engine, made by `recovery.start`."""
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        config: UnitConfig,
+        record: Record,
+        clock: Clock,
+        unit: Unit,
+        shelf: Shelf,
+        trust: Trust,
+        pin_secret: bytes,
+        software_version: str,
+        term: int,
+    ) -> None:
+        self.home, self.config, self.record, self.clock = home, config, record, clock
+        self.unit, self.shelf, self.trust, self.software_version = unit, shelf, trust, software_version
+        self._turn = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._sealed_at_ns = clock.monotonic_ns()
+        self._acked: tuple[int, datetime | None] = record.acked()
+        self.server = LinkServer(
+            home.socket,
+            on_hello=self._hello,
+            on_command=self._command,
+            on_stop=self._stop_now,
+            on_fault=self._fault,
+        )
+        self.journal = Journal(record, clock, unit, self._tell)
+        self.pool = DevicePool(
+            config.devices,
+            on_message=self._device_message,
+            term=term,
+            bench="simulated" if config.unit.simulated else "real",
+        )
+        self.vision = VisionClient()
+        self.readings = Readings(unit)
+        self.desk = Desk(
+            shelf.people,
+            pin_secret,
+            config,
+            commit=self._commit_for_desk,
+            monotonic_ns=clock.monotonic_ns,
+        )
+        self.effects = Effects(
+            home=home,
+            station=config.station,
+            unit=unit,
+            journal=self.journal,
+            pool=self.pool,
+            vision=self.vision,
+            report=self._report,
+        )
+        self._commands = Commands(self)
+        self._devices = DeviceMessages(self)
+        self._background: set[asyncio.Task[Any]] = set()
+        self._fault_seen = False
+
+    @property
+    def people(self) -> People:
+        return self.shelf.people
+
+    # ── Turns ──────────────────────────────────────────────────────────────────────────
+
+    async def turn(
+        self,
+        decide: Callable[[], list[ev.Event]],
+        *,
+        actor: str = UNIT_ACTOR,
+        command: str | None = None,
+        batch: Callable[[], str | None] = lambda: None,
+    ) -> list[Fact]:
+        """One input: decide, commit, act, settle. Raises what `decide` or the record raises."""
+        async with self._turn:
+            events = decide()
+            facts = await self.journal.commit(events, actor=actor, command=command, batch=batch())
+            self._act(facts)
+            await self._settle()
+        return facts
+
+    def _act(self, facts: list[Fact]) -> None:
+        for fact in facts:
+            self.effects.carry_out(fact)
+            if isinstance(fact.event, ev.BatchCompleted):
+                self.begin(self._seal_batch())
+        if facts:
+            self.server.broadcast_snapshot(self.snapshot)
+
+    async def _settle(self) -> None:
+        """Let the phases say what follows until they are silent."""
+        for _ in range(SETTLE_ROUNDS_MAX):
+            events = decisions.advance(self.unit, self.clock.utc())
+            if not events:
+                return
+            self._act(await self.journal.commit(events))
+        raise AssertionError("the phases do not come to rest")
+
+    async def _commit_for_desk(self, events: list[ev.Event], actor: str) -> None:
+        await self.turn(lambda: events, actor=actor)
+
+    async def _report(self, event: ev.Event) -> None:
+        """An effect's outcome; what the camera read is decided upon first."""
+        if isinstance(event, ev.ScanRead):
+            await self.turn(lambda: decisions.scan_read(self.unit, event, self.clock.utc()))
+        else:
+            await self.turn(lambda: [event])
+
+    def begin(self, work: Any) -> None:
+        """Run something beside the loop; its failure is told, never swallowed."""
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+
+    def _background_ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fault(fault)
+
+    def _fault(self, fault: BaseException) -> None:
+        """The record is at fault: leases lapse, devices go to their safe states. The program is: hold."""
+        _logger.error("a fault inside the engine: %s", fault, exc_info=fault)
+        if isinstance(fault, RecordError):
+            self.journal.words = str(fault)
+        elif not self._fault_seen:
+            self._fault_seen = True  # once: a fault in holding must not call itself for ever
+            words = "The control program met a fault of its own. Call service."
+            self.begin(self.turn(lambda: decisions.hold_running(self.unit, "engine_fault", words)))
+        self.server.broadcast_snapshot(self.snapshot)
+
+    # ── Life ───────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Serve until `close` is asked for."""
+        await self.vision.start()
+        await self.pool.start()
+        await self.server.start()
+        loops = [asyncio.create_task(loop()) for loop in (self._lease_loop, self._tick_loop)]
+        closing = asyncio.create_task(self._closing.wait())
+        done, _ = await asyncio.wait([*loops, closing], return_when=asyncio.FIRST_COMPLETED)
+        for task in [*loops, closing]:
+            task.cancel()
+        await self._shut_down()
+        for task in done - {closing}:
+            task.result()
+
+    def close(self) -> None:
+        """Ask the engine to end cleanly."""
+        self._closing.set()
+
+    async def _shut_down(self) -> None:
+        await self.pool.close()
+        await self.effects.close()
+        await self.vision.close()
+        with contextlib.suppress(RecordError):
+            await self.turn(lambda: [ev.EngineStoppedCleanly(term=self.unit.term)])
+            await self.journal.in_writer(self._seal_segments)
+        await self.server.close()
+        self.journal.writer.shutdown()
+        self.record.close()
+
+    async def _lease_loop(self) -> None:
+        while True:
+            if self._accepts_writes():
+                self.pool.renew_leases(self.unit.term)
+            await asyncio.sleep(LEASE_EVERY_S)
+
+    def _accepts_writes(self) -> bool:
+        since_ns = self.journal.waiting_since_ns
+        late = since_ns and self.clock.monotonic_ns() - since_ns > COMMIT_LATE_NS
+        return not late and not self.journal.words
+
+    async def _tick_loop(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_EVERY_S)
+            self.readings.mark_stale(self.clock.monotonic_ns())
+            self.server.broadcast_telemetry(self._telemetry())
+            if self.journal.words:
+                continue
+            try:
+                await self._tick()
+            except RecordError as fault:
+                self._fault(fault)
+
+    async def _tick(self) -> None:
+        await self.turn(lambda: self._devices.silent_devices(self.clock.monotonic_ns()))
+        await self._pack_readings()
+        if await self.desk.lock_idle():
+            self.server.broadcast_snapshot(self.snapshot)
+        if (self.clock.monotonic_ns() - self._sealed_at_ns) / 1e9 > SEGMENT_EVERY_S:
+            await self.journal.in_writer(self._seal_segments)
+
+    # ── Sealing ────────────────────────────────────────────────────────────────────────
+
+    def _seal_segments(self) -> None:
+        self._sealed_at_ns = self.clock.monotonic_ns()
+        for log in ("gxp", "telemetry"):
+            self.record.seal(stamp(self.clock), log)
+
+    async def _pack_readings(self, *, force: bool = False) -> None:
+        body = self.readings.chunk(self.clock.utc(), force=force)
+        if body is None or not body["channels"]:
+            return
+        batch = self.unit.batch.id if self.unit.batch is not None and not self.unit.batch.closed else None
+        record = NewRecord(
+            kind="ReadingsPacked",
+            payload=encode_payload(batch, None, body),
+            actor=UNIT_ACTOR,
+            stamp=stamp(self.clock),
+            log="telemetry",
+        )
+        await self.journal.in_writer(self.record.append_many, [record])
+
+    async def _seal_batch(self) -> None:
+        """Bind everything of the batch up to now; the decision of the QP names these heads."""
+        await self._pack_readings(force=True)
+        await self.turn(lambda: sealed_event(self.unit, self.record))
+        await self.journal.in_writer(self._seal_segments)
+        self.server.broadcast_snapshot(self.snapshot)
+
+    async def seal_soon(self) -> None:
+        """Sign what is unsealed now, so that central can have it."""
+        await self.journal.in_writer(self._seal_segments)
+
+    async def keep_ack(self, ack: bytes, signature: bytes, *, log: str, acked_seq: int) -> None:
+        """Keep a checked acknowledgement and move the watermark."""
+        store = functools.partial(self.record.store_ack, ack, signature, log=log, acked_seq=acked_seq)
+        await self.journal.in_writer(store)
+        self._acked = await self.journal.in_writer(self.record.acked)
+        self.server.broadcast_snapshot(self.snapshot)
+
+    def stop_latencies(self) -> dict[str, int]:
+        """How long each host took to stop its device, as far as they have told yet."""
+        return dict(self._devices.stopped_ms)
+
+    # ── The socket ─────────────────────────────────────────────────────────────────────
+
+    def _hello(self, hello: Hello, caller: Caller) -> Snapshot | Refused:
+        caller.client, caller.station = hello.client, hello.station
+        return self.snapshot(caller)
+
+    async def _command(self, command: Command, caller: Caller) -> Answer:
+        return await self._commands.take(command, caller)
+
+    def _stop_now(self, command: Command, caller: Caller) -> None:
+        """STOP goes out first, before anything is recorded (SAFETY 1)."""
+        self.pool.stop_all()
+        self._commands.stop_sent(caller)
+
+    def _device_message(self, device: str, message: dict[str, Any]) -> None:
+        self._devices.take(device, message)
+
+    def _tell(self, event: EventMessage) -> None:
+        self.server.broadcast_event(event)
+
+    def _telemetry(self) -> Telemetry:
+        now = self.clock.utc()
+        return Telemetry(devices=self.pool.view(), timers=view.timer_views(self.unit, now))
+
+    def snapshot(self, caller: Caller) -> Snapshot:
+        """Everything a screen needs to draw itself from nothing."""
+        now, unit = self.clock.utc(), self.unit
+        session = self.desk.session_at(caller.station)
+        person = self.people.person(session.person) if session else None
+        acked, acked_at = self._acked
+        head = self.journal.head
+        return Snapshot(
+            seq=head.seq,
+            utc=now,
+            time_trust=self.clock.trust(),
+            unit=self._unit_view(),
+            people=view.people_views(self.people),
+            person=view.person_view(person) if person else None,
+            locked=bool(session and session.locked),
+            stop_latched=unit.stop_latched,
+            orders=view.order_views(unit, self.shelf),
+            batch=view.batch_view(unit, self.record, now),
+            prompts=view.prompt_views(unit, self.record, now),
+            alarms=view.alarm_views(unit),
+            devices=self.pool.view(),
+            timers=view.timer_views(unit, now),
+            sync=SyncView(
+                acknowledged_seq=acked, behind=max(0, head.seq - acked), last_acknowledged_at=acked_at
+            ),
+            record=RecordView(
+                seq=head.seq,
+                hash=head.hash.hex(),
+                committed_at=self.journal.committed_at,
+                words=self.journal.words,
+            ),
+        )
+
+    def _unit_view(self) -> UnitView:
+        unit = self.config.unit
+        return UnitView(
+            id=unit.id,
+            site=unit.site,
+            time_zone=unit.time_zone,
+            simulated=unit.simulated,
+            clock_speed=str(unit.clock_speed),
+            software_version=self.software_version,
+            term=self.unit.term,
+        )

@@ -1,0 +1,94 @@
+"""What device hosts say, turned into readings and facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from appliance.domain import decisions
+from appliance.domain import events as ev
+
+if TYPE_CHECKING:
+    from appliance.engine.engine import Engine
+
+SILENT_NS = 2_000_000_000
+
+
+class DeviceMessages:
+    """Translates the hosts' messages; runs in the loop and only ever begins turns."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._heard_ns: dict[str, int] = {}
+        self._fault: dict[str, str] = {}
+        self.stopped_ms: dict[str, int] = {}
+
+    def take(self, device: str, message: dict[str, Any]) -> None:
+        engine = self._engine
+        if "readings" in message:
+            self._readings(device, message["readings"])
+        if "ready" in message:
+            engine.readings.forget(device)
+            identity = {
+                key: str(message["ready"].get(key, ""))
+                for key in ("maker", "model", "serial_number", "firmware")
+            }
+            qualified = engine.config.device(device).serial_number
+            engine.begin(
+                engine.turn(lambda: decisions.device_identified(engine.unit, device, identity, qualified))
+            )
+        if "outcome" in message:
+            outcome = message["outcome"]
+            engine.begin(engine.turn(lambda: self._outcome(device, outcome)))
+        if "restarted" in message:
+            words = str(message["restarted"].get("words", ""))
+            engine.readings.forget(device)
+            engine.begin(engine.turn(lambda: decisions.device_restarted(engine.unit, device, words)))
+        if "stopped" in message:
+            self.stopped_ms[device] = int(float(message.get("latency_ms", 0)))
+        if "fault" in message:
+            self._fault[device] = str(message["fault"]["words"])
+        if message.get("host", {}).get("state") == "died":
+            self._fault[device] = str(message["host"]["words"])
+            engine.readings.forget(device)
+            engine.begin(
+                engine.turn(lambda: decisions.device_silent(engine.unit, device, self._fault[device]))
+            )
+
+    def _readings(self, device: str, readings: list[dict[str, Any]]) -> None:
+        engine, now_ns = self._engine, self._engine.clock.monotonic_ns()
+        engine.readings.take(device, readings, at=engine.clock.utc(), now_ns=now_ns)
+        if any(reading["quality"] in ("good", "uncertain") for reading in readings):
+            self._heard_ns[device] = now_ns
+            self._fault.pop(device, None)
+            if device in engine.unit.silent:
+                engine.begin(engine.turn(lambda: decisions.device_recovered(engine.unit, device)))
+                return
+        engine.begin(engine.turn(list))
+
+    def _outcome(self, device: str, outcome: dict[str, Any]) -> list[ev.Event]:
+        batch = self._engine.unit.batch
+        found = batch.last(ev.DeviceOrdered, order_id=outcome["id"]) if batch is not None else None
+        if batch is None or found is None:
+            return []
+        phase, order_id = found[1].phase, str(outcome["id"])
+        if outcome["ok"]:
+            result = {str(key): str(value) for key, value in outcome.get("result", {}).items()}
+            return [ev.DeviceReported(phase=phase, order_id=order_id, device=device, result=result)]
+        return [
+            ev.DeviceRefusedOrder(
+                phase=phase,
+                order_id=order_id,
+                device=device,
+                fault=str(outcome.get("fault", "")),
+                words=str(outcome.get("words", "")),
+            )
+        ]
+
+    def silent_devices(self, now_ns: int) -> list[ev.Event]:
+        """Devices of which nothing usable was heard for too long."""
+        events: list[ev.Event] = []
+        for device, heard_ns in self._heard_ns.items():
+            if now_ns - heard_ns > SILENT_NS and device not in self._engine.unit.silent:
+                words = self._fault.get(device, "It does not answer.")
+                events += decisions.device_silent(self._engine.unit, device, words)
+        return events

@@ -1,0 +1,76 @@
+"""What must be verified before a batch opens: signed order, approved recipe, room on the disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.domain.decisions import Opening
+from appliance.domain.errors import CommandRefused
+from appliance.engine.shelf import Shelf, ShelvedOrder, ShelvedRecipe, load_shelf
+from appliance.record.disk import disk_level
+
+if TYPE_CHECKING:
+    from appliance.engine.engine import Engine
+
+MEDIA_TYPE = "application/json"
+
+
+async def opening_of(engine: Engine, order_id: str) -> Opening:
+    """Read the shelf anew, verify, and keep the exact documents as files of the record.
+
+    Raises
+    ------
+    CommandRefused
+        The order or recipe is missing, unsigned or altered; the disk has no room for a batch.
+    """
+    level = disk_level(engine.record.folder)
+    if not level.may_start:
+        raise CommandRefused(level.words, reason="record_full")
+    # Read anew, so that what is verified is what lies on the disk at this moment.
+    shelf = load_shelf(engine.home, engine.trust)
+    order, recipe = _order(shelf, order_id), _recipe(shelf, order_id)
+    names = [await _keep(engine, data) for data in (recipe.envelope, order.envelope, shelf.people_envelope)]
+    config = engine.config
+    return Opening(
+        order=order.order,
+        order_text=order.text,
+        order_blob=names[1],
+        recipe=recipe.recipe,
+        recipe_text=recipe.approved.text,
+        recipe_signers=list(recipe.approved.signers),
+        recipe_blob=names[0],
+        people_blob=names[2],
+        people_version=shelf.people.version,
+        software_version=engine.software_version,
+        clock_speed=str(config.unit.clock_speed),
+        site=config.unit.site,
+        time_zone=config.unit.time_zone,
+        station={
+            "um_per_px": str(config.station.um_per_px),
+            "field_depth_um": str(config.station.field_depth_um),
+            "dilution": str(config.station.dilution),
+            "scale": "fictitious" if config.station.fictitious else "calibrated",
+        },
+    )
+
+
+async def _keep(engine: Engine, data: bytes) -> str:
+    reference = await engine.journal.in_writer(engine.record.put_blob, data, MEDIA_TYPE)
+    return str(reference.sha256)
+
+
+def _order(shelf: Shelf, order_id: str) -> ShelvedOrder:
+    order = shelf.orders.get(order_id)
+    if order is None:
+        reason, words = shelf.refused.get(f"{order_id}.json", ("unknown", "It is not on this unit."))
+        raise CommandRefused(f"Order {order_id} cannot be made. {words}", reason=f"order_{reason}")
+    return order
+
+
+def _recipe(shelf: Shelf, order_id: str) -> ShelvedRecipe:
+    wanted = shelf.orders[order_id].order.recipe
+    recipe = shelf.recipes.get(wanted)
+    if recipe is None:
+        _, words = shelf.refused.get(f"{wanted}.json", ("", "It is not on this unit."))
+        raise CommandRefused(f"The recipe {wanted} cannot be used. {words}", reason="recipe_not_approved")
+    return recipe

@@ -1,0 +1,138 @@
+"""Start the engine: check and open the record, fold it, and put what was running to held."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import appliance
+from appliance.access.keys import Trust, load_key, load_pin_secret
+from appliance.config import Home, UnitConfig, read_config
+from appliance.domain import decisions
+from appliance.domain import events as ev
+from appliance.domain.batch import DeviceSpec, Unit, evolve
+from appliance.engine.clock import Clock, ScaledClock, SystemClock, stamp
+from appliance.engine.engine import Engine
+from appliance.engine.journal import fact_of
+from appliance.engine.shelf import Shelf, load_shelf
+from appliance.record.canonical import Stamp, StoredRecord
+from appliance.record.disk import make_reserve
+from appliance.record.errors import RecordUnusable
+from appliance.record.log import Record
+
+_logger = logging.getLogger(__name__)
+
+
+async def start(home: Home) -> Engine:
+    """A recovered engine, ready to run.
+
+    Raises
+    ------
+    ConfigurationUnusable, KeyRefused, DocumentRefused, RecordUnusable
+        Each says what is so and what to do; the unit does not start.
+    """
+    config = read_config(home)
+    key, trust = load_key(home.unit_key), Trust.load(home.trust)
+    home.run.mkdir(parents=True, exist_ok=True)
+    version = appliance.__version__
+    if (home.record / "record.db").exists():
+        record = Record.open(home.record, key=key, software_version=version)
+    else:
+        record = Record.create(
+            home.record,
+            unit_id=config.unit.id,
+            key=key,
+            software_version=version,
+            simulated=config.unit.simulated,
+            stamp=stamp(_fresh_clock(config)),
+        )
+    refuse_mixed(record, config)
+    make_reserve(home.record, size_bytes=config.record.reserve_mib * 1024 * 1024)
+    last = next(iter(record.read(record.head().seq)))
+    clock = _clock_after(config, last)
+    unit, facts_seen = folded_unit(config, record)
+    shelf = load_shelf(home, trust)
+    engine = Engine(
+        home=home,
+        config=config,
+        record=record,
+        clock=clock,
+        unit=unit,
+        shelf=shelf,
+        trust=trust,
+        pin_secret=load_pin_secret(home.pin_secret),
+        software_version=version,
+        term=unit.term + 1,
+    )
+    for kind, body in facts_seen:
+        engine.desk.lockouts.fold(kind, body, engine.desk.now_s())
+    await engine.turn(lambda: _starting_events(engine, shelf, last.seq))
+    return engine
+
+
+def refuse_mixed(record: Record, config: UnitConfig) -> None:
+    """A simulated record stays simulated for ever; a real unit never opens one (SAFETY 16)."""
+    if record.simulated != config.unit.simulated:
+        kind = "a simulated" if record.simulated else "a real"
+        raise RecordUnusable(
+            f"The record in {record.folder} is {kind} one and unit.toml says simulated = "
+            f"{str(config.unit.simulated).lower()}. Give this unit its own record folder."
+        )
+    if record.unit_id != config.unit.id:
+        raise RecordUnusable(
+            f"The record is of unit {record.unit_id}, unit.toml says {config.unit.id}. "
+            "Put the right folder there."
+        )
+
+
+def folded_unit(config: UnitConfig, record: Record) -> tuple[Unit, list[tuple[str, dict[str, object]]]]:
+    """The state that the record tells, and the bodies of its events about access."""
+    specs = {d.id: DeviceSpec(d.id, d.role, d.title) for d in config.devices}
+    unit = Unit(config.unit.id, config.unit.simulated, specs)
+    access: list[tuple[str, dict[str, object]]] = []
+    for stored in record.read():
+        fact = fact_of(stored)
+        if fact is None:
+            continue
+        evolve(unit, fact)
+        if isinstance(
+            fact.event, ev.SignInRefused | ev.SessionOpened | ev.SecondPersonConfirmed | ev.SignatureGiven
+        ):
+            access.append((type(fact.event).__name__, ev.to_body(fact.event)))
+    unit.qualified.clear()
+    unit.silent.clear()
+    return unit, access
+
+
+def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Event]:
+    unit, term = engine.unit, engine.unit.term + 1
+    report = engine.record.report
+    recovered = decisions.recover(unit, term, last_seq)
+    started = ev.EngineStarted(
+        term=term,
+        software_version=engine.software_version,
+        check="; ".join(f"{key}: {value}" for key, value in report.as_body().items())
+        if report
+        else "new record",
+        check_passed=report.good if report else True,
+        configuration_hash=hashlib.sha256(engine.home.unit_toml.read_bytes()).hexdigest(),
+        recipe_hashes=sorted(one.recipe.hash for one in shelf.recipes.values()),
+    )
+    return [started, *recovered]
+
+
+def _fresh_clock(config: UnitConfig) -> Clock:
+    if config.unit.simulated:
+        return ScaledClock(config.unit.clock_speed)
+    return SystemClock(time_trust=config.unit.time_trust)
+
+
+def _clock_after(config: UnitConfig, last: StoredRecord) -> Clock:
+    """A simulated unit's time goes on from its record; a real one's comes from the system."""
+    if not config.unit.simulated:
+        return SystemClock(time_trust=config.unit.time_trust)
+    header = last.header
+    return ScaledClock.continuing(
+        config.unit.clock_speed,
+        Stamp(header.wall, header.monotonic_ns, header.boot_id, header.clock_quality),
+    )

@@ -1,0 +1,209 @@
+"""What screens may see: the folded state as views, each value with its quality and age."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from appliance.access.people import People, Person
+from appliance.domain import decisions, phase_states
+from appliance.domain import events as ev
+from appliance.domain.batch import Batch, PhaseRun, Unit
+from appliance.domain.phase_logic import content_hash
+from appliance.domain.phases.count_cells import POOLED
+from appliance.domain.prompts import Prompt, PromptFact
+from appliance.engine.shelf import Shelf
+from appliance.link.messages import (
+    AlarmView,
+    BatchView,
+    ChoiceView,
+    CountView,
+    FactView,
+    FieldView,
+    OrderView,
+    PersonView,
+    PhaseView,
+    PromptView,
+    TimerView,
+)
+from appliance.record.attachments import blob_path
+from appliance.record.log import Record
+
+SHORT_CODE = 8
+PRIORITIES = {"high": 0, "medium": 1, "low": 2}
+
+
+def people_views(people: People) -> list[PersonView]:
+    """Who may sign in here: a QP acts at central only."""
+    return [person_view(person) for person in people.people if person.active and set(person.roles) != {"qp"}]
+
+
+def person_view(person: Person) -> PersonView:
+    return PersonView(id=person.id, name=person.name, roles=list(person.roles))
+
+
+def order_views(unit: Unit, shelf: Shelf) -> list[OrderView]:
+    """The signed orders of this unit, and why one may not be made."""
+    views = []
+    for shelved in shelf.orders.values():
+        order = shelved.order
+        made, recipe = unit.made_orders.get(order.id), shelf.recipes.get(order.recipe)
+        refused = f"Made in batch {made}." if made else ""
+        if recipe is None:
+            refused = f"The recipe {order.recipe} is not approved on this unit."
+        views.append(
+            OrderView(
+                id=order.id,
+                recipe=order.recipe,
+                title=recipe.recipe.title if recipe else order.recipe,
+                patient=order.patient,
+                din=order.din,
+                refused_because=refused,
+            )
+        )
+    return views
+
+
+def batch_view(unit: Unit, record: Record, now: datetime) -> BatchView | None:
+    """The open or last batch with its phases, counts and deviations."""
+    batch = unit.batch
+    if batch is None:
+        return None
+    active = [n for n, run in enumerate(batch.runs.values(), 1) if run.state in phase_states.ACTIVE]
+    done = sum(1 for run in batch.runs.values() if run.state in phase_states.FINAL)
+    return BatchView(
+        id=batch.id,
+        order=batch.order.id,
+        patient=batch.order.patient,
+        din=batch.order.din,
+        recipe=batch.recipe.id,
+        recipe_title=batch.recipe.title,
+        state=batch.state,
+        phase_number=active[0] if active else done,
+        phase_count=len(batch.runs),
+        opened_at=batch.opened_at,
+        expires_at=batch.expires_at,
+        disposition=batch.disposition.disposition if batch.disposition else "",
+        phases=[_phase_view(unit, batch, run, now) for run in batch.runs.values()],
+        counts=[_count_view(count, record) for _, count in batch.all(ev.CellCountReported)],
+        deviations=[f"{d.deviation}: {d.words}" for _, d in batch.all(ev.DeviationOpened)],
+    )
+
+
+def _phase_view(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> PhaseView:
+    c, logic = decisions.context(unit, run, now), decisions.logic_of(run)
+    operation, unit_procedure = batch.recipe.operations[run.phase.operation]
+    words = logic.words(c) if run.state == phase_states.RUNNING else ""
+    if run.state in (phase_states.HOLDING, phase_states.HELD):
+        holding = run.last(ev.PhaseHolding)
+        words = holding[1].words if holding else ""
+    return PhaseView(
+        id=run.phase.id,
+        title=run.phase.title,
+        operation=operation,
+        unit_procedure=batch.recipe.unit_procedures[unit_procedure],
+        type=run.phase.type,
+        state=run.state,
+        words=words,
+        facts=[_fact_view(fact) for fact in logic.facts(c)] if run.facts else [],
+    )
+
+
+def _count_view(count: ev.CellCountReported, record: Record) -> CountView:
+    return CountView(
+        replicate=count.replicate,
+        verdict=count.verdict,
+        live=count.live,
+        dead=count.dead,
+        viability_percent=count.viability_percent,
+        viability_interval_percent=count.viability_interval_percent,
+        picture=picture_path(record, count.overlay) if count.replicate == POOLED else "",
+    )
+
+
+def _fact_view(fact: PromptFact) -> FactView:
+    return FactView(label=fact.label, value=fact.value, out_of_limit=fact.out_of_limit)
+
+
+def picture_path(record: Record, blob: str) -> str:
+    """Where a screen finds a stored picture."""
+    return str(blob_path(record.blobs_folder, blob)) if blob else ""
+
+
+def prompt_views(unit: Unit, record: Record, now: datetime) -> list[PromptView]:
+    if unit.stop_latched:
+        return []
+    return [_prompt_view(prompt, record) for prompt in decisions.open_prompts(unit, now)]
+
+
+def _prompt_view(prompt: Prompt, record: Record) -> PromptView:
+    fields = [
+        FieldView(
+            name=field.name,
+            label=field.label,
+            kind=field.kind,  # type: ignore[arg-type]  # the domain's three kinds
+            unit=field.unit,
+            minimum=field.minimum,
+            maximum=field.maximum,
+            decimals=field.decimals,
+            choices=[ChoiceView(value=choice.value, words=choice.words) for choice in field.choices],
+        )
+        for field in prompt.fields
+    ]
+    return PromptView(
+        id=prompt.id,
+        phase=prompt.phase,
+        kind=prompt.kind,  # type: ignore[arg-type]  # the domain's kinds
+        title=prompt.title,
+        instruction=prompt.instruction,
+        button=prompt.button,
+        needs=prompt.needs,  # type: ignore[arg-type]  # the domain's needs
+        roles=list(prompt.roles),
+        not_by=list(prompt.not_by),
+        meaning=prompt.meaning,
+        signs=content_hash(prompt.content)[:SHORT_CODE] if prompt.content else "",
+        facts=[_fact_view(fact) for fact in prompt.facts],
+        fields=fields,
+        picture=picture_path(record, prompt.picture),
+        expects=prompt.expects,
+        action=prompt.action,
+    )
+
+
+def alarm_views(unit: Unit) -> list[AlarmView]:
+    """Active alarms, the most urgent first."""
+    views = [
+        AlarmView(
+            id=alarm.alarm,
+            priority=alarm.priority,  # type: ignore[arg-type]  # the domain's three priorities
+            title=alarm.title,
+            cause=alarm.cause,
+            action=alarm.action,
+            state=state,  # type: ignore[arg-type]  # active or acknowledged
+            raised_at=raised_at,
+            phase=alarm.phase,
+        )
+        for alarm, state, raised_at in unit.alarms.values()
+    ]
+    return sorted(views, key=lambda view: (PRIORITIES[view.priority], view.raised_at))
+
+
+def timer_views(unit: Unit, now: datetime) -> list[TimerView]:
+    batch = unit.batch
+    if batch is None:
+        return []
+    views = []
+    for run in batch.runs.values():
+        if run.state not in (phase_states.RUNNING, phase_states.HELD):
+            continue
+        timer = decisions.logic_of(run).timer(decisions.context(unit, run, now))
+        if timer is not None:
+            views.append(
+                TimerView(
+                    phase=run.phase.id,
+                    words=timer.words,
+                    elapsed_s=timer.elapsed_s,
+                    target_s=timer.target_s,
+                    maximum_s=timer.maximum_s,
+                )
+            )
+    return views
