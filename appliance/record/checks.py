@@ -32,6 +32,7 @@ DOCUMENT_ROLES = {
     ("BatchOpened", "recipe_blob"): "recipe",
     ("DispositionRecorded", "decision_blob"): "qp",
 }
+SIGNED_IS_MISSING = "events that were signed are missing or unreadable."
 SEGMENT_FIELDS: dict[str, type] = {
     "v": int,
     "unit": str,
@@ -147,6 +148,8 @@ def check_segments(run: Run, segments: Sequence[Segment], *, whole_run: bool) ->
     expected = run.first
     for segment in segments:
         words = _segment_misfit(run, segment, expected)
+        if words == SIGNED_IS_MISSING:
+            return [Finding(words, run.log, run.last + 1, "missing")]
         if words:
             return [Finding(words, run.log, expected, "segment")]
         expected = int(segment.facts()["last"]) + 1
@@ -175,7 +178,7 @@ def _segment_misfit(run: Run, segment: Segment, expected: int) -> str:
     if first != expected or last < first or facts["count"] != last - first + 1:
         return "the borders of the segment do not follow the one before."
     if last > run.last:
-        return "events that were signed are missing or unreadable."
+        return SIGNED_IS_MISSING
     leaves = run.leaves[first - run.first : last - run.first + 1]
     before, newest = run.hash_at(first - 1), run.hash_at(last)
     if before is None or newest is None or merkle_root(leaves).hex() != facts["root"]:

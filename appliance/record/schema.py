@@ -56,7 +56,7 @@ _PRAGMAS: Mapping[str, frozenset[str | None]] = {
     "compile_options": frozenset({None}),
     "synchronous": frozenset({None}),
     "journal_mode": frozenset({None}),
-    "recursive_triggers": frozenset({None}),
+    "recursive_triggers": frozenset({None, "on"}),
     "user_version": frozenset({None}),
     "wal_checkpoint": frozenset({None, "TRUNCATE", "PASSIVE"}),
     "table_list": frozenset({None}),

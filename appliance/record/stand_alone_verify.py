@@ -36,6 +36,7 @@ EARLIEST_WALL_US = -62135596800000000
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 HEX64 = re.compile(r"[0-9a-f]{64}")
 BLOB_KEY = re.compile(r"(.*_)?(blob|blobs|picture|pictures|image|images|overlay)")
+SIGNED_IS_MISSING = "events that were signed are missing or unreadable."
 SEGMENT_FIELDS = {
     "v": int, "unit": str, "log": str, "epoch": str, "first": int, "last": int, "prev_hash": str,
     "last_hash": str, "root": str, "count": int, "wall_us": int, "boot_id": str,
@@ -361,7 +362,7 @@ def segment_misfit(run: Run, manifest: dict[str, Any], row: dict[str, Any], expe
     if first != expected or last < first or facts["count"] != last - first + 1:
         return "the borders of the segment do not follow the one before."
     if last > run.last:
-        return "events that were signed are missing or unreadable."
+        return SIGNED_IS_MISSING
     before, newest = run.hash_at(first - 1), run.hash_at(last)
     leaves = run.leaves[first - run.first : last - run.first + 1]
     if before is None or newest is None or merkle_root(leaves).hex() != facts["root"]:
@@ -391,6 +392,8 @@ def check_run(run: Run, manifest: dict[str, Any], entries: dict[str, bytes]) -> 
     expected = run.first
     for row in rows:
         words = segment_misfit(run, manifest, row, expected)
+        if words == SIGNED_IS_MISSING:
+            return [*findings, Finding(words, run.log, run.last + 1, "missing")]
         if words:
             return [*findings, Finding(words, run.log, expected, "segment")]
         expected = read_json(row["header"].encode())["last"] + 1
