@@ -156,7 +156,7 @@ def probabilities(model: Model, features: Array) -> Array:
 
 
 def radius_of(description: Array) -> float:
-    """Estimate a cell's radius: the ring where its contrast has fallen to a third of its peak.
+    """Estimate a cell's radius: the ring where its contrast has fallen below half of its peak.
 
     Parameters
     ----------
@@ -170,10 +170,10 @@ def radius_of(description: Array) -> float:
     """
     rings = description[: kernels.RINGS * kernels.PER_RING].reshape(kernels.RINGS, kernels.PER_RING)
     contrast = np.sqrt(rings[:, 0] ** 2 + rings[:, 1] ** 2)[:13]
-    outer = contrast[1:]
-    peak = int(np.argmax(outer[:7])) + 1
+    # From 6 px on: a live cell's glaring core would hide its dark ring.
+    peak = 4 + int(np.argmax(contrast[4:9]))
     ring = peak
-    while ring + 1 < len(contrast) and contrast[ring] > contrast[peak] / 3:
+    while ring + 1 < len(contrast) and contrast[ring] > 0.45 * contrast[peak]:
         ring += 1
     return float(min(max(ring * kernels.RING_STEP_PX, 4.0), 18.0))
 

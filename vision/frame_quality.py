@@ -97,7 +97,10 @@ def _sharpness_of(maps: segment.Prepared) -> float | None:
     found = kernels.local_maxima(maps.activity, max(STRUCTURE_ACTIVITY, 1.5 * maps.noise), 8, 4096)
     if len(found) == 0:
         return None
-    fine, coarse = _steepness(maps.relative), _steepness(cv2.GaussianBlur(maps.relative, (0, 0), REBLUR_SIGMA_PX))
+    fine, coarse = (
+        _steepness(maps.relative),
+        _steepness(np.asarray(cv2.GaussianBlur(maps.relative, (0, 0), REBLUR_SIGMA_PX), np.float32)),
+    )
     # Grain is steep too; its expected share is taken off before the two are compared.
     grain = (0.56 * maps.noise) ** 2
     ratios = []

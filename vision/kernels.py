@@ -24,8 +24,8 @@ FEATURES = RINGS * PER_RING + EXTRA_FEATURES
 
 
 @njit(cache=True, nogil=True)
-def median_of_windows(small, half):  # type: ignore[no-untyped-def]
-    """Take the median of a square window about each pixel.
+def median_of_windows(small, half, stride):  # type: ignore[no-untyped-def]
+    """Take the median of a square window about every `stride`-th pixel.
 
     Parameters
     ----------
@@ -33,25 +33,30 @@ def median_of_windows(small, half):  # type: ignore[no-untyped-def]
         Shrunken image, in grey levels. Not changed.
     half : int
         Half of the window's side, in pixels of `small`; the window is cut at the edge.
+    stride : int
+        Distance between two windows' centres, in pixels of `small`.
 
     Returns
     -------
-    (h, w) float32 ndarray
-        Medians, in grey levels.
+    (ceil(h / stride), ceil(w / stride)) float32 ndarray
+        Medians, in grey levels; the first window is centred within the first `stride` pixels.
     """
     height, width = small.shape
-    out = np.empty((height, width), np.float32)
+    rows, columns = (height + stride - 1) // stride, (width + stride - 1) // stride
+    out = np.empty((rows, columns), np.float32)
     window = np.empty((2 * half + 1) * (2 * half + 1), np.float32)
-    for y in range(height):
+    for row in range(rows):
+        y = min(row * stride + stride // 2, height - 1)
         top, bottom = max(0, y - half), min(height, y + half + 1)
-        for x in range(width):
+        for column in range(columns):
+            x = min(column * stride + stride // 2, width - 1)
             left, right = max(0, x - half), min(width, x + half + 1)
             n = 0
             for j in range(top, bottom):
                 for i in range(left, right):
                     window[n] = small[j, i]
                     n += 1
-            out[y, x] = np.median(window[:n])
+            out[row, column] = np.median(window[:n])
     return out
 
 
@@ -94,10 +99,10 @@ def vote_for_centres(relative, floor, radius_low, radius_high, ceiling):  # type
             ux, uy = gx / size, gy / size
             for radius in range(radius_low, radius_high + 1):
                 share = weight / np.float32(radius)
-                xo, yo = int(round(x - ux * radius)), int(round(y - uy * radius))
+                xo, yo = round(x - ux * radius), round(y - uy * radius)
                 if 0 <= xo < width and 0 <= yo < height:
                     dark[yo, xo] += share
-                xi, yi = int(round(x + ux * radius)), int(round(y + uy * radius))
+                xi, yi = round(x + ux * radius), round(y + uy * radius)
                 if 0 <= xi < width and 0 <= yi < height:
                     bright[yi, xi] += share
     return dark, bright
@@ -219,7 +224,7 @@ def describe(relative, dark, bright, activity, points):  # type: ignore[no-untyp
                 last_mean = mean
             if r == 3 or r == 7 or r == 11 or r == 15:
                 out[k, RINGS * PER_RING + 6 + (r - 3) // 4] = seen_all / (ANGLES * (r + 1.0))
-        xc, yc = int(round(px)), int(round(py))
+        xc, yc = round(px), round(py)
         extra = RINGS * PER_RING
         out[k, extra] = dark[yc, xc]
         out[k, extra + 1] = bright[yc, xc]
@@ -293,7 +298,7 @@ def keep_strongest(points, score, distance):  # type: ignore[no-untyped-def]
     Parameters
     ----------
     points : (n, 2) float32 ndarray
-        x, y in pixels.
+        x, y in pixels, none negative.
     score : (n,) float32 ndarray
         Greater is better; equal scores fall to the earlier point.
     distance : float
@@ -304,28 +309,40 @@ def keep_strongest(points, score, distance):  # type: ignore[no-untyped-def]
     (m,) int64 ndarray
         Indices of the kept points, best first.
     """
-    order = np.argsort(-score, kind="mergesort")
-    kept = np.empty(points.shape[0], np.int64)
-    n = 0
-    for o in order:
+    n = points.shape[0]
+    kept = np.empty(n, np.int64)
+    if n == 0:
+        return kept
+    # Kept points hang in the squares of a grid, so that only near ones are compared.
+    side = max(distance, 1.0)
+    columns = int(points[:, 0].max() / side) + 1
+    rows = int(points[:, 1].max() / side) + 1
+    first = np.full(rows * columns, -1, np.int64)
+    following = np.full(n, -1, np.int64)
+    found = 0
+    for o in np.argsort(-score, kind="mergesort"):
+        column, row = int(points[o, 0] / side), int(points[o, 1] / side)
         near = False
-        for k in range(n):
-            dx = points[o, 0] - points[kept[k], 0]
-            dy = points[o, 1] - points[kept[k], 1]
-            if dx * dx + dy * dy < distance * distance:
-                near = True
-                break
+        for j in range(max(0, row - 1), min(rows, row + 2)):
+            for i in range(max(0, column - 1), min(columns, column + 2)):
+                k = first[j * columns + i]
+                while k >= 0 and not near:
+                    dx, dy = points[o, 0] - points[k, 0], points[o, 1] - points[k, 1]
+                    near = dx * dx + dy * dy < distance * distance
+                    k = following[k]
         if not near:
-            kept[n] = o
-            n += 1
-    return kept[:n].copy()
+            following[o] = first[row * columns + column]
+            first[row * columns + column] = o
+            kept[found] = o
+            found += 1
+    return kept[:found].copy()
 
 
 def warm() -> None:
     """Compile or load every kernel with the types that the counter uses."""
     image = np.zeros((32, 32), np.float32)
     image[12:20, 12:20] = 0.5
-    median_of_windows(image, 2)
+    median_of_windows(image, 2, 2)
     dark, bright = vote_for_centres(image, 0.01, 4, 8, 0.1)
     found = local_maxima(dark, 0.01, 3, 100)
     points = np.ascontiguousarray(found[:, :2])

@@ -19,16 +19,19 @@ SCALE_LEFT_ALONE = 1.15
 
 SHRINK = 8
 BACKGROUND_HALF_WINDOW = 6
+BACKGROUND_STRIDE = 2
+# Of every so many rows one serves to estimate the noise; that is plenty.
+NOISE_ROW_STRIDE = 4
 EDGE_SIGMA_PX = 1.2
 VOTE_SIGMA_PX = 2.0
 ACTIVITY_SIGMA_PX = 4.0
 RADIUS_LOW_PX, RADIUS_HIGH_PX = 5, 13
 GRADIENT_FLOOR = 0.012
 GRADIENT_CEILING = 0.15
-DARK_VOTE_FLOOR, BRIGHT_VOTE_FLOOR, ACTIVITY_FLOOR = 0.05, 0.06, 0.035
+DARK_VOTE_FLOOR, BRIGHT_VOTE_FLOOR, ACTIVITY_FLOOR = 0.1, 0.1, 0.04
 CANDIDATE_DISTANCE_PX = 3.0
 # Bound of work: a field of 1 MP crowded to the limit of this method holds some 1500 cells.
-CANDIDATES_PER_MEGAPIXEL = 6000
+CANDIDATES_PER_MEGAPIXEL = 12000
 
 Grey = npt.NDArray[np.float32]
 
@@ -68,10 +71,10 @@ def background_of(grey: Grey) -> Grey:
     height, width = grey.shape
     size = (max(1, round(width / SHRINK)), max(1, round(height / SHRINK)))
     small = np.ascontiguousarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
-    median = kernels.median_of_windows(small, BACKGROUND_HALF_WINDOW)
-    median = cv2.GaussianBlur(median, (0, 0), 1.5)
+    median = kernels.median_of_windows(small, BACKGROUND_HALF_WINDOW, BACKGROUND_STRIDE)
+    median = cv2.GaussianBlur(median, (0, 0), 0.8)
     wide = cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.maximum(wide, np.float32(1.0)).astype(np.float32)
+    return np.asarray(np.maximum(wide, np.float32(1.0)), np.float32)
 
 
 def noise_of(relative: Grey) -> float:
@@ -85,12 +88,11 @@ def noise_of(relative: Grey) -> float:
     """
     if min(relative.shape) < 3:
         return 0.0
-    a = relative
-    mask = (
-        (a[:-2, :-2] + a[:-2, 2:] + a[2:, :-2] + a[2:, 2:])
-        - 2.0 * (a[:-2, 1:-1] + a[2:, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:])
-        + 4.0 * a[1:-1, 1:-1]
-    )
+    end = relative.shape[0] - 2
+    above, here, below = (relative[k : end + k : NOISE_ROW_STRIDE] for k in range(3))
+    corners = above[:, :-2] + above[:, 2:] + below[:, :-2] + below[:, 2:]
+    sides = above[:, 1:-1] + below[:, 1:-1] + here[:, :-2] + here[:, 2:]
+    mask = corners - 2.0 * sides + 4.0 * here[:, 1:-1]
     return float(np.median(np.abs(mask)) / (6.0 * 0.6745))
 
 
@@ -106,7 +108,7 @@ def prepare(grey: Grey, scale: float) -> Prepared:
     """
     if scale != 1.0:
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=way)
+        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=way), np.float32)
     background = background_of(grey)
     return maps_of((grey / background - 1.0).astype(np.float32), background, scale)
 
@@ -121,7 +123,7 @@ def maps_of(relative: Grey, background: Grey, scale: float) -> Prepared:
         smooth, floor, RADIUS_LOW_PX, RADIUS_HIGH_PX, max(GRADIENT_CEILING, floor)
     )
     return Prepared(
-        relative=cv2.GaussianBlur(relative, (0, 0), 0.8),
+        relative=np.asarray(cv2.GaussianBlur(relative, (0, 0), 0.8), np.float32),
         background=background,
         dark_votes=cv2.GaussianBlur(dark, (0, 0), VOTE_SIGMA_PX),
         bright_votes=cv2.GaussianBlur(bright, (0, 0), VOTE_SIGMA_PX),
@@ -139,15 +141,19 @@ def candidates(maps: Prepared) -> npt.NDArray[np.float32]:
     (n, 2) float32 ndarray
         x, y in pixels of the working scale, strongest first.
     """
-    most = int(CANDIDATES_PER_MEGAPIXEL * max(0.05, maps.relative.size / 1e6))
+    most = int(CANDIDATES_PER_MEGAPIXEL * max(0.1, maps.relative.size / 1e6))
+    quiet = max(ACTIVITY_FLOOR, 1.5 * maps.noise)
     found = [
         kernels.local_maxima(maps.dark_votes, DARK_VOTE_FLOOR, 3, most),
         kernels.local_maxima(maps.bright_votes, BRIGHT_VOTE_FLOOR, 3, most),
-        kernels.local_maxima(maps.activity, max(ACTIVITY_FLOOR, 1.5 * maps.noise), 4, most),
+        kernels.local_maxima(maps.activity, quiet, 4, most),
     ]
     # A vote map's maximum sits nearer to the centre of a disc than the maximum of activity does.
     weight = np.concatenate([found[0][:, 2], 0.5 * found[1][:, 2], 0.01 * found[2][:, 2]])
     points = np.ascontiguousarray(np.concatenate(found)[:, :2])
+    # Grain votes too; where the picture is as quiet as its grain there is no cell.
+    active = maps.activity[points[:, 1].astype(int), points[:, 0].astype(int)] >= quiet
+    points, weight = points[active], weight[active]
     kept = kernels.keep_strongest(points, weight.astype(np.float32), CANDIDATE_DISTANCE_PX)
     return np.ascontiguousarray(points[kept])
 

@@ -153,7 +153,8 @@ def figures(tallies: Sequence[Tally], samples: Sequence[str]) -> dict[str, float
     count_error = np.array([abs(p.found - p.truth) / p.truth for p in pools.values() if p.truth])
     viability = np.array(
         [
-            100 * (p.found_live / (p.found_live + p.found_dead) - p.truth_live / (p.truth_live + p.truth_dead))
+            100
+            * (p.found_live / (p.found_live + p.found_dead) - p.truth_live / (p.truth_live + p.truth_dead))
             for p in counted
         ]
     )

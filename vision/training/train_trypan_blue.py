@@ -10,6 +10,7 @@ are written too, so that a benchmark can repeat those scores; the shipped networ
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -113,7 +114,7 @@ def train(x: Array, kind: npt.NDArray[np.int64], seed: int) -> list[Array]:
     rng = np.random.default_rng(seed)
     sizes = (x.shape[1], *HIDDEN, 3)
     p: list[Array] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in itertools.pairwise(sizes):
         p += [rng.normal(0, np.sqrt(2 / a), (a, b)).astype(np.float32), np.zeros(b, np.float32)]
     mean, square = [0 * a for a in p], [0 * a for a in p]
     weight = np.where(kind == 2, DEAD_WEIGHT, 1.0).astype(np.float32)
@@ -147,7 +148,9 @@ def _slopes(p: list[Array], x: Array, kind: npt.NDArray[np.int64], weight: Array
     return [x.T @ g1, g1.sum(0), first.T @ g2, g2.sum(0), second.T @ g, g.sum(0)]
 
 
-def document_of(examples: Examples, chosen: npt.NDArray[np.bool_], validation: dict[str, Any]) -> dict[str, Any]:
+def document_of(
+    examples: Examples, chosen: npt.NDArray[np.bool_], validation: dict[str, Any]
+) -> dict[str, Any]:
     """Train the networks on the chosen pictures' candidates and write them as a document."""
     kind = np.where(examples.distance < NEAR, examples.kind, 0)
     rng = np.random.default_rng(1)
@@ -196,7 +199,7 @@ def hold_out_each_group(
     for group in sorted(set(groups)):
         folds[group] = document_of(examples, groups != group, {})
         model = cells.model_from(folds[group])
-        held = np.flatnonzero(groups == group)
+        held = [int(n) for n in np.flatnonzero(groups == group)]
         for n in held:
             tallies[n] = tally_of(images[n], model)
         scores = scoring.figures([tallies[n] for n in held], [images[n].sample for n in held])
