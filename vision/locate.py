@@ -1,6 +1,6 @@
 """Where a symbol may be in a frame: places and directions only, never a payload."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -16,6 +16,8 @@ REGIONS_MAX = 6
 COHERENCE_MIN = 0.75
 ENERGY_MIN = 400.0
 PROFILE_SIGMA_PX = 0.8
+PROFILE_ROWS_MAX = 160
+PROFILE_HEIGHT_PX = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,12 @@ def bar_profile(gray: Gray, region: Region) -> Crop:
     sharpest profile wins.
     """
     scale = min(2.0, 1600 / max(region.length_px, 1.0))
-    crop = turned_crop(gray, region, scale=scale)
+    strip = replace(region, height_px=min(region.height_px, PROFILE_ROWS_MAX / scale))
+    crop = turned_crop(gray, strip, scale=scale)
     height, width = crop.image.shape
     middle = crop.image[height // 6 : height - height // 6]
     best: tuple[float, Tensor] | None = None
-    for slant in np.linspace(-0.05, 0.05, 11):
+    for slant in np.linspace(-0.04, 0.04, 9):
         shear = np.array([[1.0, slant, -slant * middle.shape[0] / 2], [0.0, 1.0, 0.0]])
         size = (width, middle.shape[0])
         level = cv2.warpAffine(middle, shear, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -159,8 +162,10 @@ def bar_profile(gray: Gray, region: Region) -> Crop:
     assert best is not None
     # ZBar takes any ripple for an edge: what averaging leaves is smoothed over less than a module.
     profile = cv2.GaussianBlur(best[1][np.newaxis, :], (0, 0), PROFILE_SIGMA_PX * scale)
-    rows = np.repeat(profile, height, axis=0)
-    return Crop(np.asarray(np.clip(rows, 0, 255), dtype=np.uint8), crop.to_frame)
+    rows = np.repeat(profile, PROFILE_HEIGHT_PX, axis=0)
+    to_frame = crop.to_frame.copy()
+    to_frame[:, 1] *= height / PROFILE_HEIGHT_PX
+    return Crop(np.asarray(np.clip(rows, 0, 255), dtype=np.uint8), to_frame)
 
 
 def square_crop(gray: Gray, corners: Points, *, scale: float, turn_deg: float) -> Crop:

@@ -4,6 +4,7 @@ Whole frame, then located and turned cut-outs, then prepared variants, then turn
 ZBar confirms, OpenCV only locates. What a symbol means is not known here.
 """
 
+import math
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -37,7 +38,8 @@ TURN_SIDE_PX = 900
 TURNS_DEG = (45.0, 22.5, 67.5, 11.0, 34.0, 56.0, 79.0)
 CROPS_MAX = 4
 HOPELESS_AFTER_LOOKS = 4
-CROP_LENGTH_PX_MAX = 1600
+CROP_LENGTH_PX_MAX = 1400
+CROP_PIXELS_MAX = 400_000
 
 
 class UnreadableImage(Exception):
@@ -244,7 +246,7 @@ def _bar_looks(gray: Gray, region: Region) -> Iterator[tuple[Crop, str]]:
     plain = turned_crop(gray, region, scale=scale)
     yield plain, "bars"
     yield bar_profile(gray, region), "bars, averaged"
-    if scale == 1.0:
+    if scale == 1.0 and region.length_px <= CROP_LENGTH_PX_MAX:
         doubled = turned_crop(gray, region, scale=2.0)
         yield doubled, "bars, double"
         yield Crop(_smooth(doubled.image), doubled.to_frame), "bars, double, smooth"
@@ -276,7 +278,8 @@ def _second_looks(gray: Gray, corners: Points) -> Iterator[tuple[Crop, str]]:
 
 
 def _crop_scale(region: Region) -> float:
-    return min(1.0, CROP_LENGTH_PX_MAX / max(region.length_px, 1.0))
+    area = max(region.length_px * region.height_px, 1.0)
+    return min(1.0, CROP_LENGTH_PX_MAX / max(region.length_px, 1.0), math.sqrt(CROP_PIXELS_MAX / area))
 
 
 def _region_around(corners: Points) -> Region:
