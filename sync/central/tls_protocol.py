@@ -25,6 +25,14 @@ class CertificateProtocol(H11Protocol):
         der = connection.getpeercert(True) if connection is not None else None
         self.app = _with_certificate(self.app, der)
 
+    def shutdown(self) -> None:
+        """End an idle connection at once: a TLS farewell waits for a peer that is not listening."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.transport.get_write_buffer_size() == 0:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
 
 def client_certificate(scope: dict[str, Any]) -> bytes | None:
     """The DER bytes of the certificate that the client of this request proved, or None."""

@@ -23,8 +23,11 @@ from appliance.domain import events
 from appliance.domain.blob_names import blobs_hash, named_blobs
 from appliance.record.canonical import QUALITY_SIMULATED, Stamp, StoredRecord, encode_payload
 from appliance.record.log import Record
+from sync.agent import Agent
 from sync.central.command import central as central_command
 from sync.central.home import CentralHome
+from sync.engine_link import SocketEngine
+from sync.transport import Central, unit_client
 
 CELLWRIGHT = Path(sys.executable).parent / "cellwright"
 START_TIMEOUT_S = 30.0
@@ -122,6 +125,7 @@ def add_account(home: CentralHome, person: str, name: str, role: str) -> None:
 
 
 def people_document(root: Ed25519PrivateKey, qp: QpKeyFile, version: int = 1) -> documents.Envelope:
+    own = documents.fingerprint(qp.public_key)
     people = People(
         version=version,
         issued_at=datetime.now(UTC),
@@ -203,6 +207,19 @@ def enrol(central: CentralProcess, folder: Path, *, simulated: bool = True) -> U
         stamp=unit.stamp(),
     )
     return unit
+
+
+def agent_of(unit: Unit, url: str) -> Agent:
+    client = unit_client(
+        url, certificate=unit.home.client_crt, key=unit.home.client_key, authority=unit.home.central_ca
+    )
+    return Agent(
+        Record.open_readonly(unit.home.record),
+        Central(client, unit.unit_id),
+        SocketEngine(unit.home.socket),
+        trusted=Trust.load(unit.home.trust).central,
+        state_file=unit.home.root / "sync" / "state.json",
+    )
 
 
 def png() -> bytes:

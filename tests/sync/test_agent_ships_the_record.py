@@ -10,31 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from central_site import CELLWRIGHT, CentralProcess, Unit, enrol, make_batch
+from central_site import CELLWRIGHT, CentralProcess, Unit, agent_of, enrol, make_batch
 from cutting_proxy import CuttingProxy
 from small_engine import SmallEngine
 
 from appliance.access import documents
 from appliance.access.keys import Trust
 from appliance.record.log import Record
-from sync.agent import Agent
-from sync.engine_link import SocketEngine
-from sync.transport import Central, CentralAway, unit_client
+from sync.transport import CentralAway
 
 WAIT_S = 20.0
-
-
-def agent_of(unit: Unit, url: str) -> Agent:
-    client = unit_client(
-        url, certificate=unit.home.client_crt, key=unit.home.client_key, authority=unit.home.central_ca
-    )
-    return Agent(
-        Record.open_readonly(unit.home.record),
-        Central(client, unit.unit_id),
-        SocketEngine(unit.home.socket),
-        trusted=Trust.load(unit.home.trust).central,
-        state_file=unit.home.root / "sync" / "state.json",
-    )
 
 
 def held(central: CentralProcess, unit: Unit, log: str = "gxp") -> list[tuple[int, bytes]]:
