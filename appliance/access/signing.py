@@ -17,7 +17,6 @@ from appliance.access.errors import SignatureRefused
 from appliance.access.people import Person
 from appliance.domain.roles import MEANINGS
 
-
 # Shown beside a signature on the screen, so that two people can compare what they sign.
 SHORT_CODE_DIGITS = 8
 

@@ -130,6 +130,24 @@ def test_attempts_refused_early_are_on_record_and_count_for_nothing(door):
     assert door.try_secret("p-0001", "482915") == "p-0001"
 
 
+def test_a_lock_on_record_stays_when_the_site_allows_more_failures_later():
+    lockouts = Lockouts(AccessRules(failures_max=10))
+    body = {"person": "p", "reason": "wrong_secret", "failures": 5, "locked": True}
+    lockouts.fold("SignInRefused", body, 0.0)
+    lockouts.fold("SessionOpened", {"person": "p"}, 0.0)
+
+    assert lockouts.is_locked("p")
+
+
+def test_a_refusal_for_haste_on_record_does_not_clear_the_count():
+    lockouts = Lockouts()
+    for reason, failures in (("wrong_secret", 4), ("delayed", 0)):
+        body = {"person": "p", "reason": reason, "failures": failures, "locked": False}
+        lockouts.fold("SignInRefused", body, 0.0)
+
+    assert lockouts.failed("p", "pin", 100.0) == (5, True)
+
+
 def test_knowing_the_pin_gives_no_fresh_guesses_at_the_password(door):
     for _ in range(4):
         assert fail(door, 1, for_what="signature") == ["wrong_secret"]

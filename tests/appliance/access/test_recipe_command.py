@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from access_site import listed
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import appliance
 from appliance.access.documents import DocumentRefused, Envelope, add_signature, load, sign
@@ -109,6 +111,23 @@ def test_one_person_with_two_keys_cannot_write_and_approve_a_recipe(site):
 
     assert check_recipe_approval(envelope, site.people).text == "text"
     with pytest.raises(DocumentRefused, match="written and approved by the same person"):
+        check_recipe_approval(envelope, people)
+
+
+def test_a_reviewer_s_key_in_another_role_does_not_make_the_second_person(site):
+    second_key = Ed25519PrivateKey.generate()
+    author = msgspec.structs.replace(site.person("p-0005"), roles=("recipe_developer", "qa_reviewer"))
+    others = tuple(one for one in site.people.people if one.id != "p-0005")
+    people = msgspec.structs.replace(
+        site.people,
+        people=(*others, author),
+        keys=(*site.people.keys, listed("p-0005", "qa_reviewer", second_key)),
+    )
+    envelope = sign("recipe", b"text", site.developer, "recipe_developer")
+    envelope = add_signature(envelope, second_key, "qa_reviewer")
+    envelope = add_signature(envelope, site.reviewer, "root")
+
+    with pytest.raises(DocumentRefused, match="by the same person"):
         check_recipe_approval(envelope, people)
 
 

@@ -133,6 +133,13 @@ def test_a_stranger_s_key_is_named_by_its_fingerprint():
     assert "must be signed by central" in str(caught)
 
 
+def test_a_stranger_cannot_borrow_a_trusted_fingerprint():
+    forged = sign("order", CONTENT, OTHER, "central")
+    borrowed = msgspec.structs.replace(forged.signatures[0], key=fingerprint(KEY))
+
+    assert refused(msgspec.structs.replace(forged, signatures=(borrowed,))).reason == "altered"
+
+
 def test_a_known_key_in_another_role_is_refused_as_the_wrong_role():
     allowed = {"central": {fingerprint(OTHER)}, "root": {fingerprint(KEY)}}
 
