@@ -20,6 +20,8 @@ Colours = npt.NDArray[np.uint8]
 LIVE, DEAD, UNSURE, LEFT_OUT = (60, 200, 60), (220, 60, 230), (40, 220, 250), (150, 150, 150)
 INK, PAPER, WARNING = (30, 30, 30), (245, 245, 245), (40, 40, 220)
 SHEET_WIDTH_MAX_PX = 1600
+# Shown in 64 grey levels, a sheet of a hundred fields weighs a third: it shows, the originals prove.
+SHOWN_LEVELS_MASK = 0xFC
 COLUMNS_MAX = 8
 TILE_MAX_PX = 480
 GAP_PX = 4
@@ -62,6 +64,7 @@ def annotated(grey: npt.NDArray[np.float32], cells: Sequence[Cell], *, width_px:
     size = (width_px, max(1, round(grey.shape[0] * factor)))
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     shown = cv2.resize(np.clip(grey, 0, 255).astype(np.uint8), size, interpolation=way)
+    shown = np.asarray(shown, np.uint8) & np.uint8(SHOWN_LEVELS_MASK)
     canvas = np.ascontiguousarray(cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR), np.uint8)
     for cell in cells:
         _mark(canvas, cell, factor)
