@@ -54,15 +54,11 @@ def store(folder: Path, data: bytes) -> str:
     path = blob_path(folder, sha256)
     if path.is_file() and path.read_bytes() == data:
         return sha256
-    try:
+    with full_disk_in_words(folder):
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
             sync_folder(folder)
         write_durably(path, data)
-    except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RecordFull(folder) from problem
-        raise
     return sha256
 
 
@@ -89,6 +85,17 @@ def stored(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("??/*")):
         if _SHA256.fullmatch(path.name):
             yield path.name
+
+
+@contextlib.contextmanager
+def full_disk_in_words(folder: Path) -> Iterator[None]:
+    """Turn the system's "no space left" into the record's own error."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RecordFull(folder) from problem
+        raise
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.record.canonical import (
+    QUALITY_SIMULATED,
     Header,
     Payload,
     canonical_json,
@@ -134,6 +135,8 @@ class Run:
         origin = self.origin
         if (header.log, header.unit, header.epoch) != (self.log, origin.unit, origin.epoch):
             return "it belongs to another unit, log or epoch."
+        if header.clock_quality == QUALITY_SIMULATED and not origin.simulated:
+            return "it carries a simulated time in the record of a real unit."
         event = Event(header, computed, decode_payload(payload))
         words = _signature_misfit(event)
         if not words:

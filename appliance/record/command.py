@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from appliance.record.canonical import StoredRecord
     from appliance.record.log import Record
 
@@ -46,8 +48,6 @@ def export(argv: Sequence[str]) -> int:
     parser.add_argument("batch", metavar="BATCH", help="batch id")
     parser.add_argument("--out", type=Path, metavar="FILE", help="file or folder; left out: <batch>.zip here")
     options = parser.parse_args(argv)
-    from appliance.access.errors import KeyRefused
-    from appliance.access.keys import load_key
     from appliance.record.errors import RecordError, RecordUnusable
     from appliance.record.export import export_batch
     from appliance.record.log import Record
@@ -55,13 +55,11 @@ def export(argv: Sequence[str]) -> int:
     home = _home(options.home)
     out = options.out or Path.cwd()
     try:
-        key = load_key(home / "keys" / "unit.key")
+        key = _unit_key(home / "keys" / "unit.key")
         with Record.open_readonly(home / "record") as record:
             page = report_of(record, options.batch)
             path = export_batch(record, options.batch, out, report_html=page, key=key)
-    except RecordUnusable as problem:
-        return _refuse(problem, UNREADABLE)
-    except (KeyRefused, OSError) as problem:
+    except (RecordUnusable, OSError) as problem:
         return _refuse(problem, UNREADABLE)
     except RecordError as problem:
         return _refuse(problem, BAD)
@@ -148,6 +146,24 @@ def _stored(framed: bytes, hashes: bytes) -> Iterator[StoredRecord]:
 
     for number, data in enumerate(unframe(framed)):
         yield StoredRecord(split_record(data)[0].seq, hashes[32 * number : 32 * number + 32], data)
+
+
+def _unit_key(path: Path) -> Ed25519PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    from appliance.record.errors import RecordUnusable
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as problem:
+        raise RecordUnusable(f"The unit's key {path} cannot be read: {problem.strerror}.") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm) as problem:
+        raise RecordUnusable(f"{path} does not hold the unit's key: {problem}.") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise RecordUnusable(f"{path} holds a key of another kind than the unit's, which is Ed25519.")
+    return key
 
 
 def _parser(name: str, words: str | None) -> argparse.ArgumentParser:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.record.attachments import sync_folder
-from appliance.record.errors import RecordFull
+from appliance.record.attachments import full_disk_in_words, sync_folder
 
 RESERVE_BYTES = 64 * 1024 * 1024
 RESERVE_NAME = "reserve.bin"
@@ -57,22 +55,27 @@ def judge(free: int, total: int, forecast_bytes: int = BATCH_FORECAST_BYTES) -> 
 
 
 def make_reserve(folder: Path, *, size_bytes: int = RESERVE_BYTES) -> Path:
-    """Write the reserve file: real bytes, so that the room is truly taken. Harmless when it is there."""
+    """Write the reserve file: real bytes, so that the room is truly taken. Harmless when it is there.
+
+    Raises
+    ------
+    RecordFull
+        There is no room for it; nothing is left behind.
+    """
     path = folder / RESERVE_NAME
     if path.is_file() and path.stat().st_size == size_bytes:
         return path
-    try:
-        with path.open("wb") as file:
-            for start in range(0, size_bytes, len(_CHUNK)):
-                file.write(_CHUNK[: size_bytes - start])
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as problem:
-        path.unlink(missing_ok=True)
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RecordFull(folder) from problem
-        raise
-    sync_folder(folder)
+    with full_disk_in_words(folder):
+        try:
+            with path.open("wb") as file:
+                for start in range(0, size_bytes, len(_CHUNK)):
+                    file.write(_CHUNK[: size_bytes - start])
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        sync_folder(folder)
     return path
 
 

@@ -9,7 +9,6 @@ refuses everything until it has been closed, opened and checked again.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,25 +24,24 @@ from appliance.record.attachments import BlobRef
 from appliance.record.canonical import (
     ALGORITHM_SHA256_ED25519,
     NO_HASH,
+    QUALITY_SIMULATED,
     Header,
     NewRecord,
     Stamp,
     StoredRecord,
-    decode_payload,
-    encode_payload,
     encode_record,
     record_hash,
     wall_of,
     wall_us,
 )
-from appliance.record.errors import RecordFull, RecordRefused, RecordUnusable
+from appliance.record.errors import RecordRefused, RecordUnusable
+from appliance.record.origin import Origin, genesis, read_origin
 from appliance.record.segments import (
-    LARGEST_SEGMENT_BYTES,
-    LARGEST_SEGMENT_RECORDS,
     Segment,
     fingerprint,
     make_segment,
     public_bytes,
+    runs_of,
 )
 
 if TYPE_CHECKING:
@@ -51,9 +49,7 @@ if TYPE_CHECKING:
 
 DATABASE = "record.db"
 BLOBS = "blobs"
-GENESIS = "Genesis"
 READ_PAGE = 500
-LITTLE_ROOM_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +59,6 @@ class Head:
     epoch: bytes
     seq: int
     hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """What genesis says about the whole record."""
-
-    unit: str
-    epoch: bytes
-    public_key: bytes
-    software_version: str
-    simulated: bool
 
 
 class Record:
@@ -90,7 +75,7 @@ class Record:
         key: Ed25519PrivateKey | None = None,
         lock: IO[str] | None = None,
         software_version: str = "",
-        origin: _Origin | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.folder = folder
         self.blobs_folder = folder / BLOBS
@@ -100,7 +85,7 @@ class Record:
         self._lock = lock
         self._mutex = threading.RLock()
         self._lost = ""
-        self._origin = origin or _read_origin(connection, folder)
+        self._origin = origin or read_origin(connection, folder)
         self._software_version = software_version or self._origin.software_version
 
     @classmethod
@@ -126,7 +111,7 @@ class Record:
         sqlite.require_sound()
         (folder / BLOBS).mkdir(parents=True, exist_ok=True)
         public = public_bytes(key)
-        origin = _Origin(unit_id, epoch or secrets.token_bytes(16), public, software_version, simulated)
+        origin = Origin(unit_id, epoch or secrets.token_bytes(16), public, software_version, simulated)
         with contextlib.ExitStack() as undo:
             lock = undo.enter_context(writer_lock.take(folder))
             connection = undo.enter_context(contextlib.closing(_connect(folder, read_only=False)))
@@ -136,9 +121,10 @@ class Record:
             record = cls(folder, connection, key=key, lock=lock, origin=origin)
             with record._transaction():
                 schema.create(connection)
-                record._insert([record._genesis(log, stamp, hardware) for log in schema.LOGS])
+                record._insert([genesis(origin, log, stamp, hardware) for log in schema.LOGS])
             undo.pop_all()
         attachments.sync_folder(folder)
+        attachments.sync_folder(folder.parent)
         schema.guard(connection)
         return record
 
@@ -160,7 +146,7 @@ class Record:
                 record = cls(folder, connection, key=key, lock=lock, software_version=software_version)
                 record.report = record._start_up(public_bytes(key))
             except sqlite.Error as problem:
-                raise _unusable(folder, problem) from problem
+                raise sqlite.unusable(folder, problem) from problem
             undo.pop_all()
         schema.guard(connection)
         return record
@@ -173,7 +159,7 @@ class Record:
         try:
             return cls(folder, connection)
         except sqlite.Error as problem:
-            raise _unusable(folder, problem) from problem
+            raise sqlite.unusable(folder, problem) from problem
 
     def __enter__(self) -> Record:
         return self
@@ -284,7 +270,7 @@ class Record:
         made: Segment | None = None
         with self._transaction():
             sealed = self._sealed(log)
-            for run in _runs(self.read(sealed + 1, log=log)):
+            for run in runs_of(self.read(sealed + 1, log=log)):
                 made = make_segment(
                     run,
                     self._hash_before(run[0].seq, log),
@@ -393,22 +379,6 @@ class Record:
             raise RecordUnusable(" ".join(report.problems))
         return report
 
-    def _genesis(self, log: str, stamp: Stamp, hardware: str) -> NewRecord:
-        origin = self._origin
-        body = {
-            "unit": origin.unit,
-            "log": log,
-            "epoch": origin.epoch.hex(),
-            "public_key": origin.public_key.hex(),
-            "key": fingerprint(origin.public_key),
-            "software_version": origin.software_version,
-            "simulated": origin.simulated,
-            "hardware": hardware,
-            "previous_epoch": None,
-        }
-        payload = encode_payload(None, None, body)
-        return NewRecord(kind=GENESIS, payload=payload, actor="unit", stamp=stamp, log=log)
-
     def _insert(self, records: Sequence[NewRecord]) -> list[StoredRecord]:
         heads: dict[str, tuple[int, bytes]] = {}
         stored: list[StoredRecord] = []
@@ -417,6 +387,8 @@ class Record:
             if new.log not in heads:
                 newest = self._query(f"SELECT seq, hash FROM {table} ORDER BY seq DESC LIMIT 1")
                 heads[new.log] = newest[0] if newest else (0, NO_HASH)
+            if new.stamp.quality == QUALITY_SIMULATED and not self._origin.simulated:
+                raise RecordRefused("A simulated clock has no place in the record of a real unit.")
             seq, previous = heads[new.log][0] + 1, heads[new.log][1]
             data = encode_record(self._header(new, seq), new.payload)
             item = StoredRecord(seq, record_hash(previous, data), data)
@@ -460,7 +432,7 @@ class Record:
             try:
                 return self._connection.execute(sql, arguments).fetchall()
             except sqlite.Error as problem:
-                raise _unusable(self.folder, problem) from problem
+                raise sqlite.unusable(self.folder, problem) from problem
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -484,7 +456,7 @@ class Record:
     def _lose(self, problem: Exception) -> NoReturn:
         """After a failed write: what the disk holds is unknown until the file is opened and read again."""
         self._roll_back()
-        error = _unusable(self.folder, problem)
+        error = sqlite.unusable(self.folder, problem)
         self._lost = str(error)
         raise error from problem
 
@@ -503,48 +475,4 @@ def _connect(folder: Path, *, read_only: bool) -> Connection:
     try:
         return sqlite.connect(folder / DATABASE, read_only=read_only)
     except sqlite.Error as problem:
-        raise _unusable(folder, problem) from problem
-
-
-def _unusable(folder: Path, problem: Exception) -> RecordUnusable:
-    status = os.statvfs(folder)
-    if "full" in str(problem) or status.f_bavail * status.f_frsize < LITTLE_ROOM_BYTES:
-        return RecordFull(folder)
-    return RecordUnusable(
-        f"The record in {folder} could not be read or written ({problem}). What was acknowledged before is "
-        "kept. Stop, check the disk, and start again."
-    )
-
-
-def _read_origin(connection: Connection, folder: Path) -> _Origin:
-    try:
-        row = connection.execute("SELECT data FROM gxp_record WHERE seq = 1").fetchone()
-    except sqlite.OperationalError as problem:
-        raise _unusable(folder, problem) from problem
-    if row is None:
-        raise RecordUnusable(f"The record in {folder} has no beginning. Call QA.")
-    genesis = StoredRecord(1, b"", row[0])
-    try:
-        body = decode_payload(genesis.payload).body
-        return _Origin(
-            genesis.header.unit,
-            genesis.header.epoch,
-            bytes.fromhex(body["public_key"]),
-            str(body["software_version"]),
-            body["simulated"] is True,
-        )
-    except (RecordRefused, KeyError, TypeError, ValueError) as problem:
-        raise RecordUnusable(f"The beginning of the record in {folder} cannot be read ({problem}).") from None
-
-
-def _runs(records: Iterator[StoredRecord]) -> Iterator[list[StoredRecord]]:
-    run: list[StoredRecord] = []
-    size = 0
-    for record in records:
-        if run and (len(run) == LARGEST_SEGMENT_RECORDS or size + len(record.data) > LARGEST_SEGMENT_BYTES):
-            yield run
-            run, size = [], 0
-        run.append(record)
-        size += len(record.data)
-    if run:
-        yield run
+        raise sqlite.unusable(folder, problem) from problem

@@ -7,7 +7,7 @@ Merkle root over the exact record bytes. The signature is Ed25519 by the unit's 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,3 +106,17 @@ def make_segment(
         }
     )
     return Segment(header, key.sign(SIGNING_DOMAIN + header), first.seq, last.seq)
+
+
+def runs_of(records: Iterable[StoredRecord]) -> Iterator[list[StoredRecord]]:
+    """Part a run of the log into pieces of the size that one segment may have."""
+    run: list[StoredRecord] = []
+    size = 0
+    for record in records:
+        if run and (len(run) == LARGEST_SEGMENT_RECORDS or size + len(record.data) > LARGEST_SEGMENT_BYTES):
+            yield run
+            run, size = [], 0
+        run.append(record)
+        size += len(record.data)
+    if run:
+        yield run

@@ -8,6 +8,7 @@ its own recent SQLite, and an older one is refused before any file is opened.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
-from appliance.record.errors import RecordUnusable
+from appliance.record.errors import RecordFull, RecordUnusable
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+LITTLE_ROOM_BYTES = 1024 * 1024
 OLDEST_SOUND = (3, 51, 3)
 BUSY_TIMEOUT_MS = 5000
 SYNCHRONOUS_FULL = 2
@@ -81,6 +83,8 @@ def connect(path: Path, *, read_only: bool) -> Connection:
     """Open `path` with the settings every connection to a record has."""
     require_sound()
     uri = f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rwc'}"
+    if read_only and _lies_still(path):
+        uri += "&immutable=1"
     connection = cast(
         "Connection",
         # isolation_level=None: transactions begin where the code says so and nowhere else.
@@ -95,6 +99,16 @@ def connect(path: Path, *, read_only: bool) -> Connection:
     return connection
 
 
+def _lies_still(path: Path) -> bool:
+    """Whether nobody can be writing `path`: read-only medium, no write-ahead log left beside it.
+
+    A reader of a live record writes the shared-memory file beside it, which such a medium refuses.
+    """
+    log = path.with_name(path.name + "-wal")
+    read_only_medium = bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    return read_only_medium and not (log.exists() and log.stat().st_size)
+
+
 def begin_wal(connection: Connection) -> None:
     """Switch the database to its write-ahead log; stays so in the file."""
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -107,3 +121,14 @@ def begin_wal(connection: Connection) -> None:
 def compile_options(connection: Connection) -> list[str]:
     """How the linked SQLite was built."""
     return [str(row[0]) for row in connection.execute("PRAGMA compile_options")]
+
+
+def unusable(folder: Path, problem: Exception) -> RecordUnusable:
+    """What people are told when the database in `folder` failed with `problem`."""
+    status = os.statvfs(folder)
+    if "full" in str(problem) or status.f_bavail * status.f_frsize < LITTLE_ROOM_BYTES:
+        return RecordFull(folder)
+    return RecordUnusable(
+        f"The record in {folder} could not be read or written ({problem}). What was acknowledged before is "
+        "kept. Stop, check the disk, and start again."
+    )

@@ -279,6 +279,7 @@ def read_record(data: bytes) -> dict[str, Any]:
         raise Misfit("its payload is too long.")
     text_of(actor, "actor")
     head = {"unit": text_of(unit, "unit"), "log": text_of(log, "log"), "epoch": epoch.hex(), "seq": seq}
+    head["simulated_time"] = quality == 2
     payload = read_json(data[208:])
     fit = isinstance(payload, dict) and set(payload) == {"batch", "command", "body"}
     if not fit or not isinstance(payload["body"], dict):
@@ -324,6 +325,8 @@ def record_misfit(run: Run, manifest: dict[str, Any], data: bytes, stored: bytes
         return f"it carries the number {event['seq']}; events are missing, doubled or out of order."
     if (event["log"], event["unit"], event["epoch"]) != (run.log, manifest["unit"], manifest["epoch"]):
         return "it belongs to another unit, log or epoch."
+    if event["simulated_time"] and not manifest["simulated"]:
+        return "it carries a simulated time in the record of a real unit."
     body = event["payload"]["body"]
     content = body.get("content")
     signed = event["kind"] == "SignatureGiven" and isinstance(content, str) and content

@@ -151,7 +151,7 @@ def _check_log(record: Record, log: str, verdict: Verdict) -> Run:
     head = record.head(log)
     run = Run(log, 1, NO_HASH, Origin(record.unit_id, head.epoch, record.public_key, record.simulated))
     # Segments and acknowledgements are read first: what comes in meanwhile only makes the run longer.
-    segments, acks = list(record.segments(log=log)), record.acks(log)
+    segments, acks = list(record.segments(log=log)), _acks(record, log)
     try:
         for stored in record.read(log=log):
             if not run.add(stored.data, stored.hash):
@@ -162,7 +162,7 @@ def _check_log(record: Record, log: str, verdict: Verdict) -> Run:
         run.findings.append(Finding("the event is missing.", log, run.last + 1, "gap"))
     verdict.findings += run.findings
     verdict.findings += check_segments(run, segments, whole_run=False)
-    verdict.findings += _check_acks(record, run, acks)
+    verdict.findings += _check_acks(run, acks)
     verdict.events += len(run.events)
     verdict.unsigned_events += run.last - (segments[-1].last if segments else 0)
     if log == "gxp":
@@ -176,10 +176,14 @@ def _check_log(record: Record, log: str, verdict: Verdict) -> Run:
     return run
 
 
-def _check_acks(record: Record, run: Run, acks: list[tuple[int, bytes, bytes]]) -> list[Finding]:
+def _acks(record: Record, log: str) -> list[tuple[int, bytes]]:
+    kept = acknowledgements.second_place(record.folder, log)
+    return [(seq, ack) for seq, ack, _ in record.acks(log)] + ([kept] if kept else [])
+
+
+def _check_acks(run: Run, acks: list[tuple[int, bytes]]) -> list[Finding]:
     findings = []
-    kept = acknowledgements.second_place(record.folder, run.log)
-    for acked_seq, ack in [(seq, ack) for seq, ack, _ in acks] + ([kept] if kept else []):
+    for acked_seq, ack in acks:
         held, said = run.hash_at(acked_seq), acknowledgements.acked_hash(ack)
         if acked_seq > run.last:
             words = f"central acknowledged events up to {acked_seq}; the record ends at {run.last}."

@@ -222,6 +222,19 @@ def test_a_run_is_written_whole_or_not_at_all(record: Record) -> None:
     assert [item.hash for item in record.read(2)] == [item.hash for item in stored]
 
 
+def test_a_simulated_time_never_gets_into_a_real_units_record(tmp_path: Path) -> None:
+    made = Record.create(
+        tmp_path / "record",
+        unit_id="unit-0002",
+        key=UNIT_KEY,
+        software_version="0.1.0",
+        simulated=False,
+        stamp=stamp(quality=1),
+    )
+    with made, pytest.raises(RecordRefused, match="simulated clock"):
+        write(made, "CommentAdded", {"text": "x"})
+
+
 def test_a_record_that_was_refused_leaves_the_log_usable(record: Record) -> None:
     with pytest.raises(RecordRefused):
         record.append("X", b'{"batch":null,"command":null,"body":{"x":1.5}}', actor="unit", stamp=stamp())

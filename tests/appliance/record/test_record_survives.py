@@ -148,3 +148,11 @@ def test_a_record_left_by_a_crash_during_its_creation_can_be_created(tmp_path: P
     (folder / "record.db").touch()
     with new_record(folder) as record:
         assert record.head().seq == 1
+
+
+def test_a_record_on_a_read_only_medium_can_be_verified(small_disk: Path) -> None:
+    new_record(small_disk / "record").close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert verify_folder(small_disk / "record").whole
+    with pytest.raises((RecordUnusable, OSError)):
+        Record.open(small_disk / "record", key=UNIT_KEY)
