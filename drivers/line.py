@@ -180,26 +180,27 @@ class SerialLine:
             self._send_not_before = time.monotonic() + seconds
 
     def _collect(self) -> None:
+        """Wait for bytes, at most one slice, and take all that came with them."""
         port = self._open_port()
         try:
             data = port.read(1)
+            if data:
+                data += port.read(min(port.in_waiting, RECEIVE_BYTES_MAX))
         except OSError as error:
             raise self._lost(error) from error
-        if data:
-            self._add(data)
-            self._collect_waiting()
+        self._add(data)
 
     def _collect_waiting(self) -> None:
         port = self._open_port()
         try:
-            waiting = port.in_waiting
-            data = port.read(min(waiting, RECEIVE_BYTES_MAX)) if waiting else b""
+            data = port.read(min(port.in_waiting, RECEIVE_BYTES_MAX))
         except OSError as error:
             raise self._lost(error) from error
-        if data:
-            self._add(data)
+        self._add(data)
 
     def _add(self, data: bytes) -> None:
+        if not data:
+            return
         self._note("in", data)
         self._buffer += data
         if len(self._buffer) > RECEIVE_BYTES_MAX:

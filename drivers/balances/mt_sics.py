@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from drivers.agreement import Confirmed, confirmed_by_second, same
+from drivers.agreement import Confirmation, same
 from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
@@ -48,9 +48,9 @@ class Weight:
 
 
 class MtSicsBalance:
-    """A balance that is asked for its weight at once (`SI`), twice for each reading.
+    """A balance that is asked for its weight at once (`SI`), at least twice for each reading.
 
-    The line has no checksum, so a weight is good only when a second one agrees with it. The balance
+    The line has no checksum, so a weight is good only when others agree with it. The balance
     moves nothing: `stop` has nothing to do. An unasked `I4 A` means that the balance restarted and
     forgot its tare; that is raised as `DeviceRestarted` before anything else is read.
     """
@@ -67,6 +67,7 @@ class MtSicsBalance:
         self._in_doubt = True
         self._new = True
         self._tare: Decimal | None = None
+        self._weights = Confirmation(self._weigh_once, _weights_agree)
 
     @property
     def line(self) -> SerialLine:
@@ -98,7 +99,7 @@ class MtSicsBalance:
     def read(self) -> list[Reading]:
         """Read the net weight; `detail` says stable or dynamic."""
         try:
-            weight = self._weight(time.monotonic() + self.READ_S)
+            weight = self._weights.read(time.monotonic() + self.READ_S)
         except DeviceGarbled as fault:
             return [reading_now("weight_g", None, "g", "bad", fault.words)]
         value = weight.value
@@ -118,7 +119,7 @@ class MtSicsBalance:
             self._accepted(name, self._exchange("T" if name == "tare" else "Z", self.STABLE_S))
         except (DeviceSilent, DeviceGarbled) as fault:
             unknown = fault
-        shown = self._weight(time.monotonic() + self.READ_S)
+        shown = self._weights.read(time.monotonic() + self.READ_S)
         if not shown.confirmed or shown.value.trouble or abs(shown.value.grams) > EMPTY_G:
             words = f"did not confirm the order {name}. Look at its display before ordering it again."
             raise DeviceSilent(NAME, words) from unknown
@@ -136,18 +137,6 @@ class MtSicsBalance:
     def close(self) -> None:
         """Let go of the line."""
         self._line.close()
-
-    def _weight(self, deadline: float) -> Confirmed[Weight]:
-        agreement = BALANCE.quantity("weight_g").agreement
-        assert agreement is not None
-
-        def agree(first: Weight, second: Weight, apart_s: float) -> bool:
-            if first.trouble or second.trouble:
-                return first.trouble == second.trouble
-            same_form = first.decimals == second.decimals
-            return same_form and agreement.holds(first.grams, second.grams, apart_s)
-
-        return confirmed_by_second(self._weigh_once, agree, deadline=deadline)
 
     def _weigh_once(self) -> Weight:
         text = self._exchange("SI", self.EXCHANGE_S)
@@ -176,7 +165,7 @@ class MtSicsBalance:
         def ask() -> str:
             return self._exchange("TA", self.EXCHANGE_S)
 
-        answer = confirmed_by_second(ask, same, deadline=time.monotonic() + self.READ_S)
+        answer = Confirmation(ask, same).read(time.monotonic() + self.READ_S)
         match = _TARE.fullmatch(answer.value)
         if not answer.confirmed or match is None or match[4] not in GRAMS:
             return None
@@ -192,7 +181,7 @@ class MtSicsBalance:
                 raise self._garbled(text)
             return match[2]
 
-        return confirmed_by_second(ask, same, deadline=time.monotonic() + self.READ_S).value
+        return Confirmation(ask, same).read(time.monotonic() + self.READ_S).value
 
     def _exchange(self, request: str, timeout_s: float) -> str:
         """Send one request and return the one line that answers it."""
@@ -272,6 +261,14 @@ class MtSicsBalance:
     def _garbled(self, text: str) -> DeviceGarbled:
         self._in_doubt = True
         return DeviceGarbled(NAME, "an answer that fits no question asked. Check the cable.", text)
+
+
+def _weights_agree(first: Weight, second: Weight, apart_s: float) -> bool:
+    agreement = BALANCE.quantity("weight_g").agreement
+    assert agreement is not None, "the role says how far two weights may lie apart"
+    if first.trouble or second.trouble:
+        return first.trouble == second.trouble
+    return first.decimals == second.decimals and agreement.holds(first.grams, second.grams, apart_s)
 
 
 def _grams(number: str, unit: str) -> Decimal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -71,7 +72,7 @@ class NewEraPump:
     ROLE = "pump"
     WATCHDOG_S = 2
     UNHEARD_STOP_S = 0.75
-    EXCHANGE_S = 0.12
+    EXCHANGE_S = 0.2
     READ_S = 0.3
     STOP_TRIES = 3
     OPEN_TRIES = 6
@@ -84,6 +85,7 @@ class NewEraPump:
         self._heard_s = 0.0
         self._alarm = ""
         self._alarm_told = True
+        self._alarm_announced = ""
         self._restart_untold = False
         self._program_checked = False
 
@@ -277,12 +279,25 @@ class NewEraPump:
         return Decimal(match[1])
 
     def _exchange_accepted(self, command: str) -> None:
-        reply = self._exchange(command, self.EXCHANGE_S)
-        if reply.data.startswith("?COM"):
-            raise DeviceGarbled(NAME, "got a damaged request and did nothing. Order it again.", reply.data)
+        """Give a command that moves nothing, and so may be given again when its reply is lost."""
+        reply = self._answered(command)
         if reply.data.startswith("?"):
             words = "is out of its range" if reply.data == "?OOR" else "was not accepted"
             raise DeviceRefused(NAME, f"{command} {words}. Nothing was moved.", reply.data)
+
+    def _answered(self, command: str) -> Reply:
+        deadline = time.monotonic() + self.READ_S
+        while True:
+            try:
+                reply = self._exchange(command, self.EXCHANGE_S)
+                if reply.data == "?COM":
+                    raise DeviceGarbled(NAME, "got a damaged request and did nothing. Order it again.")
+                return reply
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled):
+                if time.monotonic() >= deadline:
+                    raise
 
     def _query(self, command: str) -> Reply:
         """Ask what changes nothing, again where a reply was lost or met an alarm, within `READ_S`."""
@@ -359,6 +374,10 @@ class NewEraPump:
         if self._new:
             # What happened before this connection is no event of it: power-up, or a host that died.
             return DeviceAlarm(NAME, "told an alarm from before this connection.", ALARMS[letter])
+        if letter == self._alarm_announced:
+            # It came unasked before; this is the same one, which has to be answered once.
+            self._alarm_announced = ""
+            return DeviceAlarm(NAME, "repeats an alarm that was read already.", ALARMS[letter])
         self._alarm, self._alarm_told = ALARMS[letter], False
         if letter == "R":
             self._alarm, self._alarm_told, self._program_checked = "", True, False
@@ -378,10 +397,17 @@ class NewEraPump:
                 continue
             if payload is None:
                 return
-            try:
-                self._understood(payload)
-            except (DeviceAlarm, DeviceGarbled):
-                continue
+            with contextlib.suppress(DeviceAlarm, DeviceGarbled):
+                self._announced(payload)
+
+    def _announced(self, payload: bytes) -> None:
+        """Take note of a packet nobody asked for; an alarm in it still waits to be answered."""
+        match = _REPLY.fullmatch(payload.decode("ascii", errors="replace"))
+        try:
+            self._understood(payload)
+        finally:
+            if match is not None and match[3]:
+                self._alarm_announced = match[3]
 
     def _enter_safe_mode(self) -> None:
         saf = f"SAF{self.WATCHDOG_S}"

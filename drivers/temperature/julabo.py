@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import TypeVar
 
-from drivers.agreement import Confirmed, confirmed_by_second, same, within
+from drivers.agreement import Confirmation, Confirmed, same
 from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
@@ -24,7 +25,7 @@ from drivers.reading import Identity, Quality, Reading, reading_now
 from drivers.roles import THERMOSTAT, SafeState
 
 NAME = "Thermostat"
-BATH, PROBE, SETPOINT = "in_pv_00", "in_pv_02", "in_sp_00"
+COMMANDS = {"bath_c": "in_pv_00", "probe_c": "in_pv_02", "setpoint_c": "in_sp_00"}
 MODES = {0: "MANUAL STOP", 1: "MANUAL START", 2: "REMOTE STOP", 3: "REMOTE START"}
 REMOTE_STOP, REMOTE_START = 2, 3
 SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
@@ -48,7 +49,7 @@ class Status:
 class JulaboCirculator:
     """A bath circulator in remote mode.
 
-    The line has no checksum and answers carry no name, so each number is asked twice and must agree.
+    The line has no checksum and answers carry no name, so each number is asked at least twice and must agree.
     OUT commands are never answered: an order counts as done when it is read back. When nobody listens
     the bath keeps its set-point: stopping a 37 °C bath is a hazard too.
     """
@@ -67,6 +68,11 @@ class JulaboCirculator:
         self._line = SerialLine(NAME, port, settings, take_line_without_flow_control)
         self._in_doubt = True
         self._ordered_running: bool | None = None
+        self._numbers = {
+            name: Confirmation(partial(self._number_once, command), _agreement(name))
+            for name, command in COMMANDS.items()
+        }
+        self._status = Confirmation(self._status_once, same)
 
     @property
     def line(self) -> SerialLine:
@@ -95,7 +101,7 @@ class JulaboCirculator:
     def identify(self) -> Identity:
         """Ask model and firmware; a serial number cannot be asked for."""
         deadline = time.monotonic() + self.READ_S
-        version = confirmed_by_second(lambda: self._exchange("version"), same, deadline=deadline).value
+        version = Confirmation(lambda: self._exchange("version"), same).read(deadline).value
         match = _VERSION.fullmatch(version)
         if match is None:
             raise WrongDevice(NAME, "what answers is no Julabo. Check the port.", version)
@@ -104,12 +110,9 @@ class JulaboCirculator:
     def read(self) -> list[Reading]:
         """Read bath, probe, set-point, whether it runs, and the alarm."""
         deadline = time.monotonic() + self.READ_S
-        readings = [
-            self._temperature(name, command, deadline)
-            for name, command in (("bath_c", BATH), ("probe_c", PROBE), ("setpoint_c", SETPOINT))
-        ]
+        readings = [self._temperature(name, deadline) for name in COMMANDS]
         try:
-            status = self._confirmed(self._status_once, same, deadline)
+            status = self._confirmed(self._status, deadline)
         except DeviceGarbled as fault:
             return [*readings, reading_now("running", None, "", "bad", fault.words)]
         quality: Quality = "good" if status.confirmed else "uncertain"
@@ -147,12 +150,12 @@ class JulaboCirculator:
         self._line.close()
 
     def _set(self, setpoint_c: Decimal) -> dict[str, str]:
-        held = self._number_confirmed(SETPOINT)
+        held = self._setpoint_held()
         for _ in range(SET_TRIES):
             if held == setpoint_c:  # Set-points wear out memory: written only on change.
                 break
             self._out(f"out_sp_00 {setpoint_c}")
-            held = self._number_confirmed(SETPOINT)
+            held = self._setpoint_held()
         if held != setpoint_c:
             raise self._not_taken(f"holds the set-point {held} °C in place of {setpoint_c} °C")
         return {"setpoint_c": str(held)}
@@ -182,33 +185,29 @@ class JulaboCirculator:
         self._line.send(command.encode("ascii") + b"\r")
         self._line.rest(self.AFTER_OUT_S)
 
-    def _temperature(self, name: str, command: str, deadline: float) -> Reading:
-        agree = within(THERMOSTAT.quantity(name).agreement)
+    def _temperature(self, name: str, deadline: float) -> Reading:
         try:
-            value = self._confirmed(lambda: self._number_once(command), agree, deadline)
+            value = self._confirmed(self._numbers[name], deadline)
         except DeviceGarbled as fault:
             return reading_now(name, None, "°C", "bad", fault.words)
         return reading_now(name, value.value, "°C", "good" if value.confirmed else "uncertain")
 
-    def _number_confirmed(self, command: str) -> Decimal:
-        deadline = time.monotonic() + self.ORDER_S
-        value = self._confirmed(lambda: self._number_once(command), same, deadline)
-        if not value.confirmed:
-            raise DeviceGarbled(NAME, "gave no two equal answers. Check the cable.")
-        return value.value
+    def _setpoint_held(self) -> Decimal:
+        return self._surely(self._numbers["setpoint_c"])
 
     def _status_confirmed(self) -> Status:
-        status = self._confirmed(self._status_once, same, time.monotonic() + self.ORDER_S)
-        if not status.confirmed:
-            raise DeviceGarbled(NAME, "gave no two equal answers. Check the cable.")
-        return status.value
+        return self._surely(self._status)
 
-    def _confirmed(
-        self, ask: Callable[[], _T], agree: Callable[[_T, _T, float], bool], deadline: float
-    ) -> Confirmed[_T]:
+    def _surely(self, quantity: Confirmation[_T]) -> _T:
+        answer = quantity.read(time.monotonic() + self.ORDER_S)
+        if not answer.confirmed:
+            raise DeviceGarbled(NAME, "gave no equal answers. Check the cable.")
+        return answer.value
+
+    def _confirmed(self, quantity: Confirmation[_T], deadline: float) -> Confirmed[_T]:
         if time.monotonic() >= deadline:
             raise DeviceSilent(NAME, "does not answer in time. Check cable and power.")
-        return confirmed_by_second(ask, agree, deadline=deadline)
+        return quantity.read(deadline)
 
     def _number_once(self, command: str) -> Decimal:
         text = self._exchange(command)
@@ -263,6 +262,12 @@ class JulaboCirculator:
     def _garbled(self, text: str) -> DeviceFault:
         self._in_doubt = True
         return DeviceGarbled(NAME, "an answer that fits no question asked. Check the cable.", text)
+
+
+def _agreement(name: str) -> Callable[[Decimal, Decimal, float], bool]:
+    agreement = THERMOSTAT.quantity(name).agreement
+    assert agreement is not None, f"the role says how far two values of {name} may lie apart"
+    return agreement.holds
 
 
 def _setpoint(text: str) -> Decimal:
