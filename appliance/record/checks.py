@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from appliance.record.canonical import (
     QUALITY_SIMULATED,
@@ -24,8 +22,6 @@ from appliance.record.errors import RecordRefused
 from appliance.record.segments import SIGNING_DOMAIN, Segment, fingerprint, merkle_root, signed_by
 
 DOCUMENT_DOMAIN = b"cellwright/doc/1\x00"
-BLOB_KEY = re.compile(r"(.*_)?(blob|blobs|picture|pictures|image|images|overlay)")
-SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 # Which documents a batch stands on, and whose signature each must carry.
 DOCUMENT_ROLES = {
     ("BatchOpened", "people_blob"): "root",
@@ -138,7 +134,7 @@ class Run:
         if header.clock_quality == QUALITY_SIMULATED and not origin.simulated:
             return "it carries a simulated time in the record of a real unit."
         event = Event(header, computed, decode_payload(payload))
-        words = _signature_misfit(event)
+        words = _signature_misfit(event) or _seal_misfit(self, event)
         if not words:
             self.events.append(event)
             self.leaves.append(data)
@@ -189,17 +185,6 @@ def _segment_misfit(run: Run, segment: Segment, expected: int) -> str:
     if before.hex() != facts["prev_hash"] or newest.hex() != facts["last_hash"]:
         return "the chain of hashes is not the one that was signed."
     return ""
-
-
-def named_blobs(body: dict[str, Any]) -> Iterator[str]:
-    """SHA-256 names of the files an event names."""
-    for key, value in body.items():
-        if isinstance(value, dict):
-            yield from named_blobs(value)
-        elif BLOB_KEY.fullmatch(key):
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, str) and SHA256_HEX.fullmatch(item):
-                    yield item
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +267,16 @@ def _signature_misfit(event: Event) -> str:
     if hashlib.sha256(content.encode()).hexdigest() != signs:
         return "the signature does not cover the text it stands under."
     return ""
+
+
+def _seal_misfit(run: Run, event: Event) -> str:
+    """A seal names the head it was put on: an event before it, with its hash."""
+    body = event.payload.body
+    seq = body.get("sealed_seq")
+    if event.header.kind != "BatchSealed" or not isinstance(seq, int) or seq < run.first:
+        return ""
+    held = run.hash_at(seq)
+    return "" if held is not None and held.hex() == body.get("sealed_hash") else "it seals another record."
 
 
 def _kind_of(data: bytes) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from appliance.domain.blob_names import named_blobs
 from appliance.record import archive, attachments, schema
 from appliance.record.canonical import NO_HASH, StoredRecord, canonical_json, decode_payload
-from appliance.record.checks import named_blobs
 from appliance.record.errors import RecordRefused, RecordUnusable
 from appliance.record.log import Record
 from appliance.record.segments import Segment, fingerprint, public_bytes

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from appliance.domain.blob_names import named_blobs
 from appliance.record import report_html as html
 from appliance.record.canonical import (
     QUALITY_SIMULATED,
@@ -22,7 +23,6 @@ from appliance.record.canonical import (
     StoredRecord,
     decode_payload,
 )
-from appliance.record.checks import named_blobs
 from appliance.record.errors import RecordRefused
 
 EXCEPTION_KINDS = frozenset(

@@ -35,7 +35,7 @@ LATEST_WALL_US = 253402300799999999
 EARLIEST_WALL_US = -62135596800000000
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 HEX64 = re.compile(r"[0-9a-f]{64}")
-BLOB_KEY = re.compile(r"(.*_)?(blob|blobs|picture|pictures|image|images|overlay)")
+BLOB_FIELDS = {"blob", "picture", "overlay", "images"}
 SIGNED_IS_MISSING = "events that were signed are missing or unreadable."
 SEGMENT_FIELDS = {
     "v": int, "unit": str, "log": str, "epoch": str, "first": int, "last": int, "prev_hash": str,
@@ -332,6 +332,11 @@ def record_misfit(run: Run, manifest: dict[str, Any], data: bytes, stored: bytes
     signed = event["kind"] == "SignatureGiven" and isinstance(content, str) and content
     if signed and hashlib.sha256(content.encode()).hexdigest() != body.get("signs"):
         return "the signature does not cover the text it stands under."
+    sealed_seq = body.get("sealed_seq")
+    if event["kind"] == "BatchSealed" and isinstance(sealed_seq, int) and sealed_seq >= run.first:
+        held = run.hash_at(sealed_seq)
+        if held is None or held.hex() != body.get("sealed_hash"):
+            return "it seals another record."
     run.events.append({**event, "hash": computed})
     run.leaves.append(data)
     return ""
@@ -434,11 +439,11 @@ def check_genesis(run: Run, manifest: dict[str, Any], entries: dict[str, bytes])
 def named_blobs(body: dict[str, Any]) -> list[str]:
     names = []
     for key, value in body.items():
-        if isinstance(value, dict):
-            names += named_blobs(value)
-        elif BLOB_KEY.fullmatch(key):
+        if key in BLOB_FIELDS or key.endswith("_blob"):
             items = value if isinstance(value, list) else [value]
             names += [item for item in items if isinstance(item, str) and HEX64.fullmatch(item)]
+        elif isinstance(value, dict):
+            names += named_blobs(value)
     return names
 
 

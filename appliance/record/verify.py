@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
+from appliance.domain.blob_names import named_blobs
 from appliance.record import acknowledgements, attachments, schema, sqlite
 from appliance.record.canonical import NO_HASH, read_json
-from appliance.record.checks import Finding, Origin, Run, Trust, check_documents, check_segments, named_blobs
+from appliance.record.checks import Finding, Origin, Run, Trust, check_documents, check_segments
 from appliance.record.errors import BlobMissing, RecordError, RecordRefused
 from appliance.record.log import DATABASE, Record
 from appliance.record.segments import Segment, fingerprint

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from appliance.domain.blob_names import named_blobs
 from appliance.record import archive
 from appliance.record.canonical import canonical_json, decode_payload, read_json, split_record
-from appliance.record.checks import Finding, Origin, Run, Trust, check_documents, check_segments, named_blobs
+from appliance.record.checks import Finding, Origin, Run, Trust, check_documents, check_segments
 from appliance.record.errors import RecordRefused, RecordUnusable
 from appliance.record.segments import signed_by
 from appliance.record.verify import Verdict, judge_unit, segments_from_json

@@ -257,6 +257,24 @@ def test_a_signature_that_does_not_cover_its_text_is_found(record: Record, tmp_p
     assert both(tmp_path / "a.zip", raw)["first_bad"]["kind"] == "SignatureGiven"
 
 
+def test_a_seal_on_another_head_is_found(record: Record, tmp_path: Path) -> None:
+    opened = write(record, "BatchOpened", {})
+    write(record, "BatchSealed", {"sealed_seq": opened.seq, "sealed_hash": opened.hash.hex()})
+    record.seal(stamp())
+    record.seal(stamp(), log="telemetry")
+    raw = export_batch(record, BATCH, tmp_path, report_html=REPORT).read_bytes()
+    assert both(tmp_path / "a.zip", raw)["whole"]
+    write(record, "BatchSealed", {"sealed_seq": opened.seq, "sealed_hash": "33" * 32})
+    record.seal(stamp())
+    raw = export_batch(record, BATCH, tmp_path, report_html=REPORT).read_bytes()
+    assert both(tmp_path / "a.zip", raw)["first_bad"] == {
+        "log": "gxp",
+        "seq": 4,
+        "kind": "BatchSealed",
+        "words": "it seals another record.",
+    }
+
+
 def test_a_batch_that_is_not_signed_yet_is_not_exported(record: Record, tmp_path: Path) -> None:
     record.seal(stamp())
     write(record, "BatchOpened", {})
