@@ -34,6 +34,7 @@ from drivers.roles import Driver
 
 REOPEN_WAITS_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 FAULTS_IN_A_ROW_MAX = 3
+FAULT_TOLD_AGAIN_S = 5.0  # a fault that lasts is told again, so that the engine hears that the host lives
 SAFE_STATE_TRIES = 3
 STOP_TRIES = 3
 OUTCOMES_KEPT_MAX = 256
@@ -71,6 +72,7 @@ class DeviceHost:
         self._openings_failed = 0
         self._faults_in_a_row = 0
         self._last_fault: tuple[str, str] = ("", "")
+        self._fault_told_ns = 0
         self._next_opening_ns = self._next_poll_ns = time.monotonic_ns()
         self._stops_failed = 0
         self._interruptible = False
@@ -210,9 +212,9 @@ class DeviceHost:
         self._outbox.send({"restarted": {"words": str(fault), **_identity_as_json(identity)}})
 
     def _tell_fault(self, fault: DeviceFault) -> None:
-        told = (fault.kind, str(fault))
-        if told != self._last_fault:
-            self._last_fault = told
+        told, now_ns = (fault.kind, str(fault)), time.monotonic_ns()
+        if told != self._last_fault or now_ns - self._fault_told_ns > FAULT_TOLD_AGAIN_S * _NS:
+            self._last_fault, self._fault_told_ns = told, now_ns
             self._outbox.send({"fault": {"kind": told[0], "words": told[1]}})
 
     # Orders

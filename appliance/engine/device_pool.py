@@ -24,7 +24,9 @@ from appliance.link.messages import DeviceView, ReadingView
 LEASE_MS = 400
 RESTART_WAITS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 GOOD_LIFE_S = 30.0  # a host that lived so long starts again without the long waits
-SILENT_HOST_S = 10.0  # no word for so long, not even of a fault: the host itself is stuck
+SILENT_HOST_S = 10.0  # no word for so long, not even of a fault (told each 5 s): the host is stuck
+LISTEN_S = 1.0  # how often the silence of a host is judged
+SILENT_ORDER_S = 60.0  # the same while an order is carried out: a balance waits 40 s for a steady pan
 CLOSE_TIMEOUT_S = 5.0
 STALE_S = 2.0
 STALE_POLLS = 3
@@ -255,30 +257,32 @@ class _Host:
 
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None
-        silent_s = max(SILENT_HOST_S, STALE_POLLS * self._device.poll_ms / 1000)
+        heard_s = time.monotonic()
         while True:
             try:
-                async with asyncio.timeout(silent_s):
+                async with asyncio.timeout(LISTEN_S):
                     line = await process.stdout.readline()
             except TimeoutError:
-                if not self._told_to_be_silent():
-                    self._kill("says nothing")
-                    return
-                continue
+                if time.monotonic() - heard_s < self._silence_allowed_s():
+                    continue
+                self._kill("says nothing")
+                return
             except ValueError:
                 self._kill("wrote a line without end")
                 return
             if not line:
                 return
+            heard_s = time.monotonic()
             message = _message_of(line)
             if message is None:
                 _logger.warning("the host of %s wrote a line that is no message", self._device.id)
             else:
                 self._take(message)
 
-    def _told_to_be_silent(self) -> bool:
-        """A host whose device is away reports the fault once and then tries quietly."""
-        return self._state in ("silent", "fault")
+    def _silence_allowed_s(self) -> float:
+        if self._pending:
+            return SILENT_ORDER_S
+        return max(SILENT_HOST_S, STALE_POLLS * self._device.poll_ms / 1000)
 
     def _kill(self, why: str) -> None:
         _logger.error("the host of %s %s; it is killed and started again", self._device.id, why)

@@ -299,7 +299,68 @@ def test_a_dead_host_leaves_the_pump_to_its_own_watchdog(start, twins):
     assert time.monotonic() - began < 2.5
 
 
-def test_a_silent_device_is_told_once_and_found_again_when_it_answers(start, twins):
+def test_stop_breaks_off_an_order_that_the_device_takes_its_time_for(start, twins):
+    host = start("balance", "mt-sics")
+    host.wait_for("ready")
+    with_flow_onto_the_pan(twins)
+    host.order("o", "tare", expires_in_ms=60_000)
+    time.sleep(0.3)
+
+    began = time.monotonic()
+    host.tell(stop=True)
+    wait_until(lambda: [said for said in host.said if said.get("stopped")])
+
+    assert time.monotonic() - began < 0.5
+    outcome = host.outcome("o")
+    assert (outcome["ok"], outcome["fault"]) == (False, "silent")
+    assert "unknown" in outcome["words"]
+
+
+def test_a_lease_that_lapses_breaks_off_an_order_too(start, twins):
+    host = start("balance", "mt-sics")
+    host.wait_for("ready")
+    with_flow_onto_the_pan(twins)
+    host.order("o", "tare", expires_in_ms=60_000)
+    time.sleep(0.3)
+
+    host.stop_leasing()
+
+    assert host.process.wait(2) == 3
+
+
+def with_flow_onto_the_pan(twins: ServedTwins) -> None:
+    """Keep the balance from ever becoming steady, so that it does not answer a tare for a long while."""
+    twins.world.put("dose", "balance")
+    twins.world.syringe.outlet = "dose"
+    twins.world.start_motion(rate_ml_min=1.0, volume_ml=None, infusing=True)
+
+
+def test_a_stop_that_the_device_does_not_confirm_is_told_at_once_and_repeated_until_it_does(start, twins):
+    host = start()
+    host.infuse()
+    twins.lines["pump"].faults.set("silent")
+
+    host.tell(stop=True)
+
+    untold = wait_until(lambda: [said for said in host.said if said.get("stopped") is False])
+    assert untold[0]["words"]
+    twins.lines["pump"].faults.set("none")
+    wait_until(lambda: [said for said in host.said if said.get("stopped")])
+    assert not twins.pump_moves
+
+
+def test_a_pump_that_hears_but_is_not_heard_is_stopped_while_the_engine_lives(start, twins):
+    host = start()
+    host.infuse()
+
+    twins.lines["pump"].faults.set("one_way")
+    began = time.monotonic()
+    wait_until(lambda: not twins.pump_moves)
+
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_silent_device_is_told_and_found_again_when_it_answers(start, twins):
     host = start()
     host.wait_for("readings")
 
@@ -389,7 +450,7 @@ def test_an_engine_that_never_reads_does_not_keep_the_pump_running(twins):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=write_end) as process:
         os.close(write_end)
         assert process.stdin is not None
-        for tick in range(20):
+        for tick in range(14):
             process.stdin.write(b'{"lease":{"term":1}}\n')
             if tick == 8:
                 order = {"id": "o", "term": 1, "expires_in_ms": 5000, "name": "infuse", "parameters": INFUSE}

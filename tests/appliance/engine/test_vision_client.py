@@ -190,6 +190,21 @@ def test_a_request_nobody_waits_for_does_not_hold_up_the_next(tmp_path, asked):
     story(tmp_path, asked, tell)
 
 
+def test_the_real_worker_becomes_ready_and_refuses_what_it_does_not_know():
+    async def run() -> None:
+        client = VisionClient()
+        await client.start()
+        try:
+            await client.ask("ping")
+            assert client.versions
+            with pytest.raises(VisionRefused):
+                await client.ask("no_such_op")
+        finally:
+            await client.close()
+
+    asyncio.run(run())
+
+
 def test_closing_ends_the_worker(tmp_path, asked):
     pids: list[int] = []
 
