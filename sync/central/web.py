@@ -282,8 +282,14 @@ class Web:
             offer = self._offer(ask.person, review, ask.form)
         except CertifyRefused as refused:
             return self._pages.show("refused.html", ask.who, status=409, words=str(refused))
-        facts = decision_facts(offer.content)
-        return self._pages.show("decision.html", ask.who, review=review, offer=offer, facts=facts)
+        return self._pages.show(
+            "decision.html",
+            ask.who,
+            review=review,
+            offer=offer,
+            facts=decision_facts(offer.content),
+            disposition=ask.form["disposition"],
+        )
 
     def offer(self, ask: Ask) -> Response:
         """The same for a program on the QP's machine."""

@@ -133,14 +133,7 @@ def people_document(root: Ed25519PrivateKey, qp: QpKeyFile, version: int = 1) ->
             Person(id="p-qp", name="Quinn Petersen", roles=("qp",)),
             Person(id="p-qa", name="Ada Quist", roles=("qa_reviewer",)),
         ),
-        keys=(
-            PersonKey(
-                person=qp.person,
-                role="qp",
-                public_key=qp.public_key,
-                key=documents.fingerprint(qp.public_key),
-            ),
-        ),
+        keys=(PersonKey(person=qp.person, role="qp", public_key=qp.public_key, key=own),),
     )
     return documents.sign("people", people.to_content(), root, "root")
 
@@ -183,7 +176,7 @@ class Unit:
 
 
 def enrol(central: CentralProcess, folder: Path, *, simulated: bool = True) -> Unit:
-    """A new unit with a record, known to central."""
+    """A new unit with a (simulated) record, known to central as simulated or, wrongly, as real."""
     home = Home(folder)
     unit_id = f"sim-{secrets.token_hex(4)}"
     key = Ed25519PrivateKey.generate()
@@ -203,7 +196,7 @@ def enrol(central: CentralProcess, folder: Path, *, simulated: bool = True) -> U
         unit_id=unit_id,
         key=key,
         software_version="0.1.0",
-        simulated=simulated,
+        simulated=True,
         stamp=unit.stamp(),
     )
     return unit
