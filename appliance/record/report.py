@@ -411,16 +411,16 @@ class _Page:
     def _when(self, entry: Entry) -> tuple[str, str, str]:
         wall, quality = entry.header.wall, entry.header.clock_quality
         doubt = "" if quality in (QUALITY_TRUSTED, QUALITY_SIMULATED) else " (time not trusted)"
-        return str(entry.stored.seq), f"{_utc(wall)}{doubt}", self._local(wall)
+        return str(entry.stored.seq), _utc(wall) + doubt, self._local(wall)
 
     def _local(self, wall: datetime) -> str:
         if self.zone is None:
             return html.NOTHING
         local = wall.astimezone(self.zone)
-        return html.text(f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}")
+        return f"<time>{local:%Y-%m-%d %H:%M:%S} {html.text(local.tzname())}</time>"
 
     def _both_times(self, wall: datetime) -> str:
-        return _utc(wall) if self.zone is None else f"{_utc(wall)} ({self._local(wall)})"
+        return _utc(wall) if self.zone is None else f"{_utc(wall)}<br>{self._local(wall)}"
 
 
 def _is_exception(entry: Entry) -> bool:
@@ -439,7 +439,7 @@ def _is_exception(entry: Entry) -> bool:
 
 
 def _utc(wall: datetime) -> str:
-    return f"{wall:%Y-%m-%d %H:%M:%S} UTC"
+    return f"<time>{wall:%Y-%m-%d %H:%M:%S} UTC</time>"
 
 
 def _duration(took: timedelta) -> str:

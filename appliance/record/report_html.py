@@ -20,13 +20,17 @@ h1 { font-size: 1.6rem; font-weight: 600; margin: 0 0 .3rem; }
 h2 { font-size: 1.1rem; font-weight: 600; margin: 2rem 0 .5rem; border-bottom: 1px solid #bbb; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
-  border-bottom: 1px solid #e2e2e2; overflow-wrap: anywhere; }
-th { font-weight: 600; color: #555; }
+  border-bottom: 1px solid #e2e2e2; }
+td, th { overflow-wrap: break-word; max-width: 26rem; }
+th { font-weight: 600; color: #555; white-space: nowrap; }
+time, code { white-space: nowrap; }
+a { color: inherit; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 code, pre { font-family: "DejaVu Sans Mono", monospace; font-size: .92em; }
 pre { white-space: pre-wrap; background: #f4f4f4; padding: .6rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.2rem; margin: .6rem 0; }
-dt { color: #555; } dd { margin: 0; }
+dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
+summary { color: #555; }
 figure { display: inline-block; margin: .4rem 1rem .4rem 0; vertical-align: top; }
 figure img { max-width: 18rem; max-height: 14rem; border: 1px solid #bbb; display: block; }
 figcaption { color: #555; font-size: .85em; }
