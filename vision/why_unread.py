@@ -38,9 +38,11 @@ def reasons_for(gray: Gray, regions: Sequence[Region]) -> tuple[str, ...]:
         return tuple(reasons) or (("blur",) if _is_soft(gray) and _has_content(gray) else ("no_symbol",))
     if _is_soft(gray):
         reasons.append("blur")
-    far_bars = bool(bars) and all(each.length_px < LINEAR_LENGTH_PX_MIN for each in bars)
-    far_squares = all(max(each.length_px, each.height_px) / scale < MATRIX_SIDE_PX_MIN for each in squares)
-    if far_bars and far_squares:
+    if bars:
+        far = all(each.length_px < LINEAR_LENGTH_PX_MIN for each in bars)
+    else:
+        far = all(max(each.length_px, each.height_px) / scale < MATRIX_SIDE_PX_MIN for each in squares)
+    if far:
         reasons.append("too_far")
     if not reasons:
         reasons.append("angle" if bars else "no_symbol")
