@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import random
@@ -328,3 +329,19 @@ def test_framed_bytes_come_back_and_a_wrong_length_is_refused(parts: list[bytes]
         assert archive.frame(archive.unframe(archive.frame(parts) + tail)) == archive.frame(parts) + tail
     except RecordRefused:
         assert tail
+
+
+def test_the_verifier_in_the_archive_needs_the_standard_library_alone() -> None:
+    tree = ast.parse(Path(stand_alone_verify.__file__).read_text())
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or "appliance"]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported and imported <= sys.stdlib_module_names
