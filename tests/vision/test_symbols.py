@@ -1,6 +1,9 @@
 """Stories of a still: what is read, what is confirmed, and what never is."""
 
 import csv
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,7 +11,6 @@ import numpy as np
 import pytest
 from label_scenes import COMPOUND, DIN, OTHER_DIN, PRODUCT, bars, matrix, on_paper, turned
 
-from vision import symbols
 from vision.agreement import Read, agree
 from vision.engines import check_formats, read_zbar
 from vision.symbols import FrameRead, UnreadableImage, load_gray, read_symbols
@@ -169,13 +171,26 @@ def test_a_matrix_of_another_donation_confirms_no_bars() -> None:
     assert not any(each.confirmed for each in agree(reads)[0])
 
 
-def test_without_the_second_engine_bars_stay_unconfirmed_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(symbols, "read_zbar", lambda *_: [])
+def test_without_the_second_engine_bars_need_their_matrix_and_say_so(tmp_path: Path) -> None:
+    for name, scene in (("bars", on_paper(bars(DIN))), ("pair", pair())):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), scene)
+    # What the wheel does where the system's library is missing: its import fails.
+    code = (
+        "import sys; sys.modules['pyzbar'] = None\n"
+        "from vision.scan_command import scan\n"
+        f"sys.exit(scan([r'{tmp_path}/bars.png', r'{tmp_path}/pair.png', '--json']))"
+    )
 
-    read = read_symbols(on_paper(bars(DIN)), ("code128",), budget_ms=60_000)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
 
-    assert [(each.text, each.confirmed) for each in read.symbols] == [(DIN, False)]
-    assert "unconfirmed" in read.reasons
+    alone, paired = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["text"], each["confirmed"]) for each in alone["symbols"]] == [(DIN, False)]
+    assert "unconfirmed" in alone["reasons"]
+    assert {each["text"] for each in paired["symbols"] if each["confirmed"]} == {DIN, COMPOUND}
+
+
+def pair() -> np.ndarray:
+    return np.hstack([on_paper(bars(DIN), 560, 300), on_paper(matrix(COMPOUND), 300, 300)])
 
 
 @pytest.mark.parametrize(
