@@ -86,6 +86,7 @@ class NewEraPump:
         self._alarm = ""
         self._alarm_told = True
         self._alarm_announced = ""
+        self._alarm_before = ""
         self._restart_untold = False
         self._program_checked = False
 
@@ -129,7 +130,7 @@ class NewEraPump:
         return [
             reading_now("state", state, "", "good"),
             reading_now("delivered_ml", delivered_ml, "mL", "good"),
-            reading_now("alarm", self._alarm, "", "good"),
+            reading_now("alarm", self._alarm, "", "good", "" if self._alarm else self._alarm_before),
         ]
 
     def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -189,7 +190,7 @@ class NewEraPump:
     ) -> dict[str, str]:
         volume, rate = pump_number(volume_ml), pump_number(rate_ml_min)
         self._refuse_while_moving()
-        self._alarm = ""
+        self._alarm = self._alarm_before = ""
         self._check_program()
         if diameter_mm is not None and self._number("DIA", "") != Decimal(pump_number(diameter_mm)):
             self._set("DIA", pump_number(diameter_mm))
@@ -230,7 +231,7 @@ class NewEraPump:
         match = _DISPENSED.fullmatch(self._query("DIS").data)
         if match is None or Decimal(match[1]) != 0:
             raise DeviceRefused(NAME, "did not clear its counter. Order it again.")
-        self._alarm = ""
+        self._alarm = self._alarm_before = ""
         return {"delivered_ml": "0"}
 
     def _tell_restart(self) -> None:
@@ -373,6 +374,7 @@ class NewEraPump:
         self._may_move = False
         if self._new:
             # What happened before this connection is no event of it: power-up, or a host that died.
+            self._alarm_before = f"{ALARMS[letter]} before this connection"
             return DeviceAlarm(NAME, "told an alarm from before this connection.", ALARMS[letter])
         if letter == self._alarm_announced:
             # It came unasked before; this is the same one, which has to be answered once.

@@ -28,10 +28,9 @@ NAME = "Thermostat"
 COMMANDS = {"bath_c": "in_pv_00", "probe_c": "in_pv_02", "setpoint_c": "in_sp_00"}
 MODES = {0: "MANUAL STOP", 1: "MANUAL START", 2: "REMOTE STOP", 3: "REMOTE START"}
 REMOTE_STOP, REMOTE_START = 2, 3
+UNKNOWN_COMMAND = -8
+COMMAND_ERRORS = frozenset(range(-13, -7))  # about the last command, not about the bath
 SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
-# Answers about the last command, not about the state of the bath.
-COMMAND_ERRORS = frozenset(range(-13, -7))
-
 _NUMBER = re.compile(r" ?-?\d{1,4}\.\d{1,3}")
 _STATUS = re.compile(r"(-?\d{2,4}) ([A-Z][A-Z0-9 .:/_-]*)")
 _VERSION = re.compile(r"JULABO (.+?)(?: VERSION (.+))?", re.IGNORECASE)
@@ -68,11 +67,13 @@ class JulaboCirculator:
         self._line = SerialLine(NAME, port, settings, take_line_without_flow_control)
         self._in_doubt = True
         self._ordered_running: bool | None = None
+        self._has_probe = True
         self._numbers = {
             name: Confirmation(partial(self._number_once, command), _agreement(name))
             for name, command in COMMANDS.items()
         }
         self._status = Confirmation(self._status_once, same)
+        self._mode = Confirmation(self._mode_once, same)
 
     @property
     def line(self) -> SerialLine:
@@ -88,6 +89,7 @@ class JulaboCirculator:
         while True:
             try:
                 self._resynchronise()
+                self._has_probe = self._knows_probe()
                 return
             except (DeviceSilent, DeviceGarbled) as fault:
                 heard = heard or isinstance(fault, DeviceGarbled)
@@ -110,19 +112,30 @@ class JulaboCirculator:
     def read(self) -> list[Reading]:
         """Read bath, probe, set-point, whether it runs, and the alarm."""
         deadline = time.monotonic() + self.READ_S
-        readings = [self._temperature(name, deadline) for name in COMMANDS]
+        names = [name for name in COMMANDS if self._has_probe or name != "probe_c"]
+        readings = [self._temperature(name, deadline) for name in names]
         try:
-            status = self._confirmed(self._status, deadline)
+            return [*readings, *self._state(deadline)]
         except DeviceGarbled as fault:
             return [*readings, reading_now("running", None, "", "bad", fault.words)]
-        quality: Quality = "good" if status.confirmed else "uncertain"
-        running = "running" if status.value.code in (1, REMOTE_START) else "stopped"
-        alarm = f"{status.value.code:03d} {status.value.words}" if status.value.code < 0 else ""
-        if status.confirmed:
+
+    def _state(self, deadline: float) -> list[Reading]:
+        status = self._confirmed(self._status, deadline)
+        code, words = status.value.code, status.value.words
+        confirmed, alarm = status.confirmed, ""
+        running = code in (1, REMOTE_START)
+        if code < 0:
+            # An alarm, or an error about the last command: the mode is asked for by itself.
+            mode = self._confirmed(self._mode, deadline)
+            running, confirmed = mode.value == "1", confirmed and mode.confirmed
+            alarm = "" if code in COMMAND_ERRORS else f"{code:03d} {words}"
+        elif confirmed:
             self._look_for_restart(status.value)
-        readings.append(reading_now("running", running, "", quality, status.value.words))
-        readings.append(reading_now("alarm", alarm, "", quality))
-        return readings
+        quality: Quality = "good" if confirmed else "uncertain"
+        return [
+            reading_now("running", "running" if running else "stopped", "", quality, words),
+            reading_now("alarm", alarm, "", quality),
+        ]
 
     def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Set the set-point, start or stop the bath; confirmed by read-back."""
@@ -185,6 +198,14 @@ class JulaboCirculator:
         self._line.send(command.encode("ascii") + b"\r")
         self._line.rest(self.AFTER_OUT_S)
 
+    def _knows_probe(self) -> bool:
+        """Tell whether this model has an external probe: an unknown command is silence, then -08."""
+        try:
+            self._exchange(COMMANDS["probe_c"])
+        except DeviceSilent:
+            return self._status_once().code != UNKNOWN_COMMAND
+        return True
+
     def _temperature(self, name: str, deadline: float) -> Reading:
         try:
             value = self._confirmed(self._numbers[name], deadline)
@@ -224,6 +245,12 @@ class JulaboCirculator:
         if status.code >= 0 and MODES.get(status.code) != status.words:
             raise self._garbled(text)
         return status
+
+    def _mode_once(self) -> str:
+        text = self._exchange("in_mode_05").strip()
+        if text not in ("0", "1"):
+            raise self._garbled(text)
+        return text
 
     def _look_for_restart(self, status: Status) -> None:
         """A bath that was started and stands in REMOTE STOP has lost its mains: start and values are void."""

@@ -11,9 +11,11 @@ from conftest import BenchProcess, wait_until
 
 from drivers.balances.mt_sics import MtSicsBalance
 from drivers.faults import DeviceAlarm, DeviceRefused, DeviceRestarted, DeviceSilent, LineLost, WrongDevice
+from drivers.line import settings_enforceable
 from drivers.pumps.new_era_ne1000 import NewEraPump, pump_number
 from drivers.reading import Reading
 from drivers.simulated.bench import Bench
+from drivers.simulated.julabo import JulaboTwin
 from drivers.temperature.julabo import JulaboCirculator
 
 
@@ -265,6 +267,42 @@ def test_the_wrong_device_is_told_apart(bench: Bench) -> None:
 
     with pytest.raises((WrongDevice, DeviceSilent)):
         wrong.open()
+
+
+def test_a_baths_alarm_is_shown_in_its_own_words(bench: Bench) -> None:
+    bath = opened_bath(bench)
+    twin = bench.devices["thawer"].twin
+    assert isinstance(twin, JulaboTwin)
+    twin.alarm = "-01 LOW LEVEL ALARM"
+
+    shown = by_name(bath.read())
+
+    assert (shown["alarm"].value, shown["alarm"].quality) == ("-01 LOW LEVEL ALARM", "good")
+    assert shown["running"].value == "stopped"
+    bath.close()
+
+
+def test_line_settings_a_pseudo_terminal_cannot_hold_do_not_keep_it_from_opening(bench: Bench) -> None:
+    bath = opened_bath(bench)
+    assert not settings_enforceable(bath.line.port)
+    assert (bath.line.settings.byte_bits, bath.line.settings.parity) == (7, "E")
+    bath.close()
+
+    again = opened_bath(bench)
+
+    assert settings_enforceable("/dev/ttyUSB0")
+    assert len(again.read()) == 5
+    again.close()
+
+
+def test_a_pump_says_what_stopped_it_before_this_connection(bench: Bench) -> None:
+    bench.devices["pump"].restart()
+
+    pump = opened_pump(bench)
+
+    alarm = by_name(pump.read())["alarm"]
+    assert (alarm.value, alarm.detail) == ("", "reset before this connection")
+    pump.close()
 
 
 def test_the_byte_trace_holds_both_directions_in_order(bench: Bench) -> None:
