@@ -92,7 +92,8 @@ class BedsideApp(App[None], inherit_bindings=False):
         self.away = Away(time.monotonic(), wording.CAUSE_CONNECTING, 0, time.monotonic())
         self.last_utc: datetime | None = None
         self.full_stop_words = ""
-        self._place = ""
+        self._place = "home"
+        self._batch_open = False
         self._notice, self._notice_s = "", 0.0
         self._flow: Worker[None] | None = None
         self._flow_prompt = ""
@@ -116,6 +117,14 @@ class BedsideApp(App[None], inherit_bindings=False):
             with suppress(asyncio.CancelledError):
                 await self._linking
 
+    def _fatal_error(self) -> None:
+        """End after a fault of this program; the supervisor of processes starts the screen again.
+
+        Textual's own report prints the local variables of each frame, a PIN among them, on the terminal.
+        """
+        _logger.error("the screen failed", exc_info=self._exception)
+        self.panic(wording.SCREEN_FAILED)
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The style sheet's own colours, known before a theme is chosen."""
         return WARD_DAY.variables
@@ -129,7 +138,8 @@ class BedsideApp(App[None], inherit_bindings=False):
     @on(SnapshotArrived)
     async def _snapshot(self, event: SnapshotArrived) -> None:
         now_s, snapshot = time.monotonic(), event.snapshot
-        first = self.view is None
+        had_batch = self._batch_open
+        self._batch_open = snapshot.batch is not None
         self.view = View(
             snapshot=snapshot,
             received_s=now_s,
@@ -140,10 +150,9 @@ class BedsideApp(App[None], inherit_bindings=False):
             in_flight=self.link.in_flight,
         )
         self.last_utc = snapshot.utc
-        if first:
-            self._place = self._place or ("run" if snapshot.batch else "home")
-            if snapshot.unit.simulated and not self._notice:
-                self.notice(wording.SIMULATED_NOTICE)
+        if self._batch_open != had_batch:
+            # A batch that opens, here or at another screen, is what everybody wants to see.
+            self._place = "run" if self._batch_open else "home"
         await self._route()
 
     @on(TelemetryArrived)
@@ -191,8 +200,7 @@ class BedsideApp(App[None], inherit_bindings=False):
             self._notice = ""
         if self.view is not None:
             self.view = replace(self.view, now_s=now_s)
-        if isinstance(self.screen, BedsideScreen) and self.screen.is_mounted:
-            self.screen.tick()
+        self._refresh(ticks=True)
 
     # ── Which screen ───────────────────────────────────────────────────────────────────
 
@@ -227,9 +235,10 @@ class BedsideApp(App[None], inherit_bindings=False):
         while self._in_flow():
             await self.pop_screen()
 
-    def _refresh(self) -> None:
-        if isinstance(self.screen, BedsideScreen) and self.screen.is_mounted:
-            self.screen.refresh_view()
+    def _refresh(self, *, ticks: bool = False) -> None:
+        top = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(top, BedsideScreen):
+            top.follow(ticks=ticks)
 
     def go(self, place: str) -> None:
         """Show a place."""
@@ -248,6 +257,11 @@ class BedsideApp(App[None], inherit_bindings=False):
         if self._notice:
             return self._notice
         return wording.SIMULATED_NOTICE if self.view and self.view.snapshot.unit.simulated else ""
+
+    @property
+    def has_notice(self) -> bool:
+        """Whether the line at the bottom says something that happened a moment ago."""
+        return bool(self._notice)
 
     def notice(self, words: str) -> None:
         """Say something in the line at the bottom."""
@@ -299,13 +313,7 @@ class BedsideApp(App[None], inherit_bindings=False):
     def start_open_order(self) -> None:
         """Let the person open an order."""
         orders = self.view.snapshot.orders if self.view else []
-
-        async def conversation() -> None:
-            await flows.open_order(self, orders)
-            if self.view is not None and self.view.snapshot.batch is not None:
-                self.go("run")
-
-        self._begin(conversation)
+        self._begin(lambda: flows.open_order(self, orders))
 
     def start_answer(self, prompt: PromptView) -> None:
         """Let the person answer a prompt."""

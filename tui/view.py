@@ -39,10 +39,15 @@ class View:
 
     @property
     def alarms(self) -> list[AlarmView]:
-        """All alarms, the most urgent and not yet acknowledged first."""
+        """All alarms: standing before over, the most urgent first, and of these the not acknowledged."""
         return sorted(
             self.snapshot.alarms,
-            key=lambda alarm: (alarm.state != "active", PRIORITIES.index(alarm.priority), alarm.raised_at),
+            key=lambda alarm: (
+                alarm.state == "cleared",
+                PRIORITIES.index(alarm.priority),
+                alarm.state != "active",
+                alarm.raised_at,
+            ),
         )
 
     def busy(self, *keys: str) -> bool:

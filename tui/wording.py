@@ -45,15 +45,16 @@ ENGINE_AWAY_FIELD: Final = "engine away"
 PRIORITY_WORDS: Final = {"high": "HIGH", "medium": "MEDIUM", "low": "LOW"}
 PRIORITY_MARKERS: Final = {"high": "***", "medium": "**", "low": "*"}
 ALARM_STATES: Final = {
-    "active": "active, not acknowledged",
-    "acknowledged": "acknowledged, still active",
+    "active": "not acknowledged",
+    "acknowledged": "acknowledged, still so",
     "cleared": "over, not acknowledged",
 }
 ALARMS_TITLE: Final = "Alarms"
 ALARMS_NONE: Final = "No alarm. Nothing to do here."
-ALARM_CAUSE: Final = "Cause   {cause}"
-ALARM_ACTION: Final = "Do      {action}"
-ALARM_SINCE: Final = "Since   {time} ({age} ago), {state}"
+ALARM_CAUSE: Final = "Cause"
+ALARM_ACTION: Final = "Do"
+ALARM_SINCE: Final = "Since"
+ALARM_SINCE_WORDS: Final = "{time}, {age} ago; {state}"
 ACKNOWLEDGE: Final = "Acknowledge"
 ACKNOWLEDGED: Final = "Acknowledged"
 MORE_ALARMS: Final = "Show the next alarms"
@@ -93,7 +94,7 @@ BADGE_NAME: Final = "the person with this badge"
 
 # ── Lock and away ──────────────────────────────────────────────────────────────────────
 LOCKED_TITLE: Final = "Locked"
-LOCKED_TOUCH: Final = "Touch anywhere to wake. The first touch does nothing else. STOP works at once."
+LOCKED_TOUCH: Final = "Touch anywhere to wake. The first touch does nothing else."
 LOCKED_WORDS: Final = "The batch goes on. STOP works without signing in."
 UNLOCK_AS: Final = "Unlock as\n{name}"
 UNLOCK_OTHER: Final = "Somebody else\nsigns in…"
@@ -143,6 +144,7 @@ TIMER_MAXIMUM: Final = "at most {maximum}"
 TIMER_OVER: Final = "OVER THE MAXIMUM"
 DEVICES_TITLE: Final = "Devices"
 DEVICES_NONE: Final = "No device is attached."
+OUT_OF_LIMIT: Final = "◀ OUT OF LIMIT"
 NO_VALUE: Final = "no value"
 QUALITY: Final = {"good": "good", "uncertain": "uncertain", "bad": "BAD", "stale": "STALE"}
 QUALITY_SHORT: Final = {"good": "good", "uncertain": "unsure", "bad": "BAD", "stale": "STALE"}
@@ -193,7 +195,7 @@ CLEAR: Final = "Clear"
 BACKSPACE: Final = "⌫"
 SIGN_KEY: Final = "±"
 ENTER: Final = "Enter"
-ENTER_NEXT: Final = "Enter and go on"
+ENTER_NEXT: Final = "Enter\nand go on"
 FIELD_OF: Final = "{number} of {count}"
 RANGE_BOTH: Final = "Allowed: {minimum} to {maximum} {unit}"
 RANGE_MINIMUM: Final = "Allowed: at least {minimum} {unit}"
@@ -206,7 +208,7 @@ TOO_HIGH: Final = "ABOVE the range"
 NOT_A_NUMBER: Final = "not a number yet"
 TOO_MANY_DECIMALS: Final = "too many digits after the point"
 EMPTY: Final = "nothing entered yet"
-SPACE: Final = "space"
+SPACE: Final = "␣"
 SHIFT: Final = "⇧"
 LETTERS: Final = "abc"
 DIGITS: Final = "123"
@@ -217,12 +219,11 @@ SHOW_MORE: Final = "Show more…"
 
 # ── Review and sign ────────────────────────────────────────────────────────────────────
 REVIEW_TITLE: Final = "Count"
-REPLICATE: Final = "Replicate {number}"
+REPLICATE: Final = "Replicate {number}: {verdict}"
 REPLICATE_NUMBERS: Final = "{live} live · {dead} dead"
-VIABILITY: Final = "viability {percent} %"
-INTERVAL: Final = "95 % interval {low} to {high} %"
+VIABILITY: Final = "viable {percent} % ({low} to {high} %)"
+INTERVAL_HINT: Final = "In brackets: the 95 % interval."
 NO_INTERVAL: Final = "no interval: do not use"
-VERDICT: Final = "verdict: {verdict}"
 NO_COUNTS: Final = "No count yet."
 PICTURE_ZOOM: Final = "Touch the picture to look closer; again for the whole."
 PICTURE_NONE: Final = "There is no picture."
@@ -239,7 +240,7 @@ SIGN_NOW: Final = "Sign"
 GIVE_PASSWORD: Final = "Confirm"
 
 # ── Refusals ───────────────────────────────────────────────────────────────────────────
-FULL_STOP_TITLE: Final = "STOP – do not continue"
+FULL_STOP_TITLE: Final = "STOP – do not continue"  # noqa: RUF001
 FULL_STOP_BACK: Final = "I have read this:\nback to the instruction"
 REFUSED_TITLE: Final = "Not done"
 REFUSED_BACK: Final = "Back"
@@ -255,6 +256,7 @@ RECORD_AT: Final = "Written at"
 RECORD_CENTRAL: Final = "At central"
 RECORD_DEVIATIONS: Final = "Deviations"
 RECORD_NO_DEVIATIONS: Final = "none"
+RECORD_NOT_YET: Final = "nothing yet"
 RECORD_UNIT: Final = "Unit"
 RECORD_SOFTWARE: Final = "Software"
 RECORD_CLOCK: Final = "Clock"
@@ -265,4 +267,5 @@ CLOCK_WORDS: Final = "{trust}, speed {speed}"
 # ── A broken link; other causes come in the client's words ─────────────────────────────
 CAUSE_SILENT: Final = "the engine has been silent for {seconds} s"
 CAUSE_CLOSED: Final = "the engine closed the connection"
+SCREEN_FAILED: Final = "The screen has failed and starts again. The engine and the batch go on."
 CAUSE_CONNECTING: Final = "this screen has just started"

@@ -129,7 +129,7 @@ REVIEW = PromptView(
     instruction="Look at the marked picture. Are the cells marked as you see them?",
     button="",
     facts=[
-        FactView(label="Dose window", value="35 to 140 ×10⁶"),
+        FactView(label="Dose window", value="35 to 140 million cells"),
         FactView(label="CV", value="12.1 %", out_of_limit=True),
     ],
     fields=[

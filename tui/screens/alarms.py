@@ -13,26 +13,26 @@ from tui import local_time, wording
 from tui.screens.chrome import BedsideScreen
 from tui.view import PRIORITIES, View
 from tui.widgets.touch_button import TouchButton
-from tui.widgets.words import Words
+from tui.widgets.words import Words, hanging
 
+# Three fit a screen without the button for more, two with it.
 ALARMS_SHOWN: Final = 3
+ALARMS_SHOWN_PAGED: Final = 2
 
 
-def alarm_text(alarm: AlarmView, view: View) -> str:
+def alarm_text(alarm: AlarmView, view: View, width: int) -> str:
     """State, cause and action of one alarm."""
-    age = local_time.duration_words((view.utc - alarm.raised_at).total_seconds())
-    since = wording.ALARM_SINCE.format(
+    since = wording.ALARM_SINCE_WORDS.format(
         time=wording.UTC.format(time=local_time.utc_words(alarm.raised_at)),
-        age=age,
+        age=local_time.duration_words((view.utc - alarm.raised_at).total_seconds()),
         state=wording.ALARM_STATES[alarm.state],
     )
-    return "\n".join(
-        (
-            wording.ALARM_CAUSE.format(cause=alarm.cause),
-            wording.ALARM_ACTION.format(action=alarm.action),
-            since,
-        )
-    )
+    rows = [
+        (wording.ALARM_CAUSE, alarm.cause),
+        (wording.ALARM_ACTION, alarm.action),
+        (wording.ALARM_SINCE, since),
+    ]
+    return hanging(rows, width)
 
 
 class AlarmRow(Horizontal):
@@ -54,7 +54,8 @@ class AlarmRow(Horizontal):
         title.say(f"{marker} {priority}  {alarm.title}")
         for name in PRIORITIES:
             title.set_class(name == alarm.priority, name)
-        self.query_one(".alarm-text", Words).say(alarm_text(alarm, view))
+        text = self.query_one(".alarm-text", Words)
+        text.say(alarm_text(alarm, view, text.content_size.width or 56))
         button = self.query_one(TouchButton)
         button.payload = alarm.id
         button.say(wording.ACKNOWLEDGED if alarm.state == "acknowledged" else wording.ACKNOWLEDGE)
@@ -66,7 +67,7 @@ class AlarmRow(Horizontal):
 
 
 class AlarmsScreen(BedsideScreen[None]):
-    """All alarms, the most urgent first, three at a time."""
+    """All alarms, the most urgent first, as many at a time as fit."""
 
     PLACE = "alarms"
 
@@ -84,11 +85,13 @@ class AlarmsScreen(BedsideScreen[None]):
 
     def show(self, view: View) -> None:
         alarms = view.alarms
-        if self._first >= len(alarms):
+        fits = ALARMS_SHOWN_PAGED if self.has_class("short") else ALARMS_SHOWN
+        paged = len(alarms) > fits
+        if self._first >= len(alarms) or not paged:
             self._first = 0
         self.query_one("#alarms-none").display = not alarms
-        self.query_one("#more-alarms").display = len(alarms) > ALARMS_SHOWN
-        shown = alarms[self._first : self._first + ALARMS_SHOWN]
+        self.query_one("#more-alarms").display = paged
+        shown = alarms[self._first : self._first + (ALARMS_SHOWN_PAGED if paged else fits)]
         for place, row in enumerate(self.query(AlarmRow)):
             row.show(shown[place] if place < len(shown) else None, view)
 
@@ -96,8 +99,8 @@ class AlarmsScreen(BedsideScreen[None]):
     def more(self, event: TouchButton.Pressed) -> None:
         """Show the next alarms, and the first after the last."""
         event.stop()
-        self._first += ALARMS_SHOWN
-        self.refresh_view()
+        self._first += ALARMS_SHOWN_PAGED
+        self.follow()
 
     @on(TouchButton.Pressed, ".acknowledge")
     def acknowledge(self, event: TouchButton.Pressed) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
+from textual.css.query import NoMatches
 from textual.events import Resize, ScreenResume
 from textual.screen import Screen
 
@@ -25,6 +26,7 @@ Result = TypeVar("Result")
 # Below and above these many rows a cell is so large, or so small, that touch sizes need other numbers.
 SHORT_ROWS = 28
 TALL_ROWS = 40
+MISSES_MAX = 8
 
 
 class BedsideScreen(Screen[Result]):
@@ -36,6 +38,10 @@ class BedsideScreen(Screen[Result]):
     IS_FLOW = False
     IS_BARE = False
     BODY_CLASSES = ""
+
+    # Set once all widgets are there; before it and after the end there is nothing to fill.
+    painted = False
+    _misses = 0
 
     def compose(self) -> ComposeResult:
         yield StatusStrip(id="strip")
@@ -64,26 +70,44 @@ class BedsideScreen(Screen[Result]):
         view = self.bedside.view
         self.query_one(StatusStrip).show(view)
         self.query_one(AlarmBanner).show(view)
+        self.set_class(self.query_one(AlarmBanner).has_class("shown"), "alarmed")
         self.query_one("#notice", Words).say(self.bedside.notice_text)
+        self.query_one("#notice").set_class(self.bedside.has_notice, "fresh")
         if view is not None:
             self.show(view)
 
-    def tick(self) -> None:
-        """Let clocks and ages go on."""
-        self.refresh_view()
-        self.query_one(AlarmBanner).tick()
+    def follow(self, *, ticks: bool = False) -> None:
+        """Show the newest view if the screen is whole; blink on a tick of the clock."""
+        if not self.painted:
+            return
+        try:
+            self.refresh_view()
+            if ticks:
+                self.query_one(AlarmBanner).tick()
+        except NoMatches:
+            # A screen that is being taken down loses its widgets before it hears of it. One that
+            # stays like that would show old values as if they were fresh: rather fail.
+            self._misses += 1
+            if self._misses > MISSES_MAX:
+                raise
+        else:
+            self._misses = 0
 
     @on(ScreenResume)
     def _resumed(self) -> None:
-        # Fields know their width only after the first layout.
-        self.call_after_refresh(self.refresh_view)
+        # Fields exist, and know their width, only after the first layout.
+        self.call_after_refresh(self._paint)
+
+    def _paint(self) -> None:
+        self.painted = self.is_attached
+        self.follow()
 
     @on(Resize)
     def _resized(self, event: Resize) -> None:
         self.set_class(event.size.height < SHORT_ROWS, "short")
         self.set_class(event.size.height >= TALL_ROWS, "tall")
         self.set_class(event.size.width < 90, "narrow")
-        self.call_after_refresh(self.refresh_view)
+        self.call_after_refresh(self._paint)
 
     @on(Rail.Went)
     def _went(self, event: Rail.Went) -> None:

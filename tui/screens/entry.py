@@ -115,7 +115,7 @@ class NumberScreen(BedsideScreen[str]):
                 yield BarWithBand(id="bar")
                 yield Words(id="judgement")
                 yield Words(range_words(self._field), id="range")
-                yield FactList(id="entry-facts")
+                yield FactList(self._facts, id="entry-facts")
                 with Horizontal(classes="actions"):
                     words = wording.ENTER_NEXT if self._go_on else wording.ENTER
                     yield TouchButton(words, id="enter", role="primary", disabled=True)
@@ -125,12 +125,11 @@ class NumberScreen(BedsideScreen[str]):
 
     def on_mount(self) -> None:
         """Show that nothing is entered yet."""
-        self.query_one(FactList).show(self._facts)
         self.call_after_refresh(self._redraw)
 
     def _redraw(self) -> None:
         judged = judge(self._text, self._field)
-        self.query_one("#value", Digits).update(self._text or "–")
+        self.query_one("#value", Digits).update(self._text or "-")
         self.query_one("#judgement", Words).say(judged.words)
         self.query_one("#judgement").set_class(bool(self._text) and not judged.good, "wrong")
         self.query_one("#enter", TouchButton).disabled = not judged.good
@@ -204,16 +203,15 @@ class PinScreen(BedsideScreen[str]):
                 yield Words(wording.PIN_HINT, id="range")
                 yield Words(self._refusal, id="refusal")
                 yield Words(self._words, id="entry-words")
-                yield FactList(id="entry-facts")
+                yield FactList(self._facts, id="entry-facts")
                 with Horizontal(classes="actions"):
                     yield TouchButton(self._button, id="enter", role="primary", disabled=True)
             yield Keypad(corner=CLEAR)
 
     def on_mount(self) -> None:
-        """Show the facts, and why an earlier try was refused."""
+        """Show why an earlier try was refused."""
         self.query_one("#refusal").display = bool(self._refusal)
         self.query_one("#entry-words").display = bool(self._words)
-        self.query_one(FactList).show(self._facts)
 
     def _redraw(self) -> None:
         self.query_one("#dots", Words).say("● " * len(self._text))

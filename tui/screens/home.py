@@ -99,4 +99,4 @@ class HomeScreen(BedsideScreen[None]):
                 self.bedside.go("run")
             case "colours":
                 self.bedside.change_colours()
-                self.refresh_view()
+                self.follow()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.widgets import Digits
 
 from appliance.link.messages import ChoiceView, CountView, PromptView
 from tui import wording
@@ -14,6 +17,9 @@ from tui.widgets.picture import Picture
 from tui.widgets.replicate_table import ReplicateTable
 from tui.widgets.touch_button import TouchButton
 from tui.widgets.words import Words
+
+# What the one big type of a terminal can write: enough for the hexadecimal code of a hash.
+BIG_CHARACTERS: Final = frozenset("0123456789ABCDEF-")
 
 
 def review_choices(prompt: PromptView) -> list[ChoiceView]:
@@ -43,14 +49,13 @@ class ReviewScreen(BedsideScreen[str]):
                 yield Words(wording.PICTURE_ZOOM if picture else wording.PICTURE_NONE, id="picture-words")
             with Vertical(id="review-right"):
                 yield ReplicateTable(id="replicates")
-                yield FactList(id="review-facts")
+                yield FactList(self._prompt.facts, id="review-facts")
         with Horizontal(classes="actions"):
             for choice in review_choices(self._prompt):
                 yield TouchButton(choice.words, payload=choice.value, role="primary", classes="decision")
 
     def on_mount(self) -> None:
         """Show the numbers once the widths are known."""
-        self.query_one(FactList).show(self._prompt.facts)
         self.call_after_refresh(lambda: self.query_one(ReplicateTable).show(self._counts))
 
     @on(TouchButton.Pressed, ".decision")
@@ -75,17 +80,16 @@ class SignScreen(BedsideScreen[str]):
         yield Words(f"{wording.SIGN_TITLE}: {prompt.title}", classes="title")
         with Vertical(id="signed"):
             yield Words(prompt.instruction)
-            yield FactList(id="sign-facts")
+            yield FactList(prompt.facts, id="sign-facts")
             yield Words(wording.SIGN_MEANING.format(meaning=prompt.meaning), id="meaning")
             yield Words(wording.SIGN_PERSON.format(name=self._signer), id="signer")
             yield Words(wording.SIGN_HASH, classes="heading")
-            yield Words(prompt.signs, id="signs")
+            if prompt.signs and set(prompt.signs) <= BIG_CHARACTERS:
+                yield Digits(prompt.signs, id="signs-digits")
+            else:
+                yield Words(prompt.signs, id="signs")
         with Horizontal(classes="actions"):
             yield TouchButton(wording.SIGN_BUTTON, id="sign", role="primary")
-
-    def on_mount(self) -> None:
-        """Show the facts."""
-        self.query_one(FactList).show(self._prompt.facts)
 
     @on(TouchButton.Pressed, "#sign")
     def sign(self, event: TouchButton.Pressed) -> None:

@@ -7,8 +7,9 @@ from typing import Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.events import Click
+from textual.widgets import Digits
 
 from tui import local_time, wording
 from tui.screens.chrome import BedsideScreen
@@ -29,9 +30,11 @@ class LockScreen(BedsideScreen[None]):
         self._woken_s: float | None = None
 
     def compose_body(self) -> ComposeResult:
-        yield Words(wording.LOCKED_TITLE, classes="title")
-        yield Words(wording.LOCKED_WORDS)
-        yield Words(wording.LOCKED_TOUCH, id="touch")
+        with Vertical(classes="quiet-card"):
+            yield Words(wording.LOCKED_TITLE, classes="title")
+            yield Digits("", id="clock")
+            yield Words(wording.LOCKED_WORDS)
+            yield Words(wording.LOCKED_TOUCH, id="touch")
         with Horizontal(classes="actions"):
             yield TouchButton("", id="unlock", role="primary")
             yield TouchButton(wording.UNLOCK_OTHER, id="other", role="primary")
@@ -46,6 +49,8 @@ class LockScreen(BedsideScreen[None]):
         unlock = self.query_one("#unlock", TouchButton)
         unlock.display = self.awake and person is not None
         unlock.say(wording.UNLOCK_AS.format(name=person.name) if person else "")
+        local = local_time.local_words(view.utc, view.snapshot.unit.time_zone)
+        self.query_one("#clock", Digits).update(local.partition(" ")[0] or local_time.utc_words(view.utc)[:5])
         self.query_one("#other").display = self.awake
         self.query_one("#touch").display = not self.awake
         for button in self.query("#unlock, #other"):
@@ -56,13 +61,13 @@ class LockScreen(BedsideScreen[None]):
         event.stop()
         if not self.awake:
             self._woken_s = time.monotonic()
-            self.refresh_view()
+            self.follow()
 
     def on_key(self) -> None:
         """Wake by a key or a foot switch."""
         if not self.awake:
             self._woken_s = time.monotonic()
-            self.refresh_view()
+            self.follow()
 
     @on(TouchButton.Pressed, "#unlock")
     def unlock(self, event: TouchButton.Pressed) -> None:
@@ -84,11 +89,12 @@ class AwayScreen(BedsideScreen[None]):
     IS_BARE = True
 
     def compose_body(self) -> ComposeResult:
-        yield Words(wording.AWAY_TITLE, classes="title")
-        yield Words(id="away-state")
-        yield Words(id="away-cause")
-        yield Words(wording.AWAY_DO, id="away-do")
-        yield Words(id="away-next")
+        with Vertical(classes="quiet-card"):
+            yield Words(wording.AWAY_TITLE, classes="title")
+            yield Words(id="away-state")
+            yield Words(id="away-cause")
+            yield Words(wording.AWAY_DO, id="away-do")
+            yield Words(id="away-next")
 
     def refresh_view(self) -> None:
         """Show the state of the link; there is no view to show."""

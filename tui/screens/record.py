@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from tui import local_time, wording
 from tui.screens.chrome import BedsideScreen
 from tui.view import View
-from tui.widgets.words import Words
+from tui.widgets.words import Words, hanging
 
 
 def _grouped(text: str) -> str:
@@ -27,7 +27,9 @@ def _central_words(view: View) -> str:
 def record_rows(view: View) -> list[tuple[str, str]]:
     """Label and words of each row."""
     record, unit, batch = view.snapshot.record, view.snapshot.unit, view.snapshot.batch
-    written = f"{record.committed_at:%Y-%m-%d %H:%M:%S} UTC" if record.committed_at else "–"
+    written = (
+        f"{record.committed_at:%Y-%m-%d %H:%M:%S} UTC" if record.committed_at else wording.RECORD_NOT_YET
+    )
     deviations = "\n".join(batch.deviations) if batch and batch.deviations else wording.RECORD_NO_DEVIATIONS
     return [
         (wording.RECORD_SEQ, str(record.seq)),
@@ -44,17 +46,6 @@ def record_rows(view: View) -> list[tuple[str, str]]:
     ]
 
 
-def table_text(rows: list[tuple[str, str]]) -> str:
-    """Labels left, words right, further lines of a word below their first."""
-    room = max(len(label) for label, _ in rows)
-    lines = []
-    for label, words in rows:
-        first, *rest = words.splitlines() or [""]
-        lines.append(f"{label:<{room}}   {first}")
-        lines += [f"{'':<{room}}   {line}" for line in rest]
-    return "\n".join(lines)
-
-
 class RecordScreen(BedsideScreen[None]):
     """The head of the record, for the person and for the inspector beside them."""
 
@@ -68,4 +59,5 @@ class RecordScreen(BedsideScreen[None]):
     def show(self, view: View) -> None:
         self.query_one("#record-state", Words).say(view.snapshot.record.words or wording.RECORD_GOOD)
         self.query_one("#record-state").set_class(bool(view.snapshot.record.words), "wrong")
-        self.query_one("#record-rows", Words).say(table_text(record_rows(view)))
+        rows = self.query_one("#record-rows", Words)
+        rows.say(hanging(record_rows(view), rows.content_size.width or 70))

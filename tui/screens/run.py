@@ -24,6 +24,7 @@ from tui.widgets.words import Words
 # A second tap meant for the last instruction must not answer the next one, which has its button
 # in the same place.
 SETTLE_S: Final = 0.7
+SIGN_IN: Final = ("sign_in", wording.SIGN_IN_FIRST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ def card_for(view: View, chosen: int) -> Card:
     snapshot, batch = view.snapshot, view.snapshot.batch
     signed_in = snapshot.person is not None
     if snapshot.stop_latched:
-        act, button = ("release", wording.RELEASE_STOP) if signed_in else ("sign_in", wording.SIGN_IN_FIRST)
+        act, button = ("release", wording.RELEASE_STOP) if signed_in else SIGN_IN
         return Card(
             key=f"stop {act}",
             title=wording.STOPPED_TITLE,
@@ -88,7 +89,7 @@ def card_for(view: View, chosen: int) -> Card:
     if snapshot.prompts:
         return _prompt_card(view, snapshot.prompts[chosen % len(snapshot.prompts)])
     if batch is not None and batch.state == "held":
-        act, button = ("restart", wording.RESTART) if signed_in else ("sign_in", wording.SIGN_IN_FIRST)
+        act, button = ("restart", wording.RESTART) if signed_in else SIGN_IN
         return Card(
             key=f"held {act}",
             title=wording.HELD_TITLE,
@@ -163,7 +164,7 @@ class RunScreen(BedsideScreen[None]):
         act.disabled = not settled or bool(view.in_flight - {"stop"})
         signed_in, held = view.snapshot.person is not None, batch is not None and batch.state == "held"
         running = batch is not None and batch.state == "running"
-        self.query_one("#hold").display = signed_in and running
+        self.query_one("#hold").display = signed_in and running and card.act != "release"
         self.query_one("#hold").disabled = view.busy("hold")
         self.query_one("#restart").display = signed_in and held and card.act not in ("restart", "release")
         self.query_one("#restart").disabled = view.busy("restart")
@@ -188,7 +189,7 @@ class RunScreen(BedsideScreen[None]):
                 self.bedside.start_more()
             case "next":
                 self._chosen += 1
-                self.refresh_view()
+                self.follow()
 
     def _do_act(self) -> None:
         view = self.bedside.view

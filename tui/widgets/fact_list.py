@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from textual.events import Resize
+
 from appliance.link.messages import FactView
-from tui.widgets.words import Words
+from tui import wording
+from tui.widgets.words import Words, hanging
 
-OUT_OF_LIMIT = "◀ OUT OF LIMIT"
 
-
-def facts_text(facts: list[FactView]) -> str:
+def facts_text(facts: list[FactView], width: int) -> str:
     """Align labels and values; a value off its limit is marked in words."""
-    label_room = max((len(fact.label) for fact in facts), default=0)
-    return "\n".join(
-        f"{fact.label:<{label_room}}  {fact.value}{'  ' + OUT_OF_LIMIT if fact.out_of_limit else ''}"
-        for fact in facts
-    )
+    marks = {True: f"  {wording.OUT_OF_LIMIT}", False: ""}
+    return hanging([(fact.label, fact.value + marks[fact.out_of_limit]) for fact in facts], width)
 
 
 class FactList(Words):
     """Facts, one a line; hidden when there are none."""
 
+    def __init__(self, facts: list[FactView] | None = None, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._facts = facts or []
+        self.display = bool(self._facts)
+
     def show(self, facts: list[FactView]) -> None:
         """Show these facts."""
+        self._facts = facts
         self.display = bool(facts)
-        self.say(facts_text(facts))
+        self.say(facts_text(facts, self.content_size.width or 40))
+
+    def on_resize(self, _event: Resize) -> None:
+        """Wrap afresh."""
+        self.show(self._facts)

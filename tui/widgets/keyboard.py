@@ -21,7 +21,7 @@ SPACE: Final = " "
 PAGES: Final = {
     "abc": "abcdefghijklmnopqrstuvwxyz.-",
     "123": "1234567890.,:;-+/()%=°µ'\"!?_",
-    "#+=": "#@&*$€£^~|\\<>[]{}`§«»×÷±≤≥“”",
+    "#+=": "#@&*$€£^~|\\<>[]{}`§«»×÷±≤≥“”",  # noqa: RUF001
 }
 PAGE_WORDS: Final = {"abc": wording.LETTERS, "123": wording.DIGITS, "#+=": wording.SYMBOLS}
 

@@ -11,10 +11,10 @@ from tui.widgets.words import Words, ellipsis
 # One mark a state, so that the track reads without colour.
 MARKS: Final = {
     "complete": "━",
-    "running": "▶",
+    "running": "█",
     "holding": "‖",
     "held": "‖",
-    "restarting": "▶",
+    "restarting": "█",
     "stopping": "■",
     "stopped": "■",
     "aborting": "✕",
@@ -23,7 +23,7 @@ MARKS: Final = {
 
 
 def track_text(states: list[str], width: int) -> str:
-    """Draw each phase as a segment: `━━━ ▶▶▶ ┄┄┄`."""
+    """Draw each phase as a segment: `━━━ ███ ┄┄┄`."""
     if not states:
         return ""
     cells = max(1, (width - len(states) + 1) // len(states))

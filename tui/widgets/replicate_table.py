@@ -18,22 +18,20 @@ def _interval(count: CountView) -> tuple[float, float] | None:
 
 def count_text(count: CountView, *, width: int) -> str:
     """One replicate; its bar runs from 0 to 100 % with the interval as the band."""
-    head = f"{wording.REPLICATE.format(number=count.replicate)}   {wording.VERDICT.format(verdict=count.verdict)}"
+    head = wording.REPLICATE.format(number=count.replicate, verdict=count.verdict)
     interval = _interval(count)
     if interval is None:
         return f"{head}\n{wording.NO_INTERVAL}"
     low, high = interval
     numbers = wording.REPLICATE_NUMBERS.format(live=count.live, dead=count.dead)
-    viability = wording.VIABILITY.format(percent=count.viability_percent)
     low_words, high_words = count.viability_interval_percent
+    viability = wording.VIABILITY.format(percent=count.viability_percent, low=low_words, high=high_words)
     try:
         value = float(count.viability_percent)
     except ValueError:
         value = None
     bar = bar_text(value, low=0, high=100, band=(low, high), width=width)
-    return (
-        f"{head}\n{viability}   {numbers}\n{wording.INTERVAL.format(low=low_words, high=high_words)}\n{bar}"
-    )
+    return f"{head}\n{viability}\n{numbers}\n{bar}"
 
 
 class ReplicateTable(Words):
@@ -42,4 +40,5 @@ class ReplicateTable(Words):
     def show(self, counts: list[CountView]) -> None:
         """Show these counts."""
         width = max(20, self.content_size.width or 34)
-        self.say("\n\n".join(count_text(count, width=width) for count in counts) or wording.NO_COUNTS)
+        texts = [count_text(count, width=width) for count in counts]
+        self.say("\n\n".join([*texts, wording.INTERVAL_HINT]) if texts else wording.NO_COUNTS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
+
 from textual.content import Content
 from textual.widgets import Static
 
@@ -26,6 +29,18 @@ class Words(Static, inherit_bindings=False):
         if text != self._text:
             self._text = text
             self.update(Content(text))
+
+
+def hanging(rows: Sequence[tuple[str, str]], width: int) -> str:
+    """Labels left, words right; longer words go on below their own beginning, not below the label."""
+    label_room = min(max((len(label) for label, _ in rows), default=0), width // 2)
+    room = max(8, width - label_room - 2)
+    lines = []
+    for label, words in rows:
+        pieces = [piece for line in words.splitlines() for piece in textwrap.wrap(line, room)] or [""]
+        lines.append(f"{ellipsis(label, label_room):<{label_room}}  {pieces[0]}")
+        lines += [f"{'':<{label_room}}  {piece}" for piece in pieces[1:]]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def ellipsis(text: str, width: int) -> str:
