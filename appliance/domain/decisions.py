@@ -265,6 +265,23 @@ def stopped(unit: Unit, station: str, latency_ms: dict[str, int]) -> list[ev.Eve
     return [*events, *hold_running(unit, "stop", words)]
 
 
+def stop_unconfirmed(unit: Unit, device: str, words: str) -> list[ev.Event]:
+    """A device did not confirm that it stands still: the most urgent alarm there is."""
+    key = f"device:{device}:stop:{unit.term}"
+    if key in unit.alarms:
+        return []
+    title = unit.devices[device].title
+    return [
+        ev.AlarmRaised(
+            alarm=key,
+            priority="high",
+            title=f"{title} does not confirm STOP",
+            cause=words,
+            action="Switch the device off at its own switch, or press the emergency stop.",
+        )
+    ]
+
+
 def release_stop(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
     """End the latch; phases stay held until they are restarted."""
     _permit(actor, "release_stop")

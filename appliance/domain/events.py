@@ -300,7 +300,8 @@ class LabelRequested(Event):
     phase: str
     label_id: str
     template: str
-    fields: dict[str, str]
+    fields: dict[str, str]  # what is printed
+    identity: dict[str, str]  # what the applied label must say when it is scanned
     reprint: bool = False
 
 

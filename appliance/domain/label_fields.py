@@ -1,29 +1,21 @@
-"""What goes on each label: payloads and texts for the templates of `vision.label_picture`.
+"""The fields of each label template: ISBT 128 payloads, and beside each the same in readable words."""
 
-Each function returns plain strings by field name, ready for the `render_label` request. Times are printed
-in the site's local time with its UTC offset; in the symbol they stand in UTC (structure 031).
-"""
+from __future__ import annotations
 
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
-from appliance.domain.isbt128 import (
-    check_character,
-    coi_text,
-    compound,
-    din_text,
-    division_text,
-    expiry_date_text,
-    expiry_utc_text,
-    item_lot_text,
-    item_text,
-    label_of,
-    product_text,
-    readable_din,
-    staff_text,
-)
+from appliance.domain import isbt128
+from appliance.domain.batch import Order
 
-Fields = dict[str, str]
-REPRINT_FLAGS = "05"
+
+def din_readable(din: str) -> str:
+    return f"{isbt128.readable_din(din)} {isbt128.check_character(din)}"
+
+
+def expiry_readable(expires_at: datetime, time_zone: str) -> str:
+    """Local time with its offset, as a bedside label needs it (T19)."""
+    return expires_at.astimezone(ZoneInfo(time_zone)).strftime("%d %b %Y %H:%M (UTC%z)")
 
 
 def bag_fields(
@@ -33,152 +25,56 @@ def bag_fields(
     collection_type: str,
     division: str,
     expires_at: datetime,
-    zone: tzinfo,
-    coi: str = "",
-    volume_ml: str = "",
-    patient: str = "",
-    storage: str = "",
-    simulated: bool = False,
-) -> Fields:
-    """Fields of template `bag`: the label of the patient's starting material."""
-    fields = _product_fields(
-        din, description_code, collection_type, division, expires_at, zone, coi=coi, simulated=simulated
-    )
-    optional = {
-        "volume_readable": f"{volume_ml} mL" if volume_ml else "",
-        "patient_readable": patient,
-        "storage_readable": storage,
-    }
-    return fields | {name: value for name, value in optional.items() if value}
-
-
-def dose_fields(
-    *,
-    din: str,
-    description_code: str,
-    collection_type: str,
-    division: str,
-    expires_at: datetime,
-    zone: tzinfo,
+    time_zone: str,
+    patient: str,
+    product: str,
     volume_ml: str,
     storage: str,
-    patient: str,
-    coi: str = "",
-    batch: str = "",
-    contents: str = "",
-    reprint: bool = False,
-    simulated: bool = False,
-) -> Fields:
-    """Fields of template `dose`: the final product; a reprint carries flag 05 on the donation number."""
-    fields = _product_fields(
-        din,
-        description_code,
-        collection_type,
-        division,
-        expires_at,
-        zone,
-        coi=coi,
-        flags=REPRINT_FLAGS if reprint else None,
-        simulated=simulated,
-    )
-    fields |= {
-        "patient_readable": patient,
-        "division_readable": division,
+) -> dict[str, str]:
+    """The label of a bag: donation and product as linear symbols, all of it as one compound message."""
+    local = expires_at.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None)
+    donation = isbt128.din_text(din)
+    code = isbt128.product_text(description_code, collection_type, division)
+    return {
+        "din_text": donation,
+        "product_text": code,
+        "compound_text": isbt128.compound(donation, code, isbt128.expiry_text(local)),
+        "din_readable": din_readable(din),
+        "product_readable": f"{product} ({description_code}{collection_type}{division})",
+        "expiry_readable": expiry_readable(expires_at, time_zone),
         "volume_readable": f"{volume_ml} mL",
+        "patient_readable": patient,
         "storage_readable": storage,
     }
-    optional = {"batch_readable": batch, "contents_readable": contents}
-    return fields | {name: value for name, value in optional.items() if value}
 
 
-def _product_fields(
-    din: str,
-    description_code: str,
-    collection_type: str,
-    division: str,
-    expires_at: datetime,
-    zone: tzinfo,
-    *,
-    coi: str,
-    flags: str | None = None,
-    simulated: bool,
-) -> Fields:
-    donation = din_text(din, flags)
-    product = product_text(description_code, collection_type, division)
-    parts = [donation, product, expiry_utc_text(expires_at)]
-    parts += [division_text(division)] if len(division) == 6 else []
-    parts += [coi_text(coi)] if coi else []
-    fields = {
-        "din_text": donation,
-        "product_text": product,
-        "compound_text": compound(*parts),
-        "din_readable": f"{readable_din(din)}  {donation[-2:]}  [{check_character(din)}]",
-        "product_readable": product[2:],
-        "expiry_readable": readable_moment(expires_at, zone),
-    }
-    # What the symbols say together must be one bag, before anything is printed.
-    assert label_of([fields["compound_text"], donation]).identity.din == din, din
-    return fields | _simulated(simulated)
-
-
-def wristband_fields(*, order: str, patient: str, coi: str, simulated: bool = False) -> Fields:
-    """Fields of template `wristband`: order, patient pseudonym and chain of identity."""
+def wristband_fields(order: Order) -> dict[str, str]:
     return {
-        "order_readable": order,
-        "patient_readable": patient,
-        "coi_readable": coi,
-        "coi_text": coi_text(coi),
-    } | _simulated(simulated)
-
-
-def order_fields(
-    *,
-    order: str,
-    patient: str,
-    coi: str,
-    recipe: str = "",
-    din: str = "",
-    dose: str = "",
-    simulated: bool = False,
-) -> Fields:
-    """Fields of template `order`: the sheet that travels with the order."""
-    fields = wristband_fields(order=order, patient=patient, coi=coi, simulated=simulated)
-    optional = {
-        "recipe_readable": recipe,
-        "din_readable": f"{readable_din(din)}  [{check_character(din)}]" if din else "",
-        "dose_readable": dose,
+        "coi_text": isbt128.coi_text(order.coi),
+        "order_readable": order.id,
+        "patient_readable": order.patient,
+        "coi_readable": order.coi,
     }
-    return fields | {name: value for name, value in optional.items() if value}
 
 
-def material_fields(
-    *, maker: str, catalogue_number: str, lot: str, expires_on: date, name: str = "", simulated: bool = False
-) -> Fields:
-    """Fields of template `material`: maker and catalogue number, lot, expiry date."""
-    parts = (item_text(maker, catalogue_number), item_lot_text(lot), expiry_date_text(expires_on))
-    fields = {
-        "compound_text": compound(*parts),
-        "catalogue_readable": f"{maker} {catalogue_number}",
+def order_fields(order: Order) -> dict[str, str]:
+    return wristband_fields(order) | {
+        "recipe_readable": order.recipe,
+        "din_readable": din_readable(order.din),
+        "dose_readable": f"{order.dose_target_cells_kg} cells/kg, {order.weight_kg} kg",
+    }
+
+
+def material_fields(*, name: str, maker: str, catalogue: str, lot: str, expires_on: date) -> dict[str, str]:
+    """The label of a material: maker and catalogue number, lot, expiry."""
+    return {
+        "compound_text": isbt128.compound(
+            isbt128.item_text(maker, catalogue),
+            isbt128.item_lot_text(lot),
+            isbt128.expiry_date_text(expires_on),
+        ),
+        "name_readable": name,
+        "catalogue_readable": f"{maker} {catalogue}",
         "lot_readable": lot,
-        "expiry_readable": expires_on.isoformat(),
+        "expiry_readable": expires_on.strftime("%d %b %Y"),
     }
-    return fields | ({"name_readable": name} if name else {}) | _simulated(simulated)
-
-
-def badge_fields(*, facility: str, staff: str, name: str, simulated: bool = False) -> Fields:
-    """Fields of template `badge`: a member of staff."""
-    text = staff_text(facility, staff)
-    return {"staff_text": text, "staff_readable": text[2:], "name_readable": name} | _simulated(simulated)
-
-
-def readable_moment(moment: datetime, zone: tzinfo) -> str:
-    """Local date and time with its offset, and UTC beside it: nobody reckons zones at a bedside."""
-    assert moment.utcoffset() is not None, moment
-    local = moment.astimezone(zone)
-    offset = local.strftime("%z")
-    utc = moment.astimezone(UTC)
-    return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:5]} ({utc:%H:%M} UTC)"
-
-
-def _simulated(simulated: bool) -> Fields:
-    return {"simulated": "true"} if simulated else {}

@@ -70,9 +70,14 @@ class DevicePool:
             host.start()
 
     def stop_all(self) -> None:
-        """Write STOP straight to every pipe; needs no lease, no term and no expiry (SAFETY 1)."""
+        """Write STOP straight to every pipe; needs no lease, no term and no expiry (SAFETY 1).
+
+        A device whose declared safe state is to keep (a warm bath with a bag in it) keeps and
+        alarms: its safe state is not "off" (SAFETY 2).
+        """
         for host in self._hosts.values():
-            host.stop()
+            if host.safe_state == "stop":
+                host.stop()
 
     def stop(self, device_id: str) -> None:
         """Bring one device to rest at once, for a phase that is held."""
@@ -135,6 +140,10 @@ class _Host:
         self._pending: dict[str, None] = {}  # orders without an outcome, oldest first
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = False
+
+    @property
+    def safe_state(self) -> SafeState:
+        return self._safe_state
 
     @property
     def pid(self) -> int | None:

@@ -233,7 +233,7 @@ class Effects:
     async def _print(self, label: ev.LabelRequested) -> None:
         out = self._home.run / "labels" / f"{label.label_id}.png"
         out.parent.mkdir(parents=True, exist_ok=True)
-        fields: dict[str, Any] = dict(label.fields) | {"simulated": self._unit.simulated}
+        fields = dict(label.fields) | {"simulated": "true" if self._unit.simulated else "false"}
         try:
             result = await self._vision.ask(
                 "render_label",

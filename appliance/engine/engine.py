@@ -117,6 +117,7 @@ class Engine:
         self._devices = DeviceMessages(self)
         self._background: set[asyncio.Task[Any]] = set()
         self._fault_seen = False
+        self._prompts_shown: list[str] = []
 
     @property
     def people(self) -> People:
@@ -246,7 +247,10 @@ class Engine:
     async def _tick(self) -> None:
         await self.turn(lambda: self._devices.silent_devices(self.clock.monotonic_ns()))
         await self._pack_readings()
-        if await self.desk.lock_idle():
+        prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
+        if await self.desk.lock_idle() or prompts != self._prompts_shown:
+            # Time alone opens some prompts: no event tells of them.
+            self._prompts_shown = prompts
             self.server.broadcast_snapshot(self.snapshot)
         if (self.clock.monotonic_ns() - self._sealed_at_ns) / 1e9 > SEGMENT_EVERY_S:
             await self.journal.in_writer(self._seal_segments)

@@ -43,8 +43,11 @@ class DeviceMessages:
             words = str(message["restarted"].get("words", ""))
             engine.readings.forget(device)
             engine.begin(engine.turn(lambda: decisions.device_restarted(engine.unit, device, words)))
-        if "stopped" in message:
+        if message.get("stopped") is True:
             self.stopped_ms[device] = int(float(message.get("latency_ms", 0)))
+        elif message.get("stopped") is False:
+            words = str(message.get("words", ""))
+            engine.begin(engine.turn(lambda: decisions.stop_unconfirmed(engine.unit, device, words)))
         if "fault" in message:
             self._fault[device] = str(message["fault"]["words"])
         if message.get("host", {}).get("state") == "died":

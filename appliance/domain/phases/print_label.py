@@ -10,6 +10,7 @@ from appliance.domain import isbt128
 from appliance.domain.batch import Fact
 from appliance.domain.errors import NotPlausible
 from appliance.domain.identity import LabelNotUsable, read_label
+from appliance.domain.label_fields import bag_fields
 from appliance.domain.phase_logic import (
     Context,
     Logic,
@@ -73,25 +74,36 @@ class PrintLabel(Logic):
         return [self._request(c)]
 
     def _request(self, c: Context) -> ev.LabelRequested:
-        number = len(c.run.all(ev.LabelRequested)) + 1
-        settings, order = c.batch.recipe.settings, c.batch.order
-        fields = {
+        label_id = f"{c.batch.id}-L{len(c.run.all(ev.LabelRequested)) + 1}"
+        settings, order, time_zone = c.batch.recipe.settings, c.batch.order, c.batch.opened.time_zone
+        collection_type = settings.get("collection_type", "0")
+        identity = {
             "din": order.din,
             "description_code": settings.get("description_code", ""),
-            "collection_type": settings.get("collection_type", "0"),
             "division": settings.get("division", "00"),
-            "product": settings.get("product", c.batch.recipe.title),
-            "storage": settings.get("storage", ""),
-            "expires_at": self._expiry(c).isoformat(),
-            "time_zone": c.batch.opened.time_zone,
-            "volume_ml": plain(c.phase.amount("volume", "mL")),
-            "patient": order.patient,
-            "coi": order.coi,
-            "batch": c.batch.id,
-            "label_id": f"{c.batch.id}-L{number}",
+        }
+        expires_at = self._expiry(c)
+        fields = bag_fields(
+            **identity,
+            collection_type=collection_type,
+            expires_at=expires_at,
+            time_zone=time_zone,
+            patient=order.patient,
+            product=settings.get("product", c.batch.recipe.title),
+            volume_ml=plain(c.phase.amount("volume", "mL")),
+            storage=settings.get("storage", ""),
+        )
+        fields |= {
+            "division_readable": identity["division"],
+            "batch_readable": f"{c.batch.id}, label {label_id}",
         }
         return ev.LabelRequested(
-            phase=c.phase.id, label_id=fields["label_id"], template="dose", fields=fields, reprint=number > 1
+            phase=c.phase.id,
+            label_id=label_id,
+            template="dose",
+            fields=fields,
+            identity=identity | {"expires_at": expires_at.isoformat(), "collection_type": collection_type},
+            reprint=c.run.has(ev.LabelRequested),
         )
 
     def _expiry(self, c: Context) -> datetime:
@@ -104,10 +116,10 @@ class PrintLabel(Logic):
     def _labelled(self, c: Context, asked: ev.LabelRequested) -> ev.ProductLabelled:
         return ev.ProductLabelled(
             phase=c.phase.id,
-            din=asked.fields["din"],
-            product_code=asked.fields["description_code"] + asked.fields["collection_type"],
-            division=asked.fields["division"],
-            expires_at=asked.fields["expires_at"],
+            din=asked.identity["din"],
+            product_code=asked.identity["description_code"] + asked.identity["collection_type"],
+            division=asked.identity["division"],
+            expires_at=asked.identity["expires_at"],
             label_id=asked.label_id,
         )
 
@@ -202,17 +214,17 @@ class PrintLabel(Logic):
         assert live is not None
         try:
             found = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
-            self._check_label(found.label, live[1].fields)
+            self._check_label(found.label, live[1].identity, c.batch.opened.time_zone)
         except LabelNotUsable as refusal:
             return self._refused(c, read, refusal)
         return [ev.LabelVerified(phase=c.phase.id, label_id=live[1].label_id, picture=read.picture)]
 
-    def _check_label(self, label: isbt128.Label, fields: dict[str, str]) -> None:
-        expiry = datetime.fromisoformat(fields["expires_at"]).astimezone(ZoneInfo(fields["time_zone"]))
+    def _check_label(self, label: isbt128.Label, identity: dict[str, str], time_zone: str) -> None:
+        expiry = datetime.fromisoformat(identity["expires_at"]).astimezone(ZoneInfo(time_zone))
         expected = {
-            "din": fields["din"],
-            "description_code": fields["description_code"],
-            "division": fields["division"],
+            "din": identity["din"],
+            "description_code": identity["description_code"],
+            "division": identity["division"],
             "expires_local": expiry.strftime("%Y-%m-%dT%H:%M"),
         }
         for name, value in expected.items():

@@ -1,0 +1,86 @@
+"""Hands at the simulated bench: what a person does physically when a prompt asks for it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from appliance.demo.site import Site
+
+ANSWER_TIMEOUT_S = 5.0
+
+
+class HandsUnable(Exception):
+    """The bench did not do what it was asked; the words say why."""
+
+
+class Hands:
+    """Moves bags and syringes in the simulated world, and holds labels before the camera.
+
+    Parameters
+    ----------
+    seed
+        How the label is held: a few degrees turned, a little brighter or darker.
+    """
+
+    def __init__(self, site: Site, seed: int) -> None:
+        self._site, self._random = site, random.Random(seed)
+        self._shown = 0
+
+    def act(self, action: str, *, label: Path | None = None) -> None:
+        """Carry out the acts of a prompt, such as `load_syringe 60; connect patient`."""
+        for words in filter(None, (part.strip() for part in action.split(";"))):
+            verb, *rest = words.split()
+            if verb == "show":
+                self.show(label or self._site.labels / f"{'-'.join(rest)}.png")
+            else:
+                self.ask(_act(verb, rest))
+
+    def ask(self, act: dict[str, Any]) -> dict[str, Any]:
+        """One act of the bench; raises `HandsUnable`."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(ANSWER_TIMEOUT_S)
+            try:
+                link.connect(str(self._site.hands))
+                link.sendall(json.dumps(act).encode() + b"\n")
+                answer: dict[str, Any] = json.loads(link.makefile("rb").readline())
+            except (OSError, ValueError) as error:
+                raise HandsUnable(f"The bench does not answer: {error}.") from error
+        if not answer.get("ok"):
+            raise HandsUnable(str(answer.get("words", "The bench refused.")))
+        return answer
+
+    def show(self, picture: Path) -> None:
+        """Hold a label before the camera: a new frame appears in the camera's folder."""
+        self._shown += 1
+        folder = self._site.home.labels
+        frame = folder / f"frame-{self._shown:04d}.png"
+        part = folder / f".{frame.name}.part"
+        with Image.open(picture) as label:
+            self._held(label.convert("L")).save(part, format="PNG")
+        shutil.move(part, frame)
+
+    def _held(self, label: Image.Image) -> Image.Image:
+        """The label as a hand holds it: turned by up to 3 degrees, on a grey table."""
+        angle, brightness = self._random.uniform(-3, 3), self._random.uniform(0.75, 1.0)
+        table = Image.new("L", (label.width + 200, label.height + 200), 120)
+        table.paste(label, (100, 100))
+        turned = table.rotate(angle, resample=Image.Resampling.BICUBIC, fillcolor=120)
+        return turned.point([round(level * brightness) for level in range(256)])
+
+
+def _act(verb: str, rest: list[str]) -> dict[str, Any]:
+    match verb:
+        case "load_syringe":
+            source = {"bag": rest[1]} if len(rest) > 1 else {}
+            return {"do": verb, "volume_ml": float(rest[0]), **source}
+        case "wash" | "take_sample":
+            return {"do": verb, "bag": rest[0], "volume_ml": float(rest[1])}
+        case _:
+            return {"do": verb, **({"bag": rest[0]} if rest else {})}
