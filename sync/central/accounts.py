@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +24,8 @@ LOCK_MAX = timedelta(hours=24)
 SESSION_IDLE = timedelta(minutes=30)
 
 _NOBODY = dummy_verifier()
+# One verification takes 64 MiB; a flood of sign-ins must not take all memory.
+_AT_ONCE = threading.BoundedSemaphore(2)
 
 
 class SignInRefused(Exception):
@@ -68,7 +71,8 @@ class Accounts:
         """
         account = self.store.account(person)
         # The same work for a stranger: time must not tell who has an account.
-        right = verify_secret(account.verifier if account else _NOBODY, password, self.secret)
+        with _AT_ONCE:
+            right = verify_secret(account.verifier if account else _NOBODY, password, self.secret)
         if account is None:
             self._note(now, "SignInRefused", "unknown")
             raise SignInRefused("Name or password is wrong.")
@@ -105,6 +109,7 @@ class Accounts:
         )
         with self.store.transaction():
             self.store.put_account(replace(account, failures=0, locked_until=""))
+            self.store.end_sessions_before(utc_text(now))
             self.store.put_session(session)
             self._note(now, "SessionOpened", account.person)
         return token, SignedIn(account.person, account.name, account.role, form_token)

@@ -8,12 +8,13 @@ all of it again and believes nothing that central says.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.access import documents
 from appliance.access.documents import Envelope
-from appliance.access.errors import DocumentRefused
+from appliance.access.errors import AccessRefused, DocumentRefused
 from appliance.access.people import People, Person
 from appliance.access.qp_decision import Disposition, Stage, decision_content, read_decision
 from sync.acks import utc_text
@@ -36,14 +37,14 @@ class Certify:
 
     store: Store
     blobs: BlobStore
-    root: tuple[str, ...]
+    roots: Callable[[], tuple[str, ...]]  # asked each time: a list of people may come while central runs
 
     def people(self) -> People | None:
         """The list of people as imported, verified under the root again each time it is used."""
         held = self.store.document("people", PEOPLE_ID)
         if held is None:
             return None
-        return People.from_envelope(documents.parse(held.envelope), root_keys=self.root)
+        return People.from_envelope(documents.parse(held.envelope), root_keys=self.roots())
 
     def offer(
         self,
@@ -147,7 +148,10 @@ class Certify:
             raise CertifyRefused("The record does not verify: " + " ".join(verdict.faults[:3]))
 
     def _qp(self, who: SignedIn) -> Person:
-        people = self.people()
+        try:
+            people = self.people()
+        except AccessRefused as refused:
+            raise CertifyRefused(f"Central's list of people cannot be used. {refused}") from None
         if people is None:
             raise CertifyRefused("Central has no list of people yet. Import it: `central import-document`.")
         person = people.person(who.person)

@@ -21,7 +21,6 @@ from sync.central.exceptions import exception_in
 from sync.central.store import BatchRow, BlobName, Decision, Row, Store
 
 DECISION_LASTS = timedelta(hours=24)  # where the product names no expiry of its own
-AFTER_THE_DECISION = frozenset({"DispositionRecorded", "HandOverSigned", "HandedOver", "BedsideMatched"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,12 +217,14 @@ def _missing(store: Store, review: Review) -> list[str]:
 
 def _not_here(store: Store, review: Review) -> list[str]:
     seal, missing = review.seal, []
+    # What follows the decision is the hand-over; it changes nothing that was reviewed.
+    decided = next((e.seq for e in review.entries if e.kind == "DispositionRecorded"), 2**63)
     changed = [
         entry.kind
         for entry in review.entries
         if entry.batch
-        and entry.seq > int(seal["sealed_seq"])
-        and entry.kind not in NOT_A_CHANGE_AFTER_SEAL | AFTER_THE_DECISION
+        and int(seal["sealed_seq"]) < entry.seq < decided
+        and entry.kind not in NOT_A_CHANGE_AFTER_SEAL
     ]
     if changed:
         missing.append(f"The record changed after it was sealed ({changed[0]}). The unit must seal again.")

@@ -38,7 +38,7 @@ def serve(home: CentralHome, *, host: str, port: int, qa_port: int, ready_file: 
     blobs = BlobStore(home.blobs)
     units = UnitApi(store=store, blobs=blobs, key=home.signing_key(), simulated=settings.simulated)
     accounts = Accounts(store, load_pin_secret(home.password_secret))
-    web = Web(store=store, blobs=blobs, accounts=accounts, settings=settings)
+    web = Web(store=store, blobs=blobs, accounts=accounts, settings=home.settings)
     pair = str(home.server_certificate), str(home.server_key)
     unit_tls = unit_tls_context(*pair, str(home.ca_certificate))
     web_tls = web_tls_context(*pair)

@@ -395,6 +395,9 @@ class SqliteStore:
     def end_session(self, token_hash: str) -> None:
         self._write("DELETE FROM sessions WHERE token_hash=?", token_hash)
 
+    def end_sessions_before(self, moment: str) -> None:
+        self._write("DELETE FROM sessions WHERE expires_at<=?", moment)
+
     def add_event(
         self, *, at: str, actor: str, kind: str, unit_id: str = "", batch: str = "", body: str = "{}"
     ) -> None:

@@ -85,10 +85,17 @@ Handler = Callable[[Ask], Response]
 class Web:
     """The pages and the small JSON interface behind them."""
 
-    def __init__(self, *, store: Store, blobs: BlobStore, accounts: Accounts, settings: Settings) -> None:
-        self._store, self._blobs, self._accounts, self._settings = store, blobs, accounts, settings
-        self._certify = Certify(store, blobs, settings.root)
-        self._pages = Pages(settings)
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: BlobStore,
+        accounts: Accounts,
+        settings: Callable[[], Settings],
+    ) -> None:
+        self._store, self._blobs, self._accounts = store, blobs, accounts
+        self._certify = Certify(store, blobs, lambda: settings().root)
+        self._pages = Pages(settings())
 
     def application(self) -> Starlette:
         batch = "/batches/{unit}/{batch}"

@@ -60,7 +60,7 @@ def certify_by_command(
 
 def desk(central: CentralProcess) -> Certify:
     store = central.home.store()
-    return Certify(store, BlobStore(central.home.blobs), central.home.settings().root)
+    return Certify(store, BlobStore(central.home.blobs), lambda: central.home.settings().root)
 
 
 def decisions(central: CentralProcess, unit: Unit) -> int:

@@ -241,3 +241,26 @@ def _refusal(central: Central) -> CentralRefused:
     except CentralRefused as refused:
         return refused
     raise AssertionError("central answered")
+
+
+def test_a_flood_of_headers_ends_the_connection(unit: Unit, shared_central: CentralProcess) -> None:
+    flood = {f"X-Flood-{number}": "x" * 8_000 for number in range(250)}
+
+    with client_of(unit, shared_central) as client:
+        try:
+            status = client.get(f"/v1/units/{unit.unit_id}/heads", headers=flood).status_code
+        except httpx.TransportError:
+            status = 400  # cut off before the answer could be read
+        still_there = client.get(f"/v1/units/{unit.unit_id}/heads").status_code
+
+    assert 400 <= status < 500
+    assert still_there == 200
+
+
+def test_a_path_with_tricks_in_it_leads_nowhere(unit: Unit, shared_central: CentralProcess) -> None:
+    tricks = ["/v1/blobs/..%2f..%2fcentral.db", "/v1/blobs/" + "A" * 64, "/v1/units/%2e%2e/heads"]
+    with client_of(unit, shared_central) as client:
+        for path in tricks:
+            assert client.request("HEAD" if "blobs" in path else "GET", path).status_code in (400, 403, 404)
+        log = f"/v1/units/{unit.unit_id}/logs/..%2fgxp/{epoch_of(unit)}/segments/1"
+        assert client.put(log, content=b"").status_code == 404
