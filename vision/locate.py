@@ -16,8 +16,9 @@ REGIONS_MAX = 6
 COHERENCE_MIN = 0.75
 ENERGY_MIN = 400.0
 PROFILE_SIGMA_PX = 0.8
-PROFILE_ROWS_MAX = 160
+PROFILE_ROWS_MAX = 320
 PROFILE_HEIGHT_PX = 40
+PROFILE_LENGTH_PX_MAX = 2800
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def bar_profile(gray: Gray, region: Region) -> Crop:
     The direction found in a noisy frame is a degree off at times, so the slant with the
     sharpest profile wins.
     """
-    scale = min(2.0, 1600 / max(region.length_px, 1.0))
+    scale = min(2.0, PROFILE_LENGTH_PX_MAX / max(region.length_px, 1.0))
     strip = replace(region, height_px=min(region.height_px, PROFILE_ROWS_MAX / scale))
     crop = turned_crop(gray, strip, scale=scale)
     height, width = crop.image.shape

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         help="allow-list out of code128, datamatrix, qr, code39 (default: %(default)s)",
     )
     parser.add_argument(
-        "--budget-ms", type=_budget, default=1000.0, help="time a picture, in ms (default: %(default)s)"
+        "--budget-ms", type=_budget, default=3000.0, help="time a picture, in ms (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a picture on stdout")
     return parser
