@@ -48,6 +48,7 @@ POWER_LOST = "lost its power; its volume counter is void. Check what was deliver
 _REPLY = re.compile(r"(\d\d)(?:([IWSPTUX])|A\?([RSTEO]))(.*)")
 _VERSION = re.compile(r"(NE\d{3,5}X?)V(\d+\.\d+)")
 _DISPENSED = re.compile(r"I(\d*\.?\d+|\d+\.)W(\d*\.?\d+|\d+\.)(ML|UL)")
+_BASIC_ALARM = re.compile(rb"\x02\d\dA\?([RSTEO])\x03")
 _NUMBER = re.compile(r"(\d*\.?\d+|\d+\.)([A-Z]{0,2})")
 
 
@@ -100,8 +101,9 @@ class NewEraPump:
         self._line.open()
         self._in_doubt = self._new = self._may_move = True
         self._heard_s = time.monotonic()
-        self._alarm = ""
-        self._program_checked = False
+        self._alarm = self._alarm_before = self._alarm_announced = ""
+        self._alarm_told = True
+        self._program_checked = self._restart_untold = False
         try:
             self._enter_safe_mode()
         except DeviceFault:
@@ -416,14 +418,14 @@ class NewEraPump:
         fault: DeviceFault | None = None
         for _ in range(self.OPEN_TRIES):
             try:
-                self._line.drain()
+                self._look_for_basic_alarm(self._line.drain())
                 self._line.send(_request(saf))
                 self._understood(self._line.receive(timeout_s=self.EXCHANGE_S))
                 self._resynchronise()
                 return
             except LineLost:
                 raise
-            except DeviceSilent as error:
+            except (DeviceSilent, DeviceGarbled) as error:
                 fault = error
                 # Basic mode reads text up to CR: the first CR ends what it made of the packet.
                 self._line.send(b"\r")
@@ -436,6 +438,12 @@ class NewEraPump:
         if isinstance(fault, DeviceGarbled):
             raise WrongDevice(NAME, "what answers is no New Era pump. Check the port.") from fault
         raise fault
+
+    def _look_for_basic_alarm(self, data: bytes) -> None:
+        """Take note of an alarm that a pump in Basic mode told when it was first spoken to."""
+        match = _BASIC_ALARM.search(data)
+        if match is not None:
+            self._alarm_before = f"{ALARMS[match[1].decode('ascii')]} before this connection"
 
 
 def pump_number(value: Decimal) -> str:

@@ -52,7 +52,7 @@ class BenchProcess:
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         hands = folder / "hands"
-        command = [CELLWRIGHT, "device", "bench", f"--links={folder}", f"--hands={hands}", *options]
+        command = [str(CELLWRIGHT), "device", "bench", f"--links={folder}", f"--hands={hands}", *options]
         self.process = subprocess.Popen(command)
         wait_until(lambda: (folder / "thawer").exists(), START_S, "the bench did not start")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
