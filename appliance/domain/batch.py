@@ -221,8 +221,16 @@ class Unit:
     cleanly_stopped: bool = True
     qualified: dict[str, bool] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    time_confirmed: bool = False
+    # Not folded from events: whether the clock keeps itself true, as the clock says at each turn.
+    clock_trusted: bool = True
     # Not folded from events: the newest readings, which decide nothing until an event names them.
     readings: dict[tuple[str, str], ReadingNow] = field(default_factory=dict)
+
+    @property
+    def time_trusted(self) -> bool:
+        """Whether an expiry may be judged by this unit's clock (SAFETY 17)."""
+        return self.clock_trusted or self.time_confirmed
 
     def device_of(self, role: str) -> DeviceSpec | None:
         return next((spec for spec in self.devices.values() if spec.role == role), None)
@@ -263,9 +271,11 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
     match fact.event:
         case ev.EngineStarted(term=term):
-            unit.term, unit.cleanly_stopped = term, False
+            unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
         case ev.EngineStoppedCleanly():
             unit.cleanly_stopped = True
+        case ev.TimeConfirmed():
+            unit.time_confirmed = True
         case ev.DeviceStopped():
             unit.stop_latched = True
         case ev.StopReleased():

@@ -22,6 +22,7 @@ from appliance.domain.roles import Actor
 BAG_FORMATS = ["code128", "datamatrix"]
 SUPERVISOR_HOLDS = frozenset({"wrong_bag", "expired", "used", "label_refused", "mass_balance"})
 REASON_LENGTH_MAX = 200
+CLOCK_DIFFERENCE_S_MAX = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +303,38 @@ def acknowledge_alarm(unit: Unit, actor: Actor, alarm: str) -> list[ev.Event]:
     if ":hold-" not in alarm and not alarm.startswith(("STOP:", "device:", "record:")):
         events.append(ev.AlarmCleared(alarm=alarm))
     return events
+
+
+# ── Accounts and time ──────────────────────────────────────────────────────────────────
+
+
+def unlock_account(actor: Actor, person: str, reason: str) -> list[ev.Event]:
+    """Open a locked account again; nobody opens their own."""
+    _permit(actor, "unlock_account")
+    if actor.id == person:
+        raise NotPermitted("Another administrator must unlock this account.", reason="same_person")
+    return [ev.AccountUnlocked(person=person, reason=_reason(reason))]
+
+
+def confirm_time(first: Actor, second: Actor, reference: datetime, now: datetime) -> list[ev.Event]:
+    """Two persons vouch for the clock of this unit until its next start (SAFETY 17)."""
+    _permit(first, "confirm_time")
+    if first.id == second.id:
+        raise NotPermitted("A different person must read the reference clock too.", reason="same_person")
+    difference_s = round((now - reference).total_seconds())
+    if abs(difference_s) > CLOCK_DIFFERENCE_S_MAX:
+        raise CommandRefused(
+            f"This unit's clock is {difference_s} s off the reference clock. Set it, then confirm again.",
+            reason="clock_off",
+        )
+    return [
+        ev.TimeConfirmed(
+            reference_at=reference.isoformat(),
+            difference_s=difference_s,
+            first_person=first.id,
+            second_person=second.id,
+        )
+    ]
 
 
 # ── What goes on by itself ─────────────────────────────────────────────────────────────

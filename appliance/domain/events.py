@@ -109,6 +109,22 @@ class SignInRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountUnlocked(Event):
+    person: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeConfirmed(Event):
+    """Two persons compared this unit's clock with a reference clock (SAFETY 17)."""
+
+    reference_at: str
+    difference_s: int
+    first_person: str
+    second_person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecondPersonConfirmed(Event):
     phase: str
     key: str
@@ -637,6 +653,8 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "SessionOpened",
         "SessionClosed",
         "SignInRefused",
+        "AccountUnlocked",
+        "TimeConfirmed",
         "EngineStarted",
         "EngineStoppedCleanly",
         "RecoveredFromCrash",
@@ -673,6 +691,8 @@ UNIT_KINDS = frozenset(
         "SessionOpened",
         "SessionClosed",
         "SignInRefused",
+        "AccountUnlocked",
+        "TimeConfirmed",
         "DeviceIdentified",
         "DeviceWentSilent",
         "DeviceRecovered",

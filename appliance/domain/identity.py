@@ -61,6 +61,16 @@ def readable(din: str) -> str:
     return f"{isbt128.readable_din(din)} {isbt128.check_character(din)}"
 
 
+def refuse_untrusted_time(unit: Unit, scanned: str) -> None:
+    """No expiry check passes silently while time is not trusted (SAFETY 17)."""
+    if not unit.time_trusted:
+        words = (
+            "This unit's clock is not trusted, so an expiry cannot be checked. "
+            "Two persons compare it with a reference clock first."
+        )
+        raise LabelNotUsable("time_untrusted", words, scanned)
+
+
 def check_bag(read: ReadLabel, unit: Unit, batch: Batch, now: datetime) -> isbt128.Identity:
     """The identity of the patient's bag, or a hard stop.
 
@@ -90,6 +100,7 @@ def check_bag(read: ReadLabel, unit: Unit, batch: Batch, now: datetime) -> isbt1
         )
     if read.expires_at is None:
         raise LabelNotUsable("incomplete", "This label shows no expiry. Show the whole label.", scanned)
+    refuse_untrusted_time(unit, scanned)
     if read.expires_at <= now:
         words = (
             f"This bag expired on {read.expires_at:%d %b %Y %H:%M} UTC. Put it aside and call the supervisor."

@@ -36,6 +36,8 @@ MAY: dict[str, frozenset[str]] = {
     "abort_batch": frozenset({"supervisor"}),
     "release_stop": frozenset({"operator", "supervisor"}),
     "acknowledge_alarm": frozenset({"operator", "verifier", "supervisor", "maintenance"}),
+    "unlock_account": frozenset({"administrator"}),
+    "confirm_time": frozenset({"operator", "supervisor", "administrator"}),
     "comment": frozenset(set(ROLES) - {"auditor"}),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -56,6 +57,8 @@ class Commands:
             "release_stop": self._release_stop,
             "acknowledge_alarm": self._acknowledge,
             "comment": self._comment,
+            "unlock_account": self._unlock_account,
+            "confirm_time": self._confirm_time,
             "store_ack": self._release.store_ack,
             "deliver_document": self._release.deliver_document,
         }
@@ -71,6 +74,7 @@ class Commands:
             self._refuse_stale(command)
             result = await handler(command, caller)
         except RecordError as fault:
+            self._engine.record_failed(fault)
             return Refused(command_id=command.command_id, reason="record", words=str(fault))
         except ApplianceError as refusal:
             reason = getattr(refusal, "reason", "refused")
@@ -198,6 +202,26 @@ class Commands:
         await self._turn(command, actor, lambda: [ev.CommentAdded(text=text[:1000])])
         return {}
 
+    async def _unlock_account(self, command: Command, caller: Caller) -> dict[str, Any]:
+        engine, actor = self._engine, self._engine.desk.acting(caller.station)
+        person, reason = _text(command, "person"), _text(command, "reason")
+        if engine.people.person(person) is None:
+            raise NotPlausible(f"There is no account {person} on this unit.")
+        await self._turn(command, actor, lambda: decisions.unlock_account(actor, person, reason))
+        engine.desk.lockouts.unlocked(person)
+        return {}
+
+    async def _confirm_time(self, command: Command, caller: Caller) -> dict[str, Any]:
+        """The signed-in person and a second one, whose PIN comes with the command."""
+        engine, first = self._engine, self._engine.desk.acting(caller.station)
+        reference = _utc(_text(command, "reference"))
+        if command.proof is None:
+            raise NotPlausible("The PIN of a second person is missing.")
+        second = await engine.desk.proven(caller.station, command.proof, for_what=command.name)
+        now = engine.clock.utc()
+        await self._turn(command, first, lambda: decisions.confirm_time(first, second, reference, now))
+        return {}
+
     async def _turn(self, command: Command, actor: Actor, decide: Callable[[], list[ev.Event]]) -> None:
         await self._engine.turn(decide, actor=actor.id, command=command.command_id)
 
@@ -215,7 +239,13 @@ class Commands:
         self._stops_sent.clear()
         await asyncio.sleep(0)
         latencies = engine.stop_latencies()
-        await engine.turn(lambda: decisions.stopped(engine.unit, caller.station, latencies))
+        try:
+            await engine.turn(lambda: decisions.stopped(engine.unit, caller.station, latencies))
+        except RecordError as fault:
+            # The devices stand; the latch holds in this engine, and the next one starts with phases held.
+            engine.unit.stop_latched = True
+            engine.record_failed(fault)
+            return {"words": f"STOP was sent. It could not be recorded: {fault}"}
         return {}
 
     async def _release_stop(self, command: Command, caller: Caller) -> dict[str, Any]:
@@ -223,6 +253,16 @@ class Commands:
         reason = _text(command, "reason")
         await self._turn(command, actor, lambda: decisions.release_stop(engine.unit, actor, reason))
         return {}
+
+
+def _utc(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise NotPlausible(f"'{text[:40]}' is not a time such as 2026-03-02T08:00:00Z.") from None
+    if moment.utcoffset() != timedelta(0):
+        raise NotPlausible("Give the reference time in UTC, such as 2026-03-02T08:00:00Z.")
+    return moment
 
 
 def _text(command: Command, name: str) -> str:

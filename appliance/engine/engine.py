@@ -30,6 +30,7 @@ from appliance.engine.effects import Effects
 from appliance.engine.journal import UNIT_ACTOR, Journal
 from appliance.engine.messages_of_devices import DeviceMessages
 from appliance.engine.readings import Readings
+from appliance.engine.reserve import reopened_with_reserve
 from appliance.engine.sealing import sealed_event
 from appliance.engine.shelf import Shelf
 from appliance.engine.vision_client import VisionClient
@@ -46,7 +47,7 @@ from appliance.link.messages import (
 )
 from appliance.link.server import Answer, Caller, LinkServer
 from appliance.record.canonical import NewRecord, encode_payload
-from appliance.record.errors import RecordError
+from appliance.record.errors import RecordError, RecordFull, RecordRefused
 from appliance.record.log import Record
 
 LEASE_EVERY_S = 0.1
@@ -117,6 +118,7 @@ class Engine:
         self._devices = DeviceMessages(self)
         self._background: set[asyncio.Task[Any]] = set()
         self._fault_seen = False
+        self._reserve_used = False
         self._prompts_shown: list[str] = []
 
     @property
@@ -135,6 +137,7 @@ class Engine:
     ) -> list[Fact]:
         """One input: decide, commit, act, settle. Raises what `decide` or the record raises."""
         async with self._turn:
+            self.unit.clock_trusted = self.clock.trust() == "trusted"
             events = decide()
             facts = await self.journal.commit(events, actor=actor, command=command, batch=batch())
             self._act(facts)
@@ -180,15 +183,42 @@ class Engine:
             self._fault(fault)
 
     def _fault(self, fault: BaseException) -> None:
-        """The record is at fault: leases lapse, devices go to their safe states. The program is: hold."""
-        _logger.error("a fault inside the engine: %s", fault, exc_info=fault)
+        """An outermost loop met a fault: of the record, or of the program, which holds the batch."""
         if isinstance(fault, RecordError):
-            self.journal.words = str(fault)
-        elif not self._fault_seen:
+            return self.record_failed(fault)
+        _logger.error("a fault inside the engine: %s", fault, exc_info=fault)
+        if not self._fault_seen:
             self._fault_seen = True  # once: a fault in holding must not call itself for ever
             words = "The control program met a fault of its own. Call service."
             self.begin(self.turn(lambda: decisions.hold_running(self.unit, "engine_fault", words)))
         self.server.broadcast_snapshot(self.snapshot)
+
+    def record_failed(self, fault: RecordError) -> None:
+        """Leases lapse and devices go to their safe states; a full disk gets its reserve once."""
+        if isinstance(fault, RecordRefused):
+            return
+        _logger.error("the record: %s", fault)
+        self.journal.words = str(fault)
+        if isinstance(fault, RecordFull) and not self._reserve_used:
+            self._reserve_used = True
+            self.begin(self._use_reserve())
+        self.server.broadcast_snapshot(self.snapshot)
+
+    async def _use_reserve(self) -> None:
+        """The disk is full: give the reserve to the running batch, open the record again, hold, go on."""
+        async with self._turn:
+            self.record = await asyncio.get_running_loop().run_in_executor(
+                self.journal.writer, reopened_with_reserve, self.record, self.home, self.software_version
+            )
+            self.journal.reopened(self.record)
+        words = "The disk is full. The reserve is in use: finish this batch, then call the administrator."
+        held = "The disk was full. Look at the devices, then go on."
+        await self.turn(
+            lambda: [
+                ev.RecordFaultSeen(words=words),
+                *decisions.hold_running(self.unit, "record_full", held),
+            ]
+        )
 
     # ── Life ───────────────────────────────────────────────────────────────────────────
 
@@ -291,7 +321,9 @@ class Engine:
         """Keep a checked acknowledgement and move the watermark."""
         store = functools.partial(self.record.store_ack, ack, signature, log=log, acked_seq=acked_seq)
         await self.journal.in_writer(store)
-        self._acked = await self.journal.in_writer(self.record.acked)
+        acked = await self.journal.in_writer(self.record.acked)
+        # The time of receipt by this unit's own clock: central's may run otherwise.
+        self._acked = (acked[0], self.clock.utc()) if log == "gxp" else self._acked
         self.server.broadcast_snapshot(self.snapshot)
 
     def stop_latencies(self) -> dict[str, int]:

@@ -7,7 +7,6 @@ called from one turn at a time (`Engine.turn`), which keeps events and state in 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -20,11 +19,9 @@ from appliance.domain.batch import Fact, Unit, evolve
 from appliance.engine.clock import Clock, stamp
 from appliance.link.messages import EventMessage
 from appliance.record.canonical import NewRecord, StoredRecord, encode_payload
-from appliance.record.errors import RecordError
 from appliance.record.log import Head, Record
 
 UNIT_ACTOR = "unit"
-_logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -64,15 +61,15 @@ class Journal:
         self.head = Head(self.head.epoch, stored[-1].seq, stored[-1].hash)
         return [self._fold(event, one, open_batch) for event, one in zip(events, stored, strict=True)]
 
+    def reopened(self, record: Record) -> None:
+        """Go on with a record that was closed, checked and opened again after a fault."""
+        self.record, self.head, self.words = record, record.head(), ""
+
     async def in_writer(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Run record work in the writer's thread; a fault of the record is remembered for the screens."""
+        """Run record work in the writer's thread; raises what it raises."""
         self.waiting_since_ns = self._clock.monotonic_ns()
         try:
             result = await asyncio.get_running_loop().run_in_executor(self.writer, work, *arguments)
-        except RecordError as fault:
-            self.words = str(fault)
-            _logger.error("the record refused: %s", fault)
-            raise
         finally:
             self.waiting_since_ns = 0
         return result

@@ -25,7 +25,8 @@ class HandOver(Logic):
     def may_start(self, c: Context) -> bool:
         """Only a released dose that has not expired (SAFETY 11, 17); an expired one has no override."""
         decision = c.batch.disposition
-        return decision is not None and decision.disposition == "released" and not self._expired(c)
+        released = decision is not None and decision.disposition == "released"
+        return released and c.unit.time_trusted and not self._expired(c)
 
     def _expired(self, c: Context) -> bool:
         decision, dose = c.batch.disposition, c.batch.expires_at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.domain import events as ev
-from appliance.domain.identity import LabelNotUsable, read_label
+from appliance.domain.identity import LabelNotUsable, read_label, refuse_untrusted_time
 from appliance.domain.phase_logic import Context, Logic, alarm, complete, scan_pending
 from appliance.domain.prompts import Prompt, PromptFact
 from appliance.domain.recipe import Material
@@ -66,6 +66,7 @@ class ScanMaterial(Logic):
             raise LabelNotUsable(
                 "incomplete", "This label shows no lot or no expiry. Show the whole label.", catalogue
             )
+        refuse_untrusted_time(c.unit, catalogue)
         if found.expires_at <= c.now:
             words = f"{match.title} expired on {found.expires_at:%d %b %Y}. Take another one."
             raise LabelNotUsable("expired", words, catalogue)
