@@ -4,6 +4,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +20,8 @@ PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", "
 POLL_S = 0.05
 WINDOW_FRAMES = 5
 AGREEING_FRAMES = 2
-# Files get their time from a coarse kernel clock that lags behind `time.time` by up to a tick.
-CLOCK_TICK_S = 0.02
+# `shown_after` comes as seconds with six decimals; a picture of that very moment is not after it.
+ROUNDING_NS = 1000
 
 
 class SourceGone(Exception):
@@ -45,8 +46,9 @@ class FrameSource(Protocol):
 class PictureFolder:
     """A folder into which pictures are put; only those that appeared after `shown_after` are seen.
 
-    A file counts from the moment it stands under its name: put it there by a rename, so that nobody
-    sees half a picture. A half-written one is asked for again until the deadline.
+    A picture was shown at its modification time; whoever hands in that of the picture used last uses no
+    picture twice. Put pictures there by a rename, so that nobody sees half of one; a half-written one is
+    asked for again until the deadline.
     """
 
     def __init__(self, folder: Path, shown_after: float | None) -> None:
@@ -64,8 +66,7 @@ class PictureFolder:
                 except UnreadableImage:
                     continue
             # An unreadable newest file may still be being written; an older one must not answer for it.
-            newest_read = bool(found) and found[0].path == str(paths[0])
-            if newest_read or (paths and time.monotonic() >= deadline):
+            if found and found[0].path == str(paths[0]):
                 yield from reversed(found)
                 return
             if time.monotonic() >= deadline:
@@ -74,25 +75,21 @@ class PictureFolder:
 
     def _newest(self, count: int) -> list[Path]:
         """The newest picture files, newest first."""
+        after_ns = 0 if self._shown_after is None else round(self._shown_after * 1e9) + ROUNDING_NS
+        shown = []
         try:
             with os.scandir(self._folder) as entries:
-                seen = [
-                    (each.stat(), Path(each.path))
-                    for each in entries
-                    if each.is_file() and Path(each.name).suffix.lower() in PICTURE_ENDINGS
-                ]
+                for entry in entries:
+                    if Path(entry.name).suffix.lower() not in PICTURE_ENDINGS:
+                        continue
+                    # A file may be renamed or taken away while the folder is read.
+                    with suppress(FileNotFoundError):
+                        at_ns = entry.stat().st_mtime_ns
+                        if entry.is_file() and at_ns > after_ns:
+                            shown.append((at_ns, entry.name, Path(entry.path)))
         except OSError as error:
-            raise SourceGone(
-                f"The picture folder {self._folder} cannot be read: {error.strerror}."
-            ) from error
-        # Copying may keep the old modification time; the change time is when it came here.
-        shown = [(max(stat.st_mtime_ns, stat.st_ctime_ns), path) for stat, path in seen]
-        if self._shown_after is not None:
-            after_ns = int((self._shown_after - CLOCK_TICK_S) * 1e9)
-            shown = [(at, path) for at, path in shown if at > after_ns]
-        return [
-            path for _, path in sorted(shown, key=lambda each: (each[0], each[1].name), reverse=True)[:count]
-        ]
+            raise SourceGone(f"The picture folder {self._folder} cannot be read. Check its mount.") from error
+        return [path for _, _, path in sorted(shown, reverse=True)[:count]]
 
 
 class VideoFile:
@@ -166,7 +163,7 @@ class LiveReading:
         if contradicted:
             reasons: tuple[str, ...] = ("conflict",)
         elif any(each.confirmed for each in symbols):
-            reasons = () if all(each.confirmed for each in symbols) else ("unconfirmed",)
+            reasons = () if all(each.confirmed for each in symbols) else ("not_confirmed",)
         else:
             reasons = newest.reasons
         return FrameRead(tuple(symbols), reasons, newest.elapsed_ms)

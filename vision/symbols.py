@@ -107,7 +107,7 @@ def read_symbols(
     if conflict:
         reasons = ["conflict"]
     elif symbols and not all(each.confirmed for each in symbols):
-        reasons.append("unconfirmed")
+        reasons.append("not_confirmed")
     return FrameRead(tuple(symbols), tuple(reasons), (time.monotonic() - started) * 1000)
 
 

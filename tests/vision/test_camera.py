@@ -63,13 +63,29 @@ def test_a_picture_that_was_there_before_is_not_looked_at(tmp_path: Path) -> Non
     assert old.exists()
 
 
-def test_a_copy_that_keeps_its_old_date_counts_from_when_it_came(tmp_path: Path) -> None:
-    shown_after = time.time()
-    time.sleep(0.05)
-    copied = put(tmp_path, "copied", on_paper(bars(DIN)))
-    os.utime(copied, (1, 1))
+def test_a_picture_that_was_used_is_not_used_again(tmp_path: Path) -> None:
+    for number in range(8):
+        used = put(tmp_path, f"frame-{number}", on_paper(bars(DIN), 500, 200))
+        # All decimals of the clock, as they come.
+        at_ns = 1_795_000_000_123_456_000 + number * 10_000_123
+        os.utime(used, ns=(at_ns, at_ns))
+        assert texts(scan_source(tmp_path, BARS, 2000, None)) == [DIN]
 
-    assert texts(scan_source(tmp_path, BARS, 2000, shown_after)) == [DIN]
+        again = scan_source(tmp_path, BARS, 60, float(f"{used.stat().st_mtime:.6f}"))
+
+        assert again["reasons"] == ["no_picture"]
+
+
+def test_an_unreadable_newest_picture_is_not_answered_by_an_older_one(tmp_path: Path) -> None:
+    shown_after = time.time() - 1
+    put(tmp_path, "older", on_paper(bars(OTHER_DIN)))
+    time.sleep(0.03)
+    (tmp_path / "newer.png").write_bytes(b"half a pic")
+
+    line = scan_source(tmp_path, BARS, 150, shown_after)
+
+    assert line["symbols"] == []
+    assert line["reasons"] == ["no_picture"]
 
 
 def test_a_half_written_picture_is_waited_for(tmp_path: Path) -> None:
@@ -128,7 +144,7 @@ def test_the_end_of_a_video_is_an_end_and_a_missing_source_is_gone(tmp_path: Pat
 
 
 def frame(
-    *payloads: tuple[str, int], reasons: tuple[str, ...] = ("unconfirmed",), sure: bool = False
+    *payloads: tuple[str, int], reasons: tuple[str, ...] = ("not_confirmed",), sure: bool = False
 ) -> FrameRead:
     """A reading with unconfirmed bars at the given heights."""
     found = []

@@ -185,7 +185,7 @@ def test_without_the_second_engine_bars_need_their_matrix_and_say_so(tmp_path: P
 
     alone, paired = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(each["text"], each["confirmed"]) for each in alone["symbols"]] == [(DIN, False)]
-    assert "unconfirmed" in alone["reasons"]
+    assert "not_confirmed" in alone["reasons"]
     assert {each["text"] for each in paired["symbols"] if each["confirmed"]} == {DIN, COMPOUND}
 
 
