@@ -86,7 +86,7 @@ class Agent:
         self._epoch = record.head("gxp").epoch.hex()
         self._acks: dict[str, tuple[bytes, bytes, int]] = {}  # not yet with the engine
         self._media_types: dict[str, str] = {}
-        self._agreed = False
+        self._agreed = self._engine_away = False
         self._down_offered = 0
 
     def round(self, *, pull: bool = True) -> Tally:
@@ -205,8 +205,11 @@ class Agent:
             try:
                 words = self._engine.store_ack(ack, signature, log=log)
             except EngineAway as away:
-                _log.warning("The acknowledgement of %s %d waits for the engine: %s", log, seq, away)
+                if not self._engine_away:
+                    _log.warning("Acknowledgements wait for the engine: %s", away)
+                self._engine_away = True
                 return
+            self._engine_away = False
             if words:
                 _log.error("The engine does not take the acknowledgement of %s %d: %s", log, seq, words)
             del self._acks[log]

@@ -197,6 +197,7 @@ def _serve(home: CentralHome, options: argparse.Namespace) -> dict[str, Any]:
     from sync.central.server import serve
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s central %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     if options.ready_file is not None:
         options.ready_file.unlink(missing_ok=True)
     serve(home, host=options.host, port=options.port, qa_port=options.qa_port, ready_file=options.ready_file)

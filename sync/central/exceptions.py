@@ -41,10 +41,6 @@ _ALWAYS: dict[str, tuple[str, str]] = {
 }
 
 
-def _scan_unread(body: Body) -> str:
-    return "" if body.get("texts") else "No label could be read: " + _listed(body.get("reasons"))
-
-
 def _bad_quality(body: Body) -> str:
     quality = str(body.get("quality", ""))
     return "" if quality in ("good", "") else f"A value of quality {quality} was used."
@@ -72,12 +68,13 @@ def _start_check(body: Body) -> str:
 
 def _fictitious(body: Body) -> str:
     station = body.get("station")
-    fictitious = isinstance(station, dict) and str(station.get("fictitious", "")).lower() == "true"
-    return "The station's scale is fictitious: volumes are not measured." if fictitious else ""
+    facts = station.items() if isinstance(station, dict) else ()
+    said = any(str(value).lower() == "fictitious" for _, value in facts)
+    said = said or any(name == "fictitious" and str(value).lower() == "true" for name, value in facts)
+    return "The station's scale is fictitious: volumes are not measured." if said else ""
 
 
 _SOMETIMES: dict[str, tuple[str, Callable[[Body], str]]] = {
-    "ScanRead": ("Identity", _scan_unread),
     "ValueRecorded": ("Quality", _bad_quality),
     "CellCountReported": ("Repeated", _count_not_counted),
     "ResultReceived": ("Out of limit", _result_not_passed),

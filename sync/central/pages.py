@@ -17,6 +17,8 @@ from sync.central.accounts import SignedIn
 from sync.central.home import Settings
 
 TEMPLATES = Path(__file__).parent / "pages"
+HASH = re.compile(r"\b[0-9a-f]{64}\b")
+FACT_CHARACTERS = 600
 DECISION_WORDS = {
     "batch": "Batch",
     "unit": "Unit",
@@ -85,22 +87,25 @@ def spaced(kind: str) -> str:
     return words[:1].upper() + words[1:].lower() if words else ""
 
 
-def facts_of(body: dict[str, Any]) -> list[tuple[str, str]]:
-    """The fields of an event, generic: name in words, value as text; long texts and empty ones left out."""
+def facts_of(body: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The fields of an event, generic: name in words, value as text, and the whole value where it was cut."""
     found = []
     for name, value in body.items():
         if value in ("", [], {}, None) or name in ("phase", "recipe_text", "order_text"):
             continue
-        if isinstance(value, dict):
-            text = ", ".join(f"{key.replace('_', ' ')} {one}" for key, one in value.items())
-        elif isinstance(value, list):
-            text = ", ".join(str(one) for one in value)
-        else:
-            text = (
-                {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-            )
-        found.append((spaced(name), text if len(text) <= 600 else f"{text[:600]} …"))
+        whole = _text(value)
+        text = HASH.sub(lambda match: f"{match[0][:12]}…", whole)
+        text = text if len(text) <= FACT_CHARACTERS else f"{text[:FACT_CHARACTERS]} …"
+        found.append((spaced(name), text, whole[:2000] if text != whole else ""))
     return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {one}" for key, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def decision_facts(content: bytes) -> list[tuple[str, str]]:

@@ -250,3 +250,20 @@ def test_a_restored_central_is_sent_everything_again_that_it_lost(
     assert held(central, unit) == stored(unit)
     engine.close()
     unit.record.close()
+
+
+def test_with_nothing_there_the_agent_waits_says_why_once_and_ends_when_asked(tmp_path: Path) -> None:
+    words = [str(CELLWRIGHT), "sync", "--home", str(tmp_path), "--url", "https://127.0.0.1:9"]
+    agent = subprocess.Popen([*words, "--wait-max-s", "0.05"], stderr=subprocess.PIPE)
+    assert agent.stderr is not None
+    first = agent.stderr.readline().decode()
+
+    time.sleep(0.5)
+    assert agent.poll() is None
+    agent.send_signal(signal.SIGTERM)
+    _, rest = agent.communicate(timeout=15)
+
+    assert "Waiting:" in first
+    assert agent.returncode == 0
+    assert [line for line in rest.decode().splitlines() if "Waiting" in line] == []
+    assert "Traceback" not in rest.decode()

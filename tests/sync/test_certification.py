@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,14 +51,25 @@ def shipped(unit: Unit, shared_central: CentralProcess) -> Unit:
     return unit
 
 
+def certify_words(central: CentralProcess, unit: Unit, *more: str, key: Path | None = None) -> list[str]:
+    words = ["certify", "--central", central.qa_url, "--batch", "B-0001", "--unit", unit.unit_id]
+    words += ["--ca", str(central.home.ca_certificate), "--person", "p-qp"]
+    return [*words, "--key", str(key or central.qp_file), "--passphrase-stdin", *more]
+
+
 def certify_by_command(
     central: CentralProcess, unit: Unit, *more: str, key: Path | None = None, secrets: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    words = [str(CELLWRIGHT), "qp", "certify", "--central", central.qa_url, "--batch", "B-0001"]
-    words += ["--ca", str(central.home.ca_certificate), "--unit", unit.unit_id, "--person", "p-qp"]
-    words += ["--key", str(key or central.qp_file), "--passphrase-stdin", *more]
-    typed = secrets or f"{PASSPHRASE}\n{PASSWORD}\n"
-    return subprocess.run(words, input=typed, capture_output=True, text=True, timeout=60)
+    """`cellwright qp certify` in this process: the network, the files and the signature are real."""
+    words, out, err = certify_words(central, unit, *more, key=key), io.StringIO(), io.StringIO()
+    typed, before = io.StringIO(secrets or f"{PASSPHRASE}\n{PASSWORD}\n"), sys.stdin
+    sys.stdin = typed
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = qp.qp(words)
+    finally:
+        sys.stdin = before
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 def desk(central: CentralProcess) -> Certify:
@@ -72,7 +86,13 @@ def test_the_qp_certifies_from_the_command_line_and_the_decision_reaches_the_uni
 ) -> None:
     kept = tmp_path / "signed.json"
 
-    done = certify_by_command(shared_central, shipped, "--out", str(kept))
+    done = subprocess.run(
+        [str(CELLWRIGHT), "qp", *certify_words(shared_central, shipped, "--out", str(kept))],
+        input=f"{PASSPHRASE}\n{PASSWORD}\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     engine = SmallEngine(shipped, shared_central.home.fingerprint())
     agent_of(shipped, shared_central.url).round()
     engine.close()
