@@ -9,9 +9,11 @@ import cv2
 
 from vision.camera import AGREEING_FRAMES, Frame, LiveReading, PictureFolder, open_source
 from vision.scan_result import scan_line
-from vision.symbols import BUDGET_MS, FrameRead, read_symbols
+from vision.symbols import FrameRead, read_symbols
 
 LIVE_BUDGET_MS = 150.0
+# A still is looked at once and a person waits for it: a partly read label costs more than two seconds.
+STILL_BUDGET_MS = 2000.0
 
 
 def scan_source(
@@ -46,7 +48,7 @@ def scan_source(
     live = LiveReading()
     used: tuple[Frame, FrameRead] | None = None
     for taken, frame in enumerate(frames.frames(deadline), start=1):
-        read = read_symbols(frame.gray, formats, BUDGET_MS if still else LIVE_BUDGET_MS)
+        read = read_symbols(frame.gray, formats, STILL_BUDGET_MS if still else LIVE_BUDGET_MS)
         judged = live.add(frame.gray, read)
         if still or used is None or judged.symbols:
             used = (frame, judged)
