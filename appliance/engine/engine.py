@@ -31,7 +31,7 @@ from appliance.engine.journal import UNIT_ACTOR, Journal
 from appliance.engine.messages_of_devices import DeviceMessages
 from appliance.engine.readings import Readings
 from appliance.engine.reserve import reopened_with_reserve
-from appliance.engine.sealing import sealed_event
+from appliance.engine.sealing import must_seal, seal_owed, sealed_event
 from appliance.engine.shelf import Shelf
 from appliance.engine.vision_client import VisionClient
 from appliance.link.messages import (
@@ -147,8 +147,8 @@ class Engine:
     def _act(self, facts: list[Fact]) -> None:
         for fact in facts:
             self.effects.carry_out(fact)
-            if isinstance(fact.event, ev.BatchCompleted):
-                self.begin(self._seal_batch())
+        if must_seal(self.unit, facts):
+            self.begin(self._seal_batch())
         if facts:
             self.server.broadcast_snapshot(self.snapshot)
 
@@ -229,6 +229,7 @@ class Engine:
         await self.server.start()
         loops = [asyncio.create_task(loop()) for loop in (self._lease_loop, self._tick_loop)]
         closing = asyncio.create_task(self._closing.wait())
+        self.begin(self._seal_batch())  # an engine that died between the last signature and the seal owes it
         done, _ = await asyncio.wait([*loops, closing], return_when=asyncio.FIRST_COMPLETED)
         for task in [*loops, closing]:
             task.cancel()
@@ -308,6 +309,8 @@ class Engine:
 
     async def _seal_batch(self) -> None:
         """Bind everything of the batch up to now; the decision of the QP names these heads."""
+        if not seal_owed(self.unit, self.record):
+            return
         await self._pack_readings(force=True)
         await self.turn(lambda: sealed_event(self.unit, self.record))
         await self.journal.in_writer(self._seal_segments)
