@@ -55,9 +55,11 @@ class Crew:
         self.watch = watch
         self.next_label: Path | None = None  # shown instead of the right label at the next bag scan
         self.refusals: list[Refused] = []
+        self.accepted: list[Accepted] = []
         self.labels: dict[str, str] = {}  # picture of the printed label
         self.events: list[EventMessage] = []
         self._phase_states: dict[str, str] = {}
+        self._done: set[str] = set()  # prompts whose physical act is done, be its answer lost or not
         self._client: LinkClient | None = None
 
     async def work(self, until: Callable[[Snapshot], bool], *, timeout_s: float) -> Snapshot:
@@ -152,8 +154,9 @@ class Crew:
         if prompt.kind == "scan":
             await asyncio.to_thread(self._hands.act, prompt.action, label=self._label(prompt, snapshot))
             return await self._send(client, "scan", {"prompt": prompt.id})
-        if prompt.action:
+        if prompt.action and prompt.id not in self._done:
             await asyncio.to_thread(self._hands.act, prompt.action)
+            self._done.add(prompt.id)
         values = {field.name: ENTERED[field.name] for field in prompt.fields}
         if prompt.kind == "review":
             values["decision"] = "accept"
@@ -180,6 +183,7 @@ class Crew:
                 raise CrewStuck(answer.words)
             await asyncio.sleep(RECONNECT_S)
             return 0
+        self.accepted.append(answer)
         return answer.seq
 
 

@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from appliance.demo.crew import Crew
-from appliance.demo.processes import Processes, start_engine
+from appliance.demo.processes import DemoFailed, Processes, start_engine
 from appliance.link.client import ask
 from appliance.link.messages import Snapshot
 
@@ -62,18 +63,20 @@ async def _kill_engine(processes: Processes) -> None:
 
 
 async def _kill_vision(processes: Processes) -> None:
-    """The worker is a child of the engine; only its process dies."""
-    engine = processes.running["engine"].pid
-    for pid in _children(engine):
-        command = f"/proc/{pid}/cmdline"
-        with open(command, "rb") as file:  # noqa: PTH123  # a kernel file, read once
-            if b"vision.worker" in file.read():
-                os.kill(pid, signal.SIGKILL)
+    signal_child(processes, b"vision.worker", signal.SIGKILL)
+
+
+def signal_child(processes: Processes, mark: bytes, number: signal.Signals) -> int:
+    """Signal the engine's child whose command line has `mark`; only that process hears it."""
+    for pid in _children(processes.running["engine"].pid):
+        if mark in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, number)
+            return pid
+    raise DemoFailed(f"The engine has no child process with {mark.decode()} in its command line.")
 
 
 def _children(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:  # noqa: PTH123
-        return [int(one) for one in file.read().split()]
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 async def _press_stop(processes: Processes) -> None:

@@ -182,8 +182,8 @@ def _public_key(path: Path) -> str:
     return base64.b64encode(raw_public_key(load_key(path))).decode("ascii")
 
 
-def start_central(processes: Processes) -> tuple[str, str]:
-    """Central on free ports of the loopback; its addresses for units and for people."""
+def start_central(processes: Processes, *, ports: tuple[int, int] = (0, 0)) -> tuple[str, str]:
+    """Central on the loopback, on free ports unless given; its addresses for units and for people."""
     site, ready = processes.site, processes.site.central / "ready.json"
     ready.unlink(missing_ok=True)
     processes.start(
@@ -194,16 +194,16 @@ def start_central(processes: Processes) -> tuple[str, str]:
             "--home",
             str(site.central),
             "--port",
-            "0",
+            str(ports[0]),
             "--qa-port",
-            "0",
+            str(ports[1]),
             "--ready-file",
             str(ready),
         ),
     )
     processes.wait_for("central", ready.exists)
-    ports = json.loads(ready.read_text(encoding="utf-8"))
-    return f"https://localhost:{ports['port']}", f"https://localhost:{ports['qa_port']}"
+    served = json.loads(ready.read_text(encoding="utf-8"))
+    return f"https://localhost:{served['port']}", f"https://localhost:{served['qa_port']}"
 
 
 def start_agent(processes: Processes) -> None:
@@ -213,8 +213,8 @@ def start_agent(processes: Processes) -> None:
     )
 
 
-def certify(site: Site, batch: str, qa_url: str, *, reject: str = "") -> None:
-    """The QP at central: reviews, unlocks their own key, signs the exact decision bytes."""
+def certify(site: Site, batch: str, qa_url: str, *, reject: str = "", out: Path | None = None) -> None:
+    """The QP at central: reviews, unlocks their own key, signs the exact bytes; `out` keeps the file."""
     command = cellwright(
         "qp",
         "certify",
@@ -232,5 +232,6 @@ def certify(site: Site, batch: str, qa_url: str, *, reject: str = "") -> None:
         "--wait-s",
         "60",
         *(("--reject", "--reason", reject) if reject else ()),
+        *(("--out", str(out)) if out else ()),
     )
     run(command, words=f"{QP.password}\n{QP.password}\n")
