@@ -16,8 +16,8 @@ from textual.pilot import Pilot
 
 from appliance.link.messages import Snapshot
 from tui.app import BedsideApp
+from tui.screens import run as run_screen
 from tui.screens.chrome import BedsideScreen
-from tui.screens.run import SETTLE_S
 from tui.widgets.touch_button import TouchButton
 from tui.widgets.words import Words
 
@@ -95,14 +95,14 @@ class Bedside:
 
     async def settle(self) -> None:
         """Let the time pass in which a second tap would still belong to the last instruction."""
-        await self.pilot.pause(SETTLE_S + 0.1)
+        await self.pilot.pause(run_screen.SETTLE_S + 0.3)
 
 
 Story = Callable[[Bedside], Awaitable[None]]
 
 
 @pytest.fixture
-def walk(tmp_path: Path) -> Callable[..., None]:
+def walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Run a story at the bedside of an engine that shows what the test gives."""
 
     def go(
@@ -111,8 +111,12 @@ def walk(tmp_path: Path) -> Callable[..., None]:
         shows: Snapshot | None = None,
         size: tuple[int, int] = (100, 30),
         away: bool = False,
+        settle_s: float = 0.1,
         **answers: Any,
     ) -> None:
+        # The pause against a second tap has its own test; elsewhere it would only cost time.
+        monkeypatch.setattr(run_screen, "SETTLE_S", settle_s)
+
         async def run() -> None:
             engine = ScriptedEngine(tmp_path / "engine.sock", shows=shows or snapshot(), answers=answers)
             if not away:

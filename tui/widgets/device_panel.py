@@ -13,6 +13,7 @@ from tui.widgets.words import Words, ellipsis
 # From this width on the quality is spelled out.
 WIDE: Final = 34
 VALUE_ROOM: Final = 9
+NAME_ROOM_MIN: Final = 3
 
 
 def _age_s(reading: ReadingView, telemetry_age_s: float) -> float:
@@ -37,8 +38,10 @@ def reading_line(reading: ReadingView, *, telemetry_age_s: float, width: int) ->
     words = (wording.QUALITY if wide else wording.QUALITY_SHORT)[quality]
     tail = f"{words:<{9 if wide else 6}} {age:>6}"
     room = width - len(tail) - 1
-    # A value is shown whole before its name is: the order on screen tells the name, a cut number lies.
-    name_room = max(0, room - max(len(value), VALUE_ROOM if wide else 8) - 1)
+    # A value is shown whole before its name is: a cut number lies. A long one gets a line of its own.
+    name_room = room - max(len(value), VALUE_ROOM if wide else 8) - 1
+    if name_room < NAME_ROOM_MIN:
+        return f"{ellipsis(_name(reading), width)}\n   {ellipsis(value, room - 2):>{room - 2}} {tail}"
     return f"{ellipsis(_name(reading), name_room):<{name_room}} {value:>{room - name_room - 1}} {tail}"
 
 
