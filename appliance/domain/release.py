@@ -13,6 +13,8 @@ from appliance.domain import events as ev
 from appliance.domain.phase_logic import Context
 from appliance.domain.quantity import rounded
 
+SIGNING_KINDS = frozenset({"SignatureGiven", "SecondPersonConfirmed", "InstructionConfirmed"})
+
 
 def judged(value: Decimal, low: Decimal | None, high: Decimal | None) -> str:
     """`pass` inside both bounds, else `fail`."""
@@ -85,10 +87,24 @@ def batch_statement(c: Context) -> str:
         "deviations": [f"{d.deviation}: {d.words}" for _, d in c.batch.all(ev.DeviationOpened)],
         "dose_label": labelled[1].label_id if labelled else "",
         "expires_at": labelled[1].expires_at if labelled else "",
-        "recorded_up_to_seq": c.batch.facts[-1].seq,
+        "recorded_up_to_seq": _recorded_up_to(c),
         "simulated": c.batch.opened.simulated,
     }
     return json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _recorded_up_to(c: Context) -> int:
+    """The newest fact that a signature must cover.
+
+    The signatures themselves, and what does not change a sealed record either, are left out: so
+    both persons sign the same text, and whatever else comes between them asks for both anew.
+    """
+    for fact in reversed(c.batch.facts):
+        kind, phase = type(fact.event).__name__, getattr(fact.event, "phase", "")
+        if kind in ev.NOT_A_CHANGE_AFTER_SEAL or (kind in SIGNING_KINDS and phase == c.phase.id):
+            continue
+        return fact.seq
+    return 0
 
 
 def percent(value: Decimal) -> str:

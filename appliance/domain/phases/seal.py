@@ -12,12 +12,17 @@ from appliance.domain.roles import VERIFY_ROLES
 class Seal(Logic):
     TYPE = "seal"
 
+    def _signed(self, c: Context, key: str) -> ev.SignatureGiven | None:
+        """The newest signature of that key over what is so now; one over anything else counts for nothing."""
+        found = c.run.last(ev.SignatureGiven, key=key, content=batch_statement(c))
+        return found[1] if found else None
+
     def prompts(self, c: Context) -> list[Prompt]:
-        performed = c.run.last(ev.SignatureGiven, key="performed")
+        performed = self._signed(c, "performed")
         if performed is None:
             return [self._prompt(c, key="performed", needs="signature", not_by=())]
-        if not c.run.has(ev.SignatureGiven, key="verified"):
-            return [self._prompt(c, key="verified", needs="second_signature", not_by=(performed[1].person,))]
+        if self._signed(c, "verified") is None:
+            return [self._prompt(c, key="verified", needs="second_signature", not_by=(performed.person,))]
         return []
 
     def _prompt(self, c: Context, *, key: str, needs: str, not_by: tuple[str, ...]) -> Prompt:
@@ -45,7 +50,8 @@ class Seal(Logic):
         return (*results, *deviations)
 
     def advance(self, c: Context) -> list[ev.Event]:
-        if not c.run.has(ev.SignatureGiven, key="verified"):
+        performed, verified = self._signed(c, "performed"), self._signed(c, "verified")
+        if performed is None or verified is None or performed.person == verified.person:
             return []
         labelled = c.batch.last(ev.ProductLabelled)
         completed = ev.BatchCompleted(
