@@ -117,6 +117,11 @@ class Logic:
     LIMITS: Mapping[str, str] = {}  # name → unit
     INSTRUCTIONS: tuple[str, ...] = ()
     TEXTS: tuple[str, ...] = ()
+    VERIFIABLE: tuple[str, ...] = ()  # instructions that a recipe may have a second person verify
+
+    def faults(self, phase: Phase) -> list[str]:
+        """What is wrong with this phase of a recipe beyond missing names and units."""
+        return []
 
     def advance(self, c: Context) -> list[ev.Event]:
         """The events that should become true now; empty when the phase waits."""
@@ -286,7 +291,7 @@ def check_limit(c: Context, name: str, value: Decimal, unit: str, title: str) ->
     if level == "alert":
         return [*events, alarm(c, name, priority="low", title=title, cause=words, action="Watch it closely.")]
     events.append(deviation(c, words))
-    if limit.on_action == "hold":
+    if limit.on_action in ("hold", "stop"):  # the safe state of what moves product is to stop
         return [*events, *hold(c, name, words)]
     events.append(
         alarm(

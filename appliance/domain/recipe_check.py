@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from appliance.domain import isbt128
 from appliance.domain.errors import QuantityRefused
 from appliance.domain.phases import LOGIC
 from appliance.domain.recipe import Phase, Recipe
+from appliance.domain.roles import ROLES
 
 SAFE_STATES = frozenset({"stop", "keep"})
+# Limits that a value must reach; every other one is a value's ceiling.
+AT_LEAST = frozenset({"cells_per_replicate", "viability", "recovery"})
+PRODUCT_TYPES = frozenset({"thaw", "transfer", "operator_device", "sample", "count_cells", "print_label"})
 
 
 def check(recipe: Recipe) -> list[str]:
@@ -19,7 +24,8 @@ def check(recipe: Recipe) -> list[str]:
         faults += _phase_faults(recipe, phase)
     faults += _order_faults(recipe)
     faults += _ending_faults(recipe)
-    return faults
+    # What follows from the order and the values is proven on a recipe whose parts are all there.
+    return faults or [*_sequence_faults(recipe), *_value_faults(recipe), *_label_faults(recipe)]
 
 
 def _phase_faults(recipe: Recipe, phase: Phase) -> list[str]:
@@ -51,6 +57,16 @@ def _phase_faults(recipe: Recipe, phase: Phase) -> list[str]:
         if phase.safe_state.get(role) not in SAFE_STATES:
             faults.append(f"{place}.safe_state: write stop or keep for the {role}.")
     faults += [
+        f"{place}.verify: '{key}' is no instruction that a second person can verify here."
+        for key in phase.verify
+        if key not in logic.VERIFIABLE
+    ]
+    faults += [
+        f"{place}.roles: '{role}' is not known; known are {', '.join(ROLES)}."
+        for role in phase.roles
+        if role not in ROLES
+    ]
+    faults += [
         f"{place}.material: '{name}' is not a material of the recipe."
         for name in phase.materials
         if name not in recipe.materials
@@ -62,10 +78,67 @@ def _limit_faults(phase: Phase, name: str, unit: str) -> list[str]:
     limit = phase.limits.get(name)
     if limit is None or limit.action is None:
         return [f"phase.{phase.id}.limit: '{name}' in {unit} with an action is missing."]
+    place, sign = f"phase.{phase.id}.limit.{name}", ">=" if name in AT_LEAST else "<="
+    if limit.bound != sign:
+        return [f"{place}: begin with '{sign} '; '{limit.bound}' turns this limit round."]
     try:
-        limit.action.in_unit(unit)
+        action = limit.action.in_unit(unit)
+        if limit.alert is not None and limit.crossed_level(limit.alert.in_unit(unit), unit) == "action":
+            return [f"{place}: the alert lies beyond the action limit {limit.bound} {action} {unit}."]
     except QuantityRefused as error:
-        return [f"phase.{phase.id}.limit.{name}: {error}"]
+        return [f"{place}: {error}"]
+    return []
+
+
+def _sequence_faults(recipe: Recipe) -> list[str]:
+    """Line clearance and the bag's identity come before all that touches product; the seal covers it all."""
+    phases = recipe.phases.values()
+    clearance, bag, seal, hand_over = (
+        next(phase for phase in phases if phase.type == kind)
+        for kind in ("line_clearance", "scan_bag", "seal", "hand_over")
+    )
+    faults: list[str] = []
+    for phase in phases:
+        before = _all_before(recipe, phase)
+        if phase is not clearance and clearance.id not in before:
+            faults.append(f"phase.{phase.id}: must come after the line clearance '{clearance.id}'.")
+        if phase.type in PRODUCT_TYPES and bag.id not in before:
+            faults.append(f"phase.{phase.id}: must come after the bag is identified in '{bag.id}'.")
+        if phase not in (seal, hand_over) and phase.id not in _all_before(recipe, seal):
+            faults.append(f"phase.{seal.id}: must come after '{phase.id}', or nobody signs for it.")
+    if seal.id not in _all_before(recipe, hand_over):
+        faults.append(f"phase.{hand_over.id}: must come after the seal '{seal.id}'.")
+    return faults
+
+
+def _all_before(recipe: Recipe, phase: Phase) -> set[str]:
+    """The phases that are complete when this one starts."""
+    found: set[str] = set()
+    waiting = list(phase.after)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += recipe.phases[name].after
+    return found
+
+
+def _value_faults(recipe: Recipe) -> list[str]:
+    return [fault for phase in recipe.phases.values() for fault in LOGIC[phase.type].faults(phase)]
+
+
+def _label_faults(recipe: Recipe) -> list[str]:
+    """A label that cannot be printed is found before a batch stands before it."""
+    if not any(phase.type == "print_label" for phase in recipe.phases.values()):
+        return []
+    settings = recipe.settings
+    code, kind = settings.get("description_code", ""), settings.get("collection_type", "0")
+    try:
+        isbt128.product_text(code, kind, settings.get("division", "00"))
+    except isbt128.LabelRefused:
+        return [
+            "recipe: description_code, collection_type and division do not make an ISBT 128 product code."
+        ]
     return []
 
 

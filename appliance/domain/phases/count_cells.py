@@ -10,9 +10,12 @@ from appliance.domain import events as ev
 from appliance.domain.phase_logic import Context, Logic, answer_events, check_limit, complete, confirm
 from appliance.domain.prompts import Prompt, PromptFact
 from appliance.domain.quantity import rounded
+from appliance.domain.recipe import Phase
 from appliance.domain.release import judged, replicate_cv_percent
 from appliance.domain.roles import Actor
 
+REPLICATES_MAX = 9
+RULES = ("point", "lower_bound")
 POOLED = 0  # the replicate number of the pooled result
 
 
@@ -22,6 +25,15 @@ class CountCells(Logic):
     LIMITS = {"cells_per_replicate": "cells", "replicate_cv": "%", "viability": "%"}
     INSTRUCTIONS = ("load",)
     TEXTS = ("method", "rule")
+
+    def faults(self, phase: Phase) -> list[str]:
+        place, faults = f"phase.{phase.id}", list[str]()
+        replicates = phase.amount("replicates", "count")
+        if replicates != int(replicates) or not 1 <= replicates <= REPLICATES_MAX:
+            faults.append(f"{place}.parameter.replicates: write a whole number from 1 to {REPLICATES_MAX}.")
+        if phase.text["rule"] not in RULES:
+            faults.append(f"{place}.text.rule: write {' or '.join(RULES)}.")
+        return faults
 
     def _replicates(self, c: Context) -> int:
         return int(c.phase.amount("replicates", "count"))
@@ -74,12 +86,13 @@ class CountCells(Logic):
         pooled = next(count for count in series if count.replicate == POOLED)
         fewest = Decimal(min(count.live + count.dead for count in replicates))
         cv = replicate_cv_percent([Decimal(count.live + count.dead) / count.fields for count in replicates])
-        events = [
-            *check_limit(c, "cells_per_replicate", fewest, "cells", "Cells in the smallest replicate"),
-            *check_limit(c, "replicate_cv", cv, "%", "Variation between replicates"),
-            *check_limit(c, "viability", self._ruled(c, pooled), "%", "Viability"),
-        ]
-        return [*events, *self._results(c, pooled, cv), *complete(c)]
+        # One limit at a time: each deviation takes its number from those before it.
+        return (
+            check_limit(c, "cells_per_replicate", fewest, "cells", "Cells in the smallest replicate")
+            or check_limit(c, "replicate_cv", cv, "%", "Variation between replicates")
+            or check_limit(c, "viability", self._ruled(c, pooled), "%", "Viability")
+            or [*self._results(c, pooled, cv), *complete(c)]
+        )
 
     def _ruled(self, c: Context, pooled: ev.CellCountReported) -> Decimal:
         bound = c.phase.text["rule"] == "lower_bound"

@@ -13,6 +13,7 @@ from appliance.domain.phase_logic import (
     complete,
     confirm,
     confirmed_by_two,
+    deviation,
     two_person_prompts,
 )
 from appliance.domain.phases.operator_device import entered_facts
@@ -43,6 +44,7 @@ class EnterResults(Logic):
     PARAMETERS = {"time_expected": "s"}
     LIMITS = {"endotoxin": "EU/mL"}
     INSTRUCTIONS = ("setup", "result")
+    VERIFIABLE = ("result",)
 
     def prompts(self, c: Context) -> list[Prompt]:
         started = c.run.confirmed("setup")
@@ -69,7 +71,10 @@ class EnterResults(Logic):
         endotoxin, gram = Decimal(entered[1].values["endotoxin"]), entered[1].values["gram"]
         limit = c.phase.limits["endotoxin"]
         assert limit.action is not None
-        results = [
+        events = check_limit(c, "endotoxin", endotoxin, "EU/mL", "Endotoxin")
+        if events:
+            return events
+        results: list[ev.Event] = [
             self._result(
                 c,
                 "endotoxin",
@@ -80,7 +85,9 @@ class EnterResults(Logic):
             ),
             self._result(c, "gram", gram, "", "no organisms", "pass" if gram == "none_seen" else "fail"),
         ]
-        return [*check_limit(c, "endotoxin", endotoxin, "EU/mL", "Endotoxin"), *results, *complete(c)]
+        if gram == "seen":
+            results.append(deviation(c, "Gram stain: organisms seen.", "critical"))
+        return [*results, *complete(c)]
 
     @staticmethod
     def _result(c: Context, test: str, value: str, unit: str, limit: str, verdict: str) -> ev.ResultReceived:

@@ -19,6 +19,7 @@ class LineClearance(Logic):
 
     TYPE = "line_clearance"
     INSTRUCTIONS = ("clear",)
+    VERIFIABLE = ("clear",)
 
     def prompts(self, c: Context) -> list[Prompt]:
         return two_person_prompts(c, confirm(c, "clear", button="The line is clear"))

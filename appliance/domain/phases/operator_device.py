@@ -39,6 +39,7 @@ class OperatorDevice(Logic):
     PARAMETERS = {"time_expected": "s", "time_min": "s", "cycles": "count", "volume_out": "mL"}
     LIMITS = {"recovery": "%"}
     INSTRUCTIONS = ("setup", "result")
+    VERIFIABLE = ("result",)
     TEXTS = ("device", "programme")
 
     def prompts(self, c: Context) -> list[Prompt]:

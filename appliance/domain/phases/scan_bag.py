@@ -26,6 +26,7 @@ class ScanBag(Logic):
     TYPE = "scan_bag"
     LIMITS = {"out_of_cold": "min"}
     INSTRUCTIONS = ("retrieve", "identity")
+    VERIFIABLE = ("identity",)
 
     def prompts(self, c: Context) -> list[Prompt]:
         if c.run.confirmed("retrieve") is None:
