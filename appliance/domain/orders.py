@@ -17,10 +17,11 @@ def state_of_last_order(c: Context, role: str, name: str) -> str:
     """`none` since the phase last began to run, `pending`, `done` or `refused`.
 
     An order from before a restart counts as none: the logic looks at the device and decides anew,
-    it never repeats blindly (SAFETY 4).
+    it never repeats blindly (SAFETY 4). Numbers decide what came first: a wall clock may be set back.
     """
     found = last_order(c, role, name)
-    if found is None or (c.run.resumed_at is not None and found[0].at < c.run.resumed_at):
+    restarted = c.run.last(ev.PhaseRestarted)
+    if found is None or (restarted is not None and found[0].seq < restarted[0].seq):
         return "none"
     order_id = found[1].order_id
     if c.run.has(ev.DeviceReported, order_id=order_id):

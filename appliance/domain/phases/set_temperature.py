@@ -18,12 +18,12 @@ class SetTemperature(Logic):
         setpoint, tolerance = c.phase.amount("setpoint", "degC"), c.phase.amount("tolerance", "degC")
         seen = c.good("thermostat", "setpoint_c")
         if seen is None:
-            return []
+            return self._too_slow(c)
         if seen.number != setpoint:
             return self._ordered(c, "set", {"setpoint_c": plain(setpoint)})
         running = c.good("thermostat", "running")
         if running is None or running.value != "running":
-            return self._ordered(c, "start", {}) if running is not None else []
+            return self._ordered(c, "start", {}) if running is not None else self._too_slow(c)
         bath = c.good("thermostat", "bath_c")
         if bath is None or abs(bath.number - setpoint) > tolerance:
             return self._too_slow(c)
@@ -36,7 +36,8 @@ class SetTemperature(Logic):
             case "refused":
                 return hold(c, "thermostat_refused", f"The bath did not take the order '{name}'.")
             case _:
-                return []
+                # Also an order that was taken and does not show: no wait here is without an end.
+                return self._too_slow(c)
 
     def _too_slow(self, c: Context) -> list[ev.Event]:
         since = c.run.resumed_at

@@ -31,9 +31,13 @@ class Thaw(Logic):
     def prompts(self, c: Context) -> list[Prompt]:
         if c.run.confirmed("bag_in") is None:
             return [confirm(c, "bag_in", button="The bag is in the bath")] if self._bath_ready(c) else []
-        if c.run.value("slush_c") is not None and c.run.confirmed("bag_out") is None:
+        if c.run.confirmed("bag_out") is None and (c.run.value("slush_c") is not None or self._overdue(c)):
             return [confirm(c, "bag_out", button="The bag is out")]
         return []
+
+    def _overdue(self, c: Context) -> bool:
+        """The thaw time is over: the bag must come out, also when the probe tells nothing."""
+        return c.run.has(ev.LimitCrossed, limit="thaw_time", level="action")
 
     def _bath_ready(self, c: Context) -> bool:
         bath = c.good("thermostat", "bath_c")
@@ -92,7 +96,8 @@ class Thaw(Logic):
     def words(self, c: Context) -> str:
         if c.run.confirmed("bag_in") is None:
             return "Waiting for the bath and the bag"
-        return "Take the bag out" if c.run.value("slush_c") is not None else "Thawing"
+        called = c.run.value("slush_c") is not None or self._overdue(c)
+        return "Take the bag out" if called else "Thawing"
 
     def timer(self, c: Context) -> Timer | None:
         put_in = c.run.confirmed("bag_in")

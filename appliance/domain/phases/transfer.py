@@ -6,10 +6,12 @@ counter may be void after a power cut, the bag's weight is not.
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
 from appliance.domain import events as ev
 from appliance.domain.batch import ReadingNow
+from appliance.domain.errors import QuantityRefused
 from appliance.domain.orders import last_order, state_of_last_order
 from appliance.domain.phase_logic import (
     Context,
@@ -19,14 +21,18 @@ from appliance.domain.phase_logic import (
     complete,
     confirm,
     confirmed_by_two,
+    deviation,
     hold,
     two_person_prompts,
 )
 from appliance.domain.prompts import Prompt, PromptFact
 from appliance.domain.quantity import plain, rounded
+from appliance.domain.recipe import Phase
 from appliance.domain.release import dose_result
 
 VOLUME_LEFT_ML_MIN = Decimal("0.3")  # less than this is inside the balance's own uncertainty
+PUMPING_SLACK_S = 300  # a pump that runs for twice its time and this is not pumping
+DOSE_PARAMETERS = {"dose_min": "cells/kg", "dose_max": "cells/kg"}
 
 
 class Transfer(Logic):
@@ -42,6 +48,30 @@ class Transfer(Logic):
     }
     LIMITS = {"mass_balance": "g"}
     INSTRUCTIONS = ("setup",)
+    VERIFIABLE = ("setup",)
+
+    def faults(self, phase: Phase) -> list[str]:
+        place = f"phase.{phase.id}"
+        faults = [
+            f"{place}.parameter.{name}: write a number above zero."
+            for name in ("volume", "flow", "density", "syringe_diameter")
+            if phase.parameters[name].value.value <= 0
+        ]
+        if phase.safe_state.get("pump") != "stop":
+            faults.append(f"{place}.safe_state: a pump moves product; its safe state is stop.")
+        if phase.text.get("dose") == "yes":
+            missing = [name for name in DOSE_PARAMETERS if name not in phase.parameters]
+            faults += [f"{place}.parameter: '{name}' in cells/kg is missing." for name in missing]
+            if not missing and not self._window_is_open(phase):
+                faults.append(f"{place}.parameter: dose_min and dose_max are no window in cells/kg.")
+        return faults
+
+    def _window_is_open(self, phase: Phase) -> bool:
+        try:
+            low, high = (phase.amount(name, unit) for name, unit in DOSE_PARAMETERS.items())
+        except QuantityRefused:
+            return False
+        return low < high
 
     def prompts(self, c: Context) -> list[Prompt]:
         return two_person_prompts(
@@ -100,20 +130,27 @@ class Transfer(Logic):
     def _order_rest_of_volume(self, c: Context) -> list[ev.Event]:
         state = c.good("pump", "state", after=c.run.resumed_at)
         weight = self._stable_weight(c, "weight_start_g")
-        if state is None or weight is None or state.value not in ("stopped", "paused"):
+        if state is None or weight is None or state.value == "infusing":
             return []
-        density = c.phase.amount("density", "g/mL")
-        arrived_ml = (weight.number - self._grams(c, "weight_start_g")) / density
-        left_ml = c.phase.amount("volume", "mL") - max(arrived_ml, Decimal(0))
-        if last_order(c, "pump", "infuse") is not None and left_ml < VOLUME_LEFT_ML_MIN:
-            return [c.recorded("weight_end_g", weight, role="balance")]
+        if state.value == "alarm" and not self._alarm_was_looked_at(c):
+            return self._hold_for_alarm(c)
+        left_ml, earlier = c.phase.amount("volume", "mL"), last_order(c, "pump", "infuse")
+        if earlier is not None:  # before the first order nothing can have arrived
+            density = c.phase.amount("density", "g/mL")
+            arrived_ml = (weight.number - self._grams(c, "weight_start_g")) / density
+            if arrived_ml < -VOLUME_LEFT_ML_MIN:
+                words = "The balance shows less than at the start. Put the bag back on it as it was."
+                return hold(c, "bag_off_balance", words)
+            left_ml -= max(arrived_ml, Decimal(0))
+            if left_ml < VOLUME_LEFT_ML_MIN:
+                return [c.recorded("weight_end_g", weight, role="balance")]
         parameters = {
             "volume_ml": rounded(left_ml, 2),
             "rate_ml_min": plain(c.phase.amount("flow", "mL/min")),
             "diameter_mm": plain(c.phase.amount("syringe_diameter", "mm")),
         }
         events: list[ev.Event] = [c.order("pump", "infuse", parameters)]
-        if last_order(c, "pump", "infuse") is not None:
+        if earlier is not None:
             events.insert(0, c.derived("left_ml", rounded(left_ml, 2), "mL", "balance, before going on"))
         return events
 
@@ -122,12 +159,30 @@ class Transfer(Logic):
         assert reported is not None
         state = c.good("pump", "state", after=reported[0].at)
         if state is None or state.value == "infusing":
-            return []
+            return self._too_slow(c, reported[0].at, reported[1].order_id)
         if state.value == "alarm":
-            detail = c.reading("pump", "alarm")
-            words = (detail.value if detail else "") or "unknown alarm"
-            return hold(c, "pump_alarm", f"The pump stopped with an alarm: {words}.")
+            return self._hold_for_alarm(c)
         return self._after_pump(c, reported[1].order_id)
+
+    def _hold_for_alarm(self, c: Context) -> list[ev.Event]:
+        detail = c.reading("pump", "alarm")
+        words = (detail.value if detail else "") or "unknown alarm"
+        return hold(c, "pump_alarm", f"The pump stopped with an alarm: {words}.")
+
+    def _alarm_was_looked_at(self, c: Context) -> bool:
+        """A person restarted after being told of it; the pump forgets its alarm with the next order."""
+        held, ordered = c.run.last(ev.PhaseHolding, reason="pump_alarm"), last_order(c, "pump", "infuse")
+        return held is not None and (ordered is None or held[0].seq > ordered[0].seq)
+
+    def _too_slow(self, c: Context, since: datetime, order_id: str) -> list[ev.Event]:
+        ordered = c.run.last(ev.DeviceOrdered, order_id=order_id)
+        assert ordered is not None
+        minutes = Decimal(ordered[1].parameters["volume_ml"]) / c.phase.amount("flow", "mL/min")
+        if c.elapsed_s(since) <= 2 * 60 * minutes + PUMPING_SLACK_S:
+            return []
+        return hold(
+            c, "pump_too_slow", "The pump runs for far longer than its volume takes. Look at the line."
+        )
 
     def _after_pump(self, c: Context, order_id: str) -> list[ev.Event]:
         key = f"delivered_ml:{order_id}"
@@ -150,8 +205,14 @@ class Transfer(Logic):
         if events:
             return events
         if c.phase.text.get("dose") == "yes" and not c.run.has(ev.ResultReceived, test="dose"):
-            return [dose_result(c, moved / c.phase.amount("density", "g/mL"))]
+            return self._dose(c, dose_result(c, moved / c.phase.amount("density", "g/mL")))
         return self._rest(c)
+
+    def _dose(self, c: Context, dose: ev.ResultReceived) -> list[ev.Event]:
+        if dose.verdict == "pass":
+            return [dose]
+        said = f"{dose.value} {dose.unit}" if dose.value else dose.rule
+        return [dose, deviation(c, f"{c.phase.title}: dose {said}, window {dose.limit}.")]
 
     def _rest(self, c: Context) -> list[ev.Event]:
         rest_s = int(c.phase.amount("rest", "s"))
