@@ -6,13 +6,13 @@ Each function takes the state, what came in, and now; it returns events or raise
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from appliance.domain import events as ev
 from appliance.domain import phase_states
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
-from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
+from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted, NotPlausible
 from appliance.domain.phase_logic import Context, Logic, request_scan
 from appliance.domain.phases import LOGIC
 from appliance.domain.prompts import Prompt
@@ -142,7 +142,7 @@ def abort_batch(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
 
 def open_prompts(unit: Unit, now: datetime) -> list[Prompt]:
     """What is asked of people now, in the order of the recipe."""
-    if unit.batch is None:
+    if unit.batch is None or unit.batch.closed:
         return []
     return [
         prompt
@@ -165,10 +165,13 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
     prompt = find_prompt(unit, prompt_id, now)
     if prompt.kind == "scan":
         raise CommandRefused("This needs a scan. Show the label to the camera.", reason="scan_needed")
-    decision = values.pop("decision", "") if prompt.kind == "review" else ""
-    if decision != "repeat":
-        prompt.check_actor(actor)
-    checked = prompt.check_values(values) | ({"decision": decision} if decision else {})
+    entered = dict(values)
+    decision = entered.pop("decision", "") if prompt.kind == "review" else ""
+    if decision not in ("", "accept", "repeat"):
+        raise NotPlausible("Accept the count, or repeat it.")
+    # To throw a count away binds nobody to its content: the role suffices.
+    (replace(prompt, needs="session") if decision == "repeat" else prompt).check_actor(actor)
+    checked = prompt.check_values(entered) | ({"decision": decision} if decision else {})
     assert unit.batch is not None
     run = unit.batch.runs[prompt.phase]
     return logic_of(run).answered(context(unit, run, now), prompt, checked, actor)

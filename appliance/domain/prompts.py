@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from appliance.domain.errors import NotPermitted, NotPlausible
 from appliance.domain.roles import VERIFY_ROLES, WORK_ROLES, Actor
 
 TEXT_LENGTH_MAX = 200
+# As the keypad writes it: ASCII digits, nothing that only a program would take for a number.
+_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,14 @@ class Field:
         return text
 
     def _check_number(self, text: str) -> str:
-        try:
-            value = Decimal(text)
-        except InvalidOperation:
-            value = Decimal("NaN")
-        if not value.is_finite() or len(text) > 24:
+        if _NUMBER.fullmatch(text) is None:
             raise NotPlausible(f"{self.label}: '{text[:24]}' is not a number. Enter it in {self.unit}.")
+        if len(text.partition(".")[2]) > self.decimals:
+            allowed = f"{self.decimals} decimals" if self.decimals else "no decimals"
+            raise NotPlausible(
+                f"{self.label}: '{text}' is too fine. Enter it with {allowed}, in {self.unit}."
+            )
+        value = Decimal(text)
         low = self.minimum is not None and value < Decimal(self.minimum)
         high = self.maximum is not None and value > Decimal(self.maximum)
         if low or high:

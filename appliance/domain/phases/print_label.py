@@ -40,6 +40,7 @@ class PrintLabel(Logic):
     TYPE = "print_label"
     PARAMETERS = {"expiry": "s", "volume": "mL"}
     INSTRUCTIONS = ("apply", "reconcile", "pack")
+    VERIFIABLE = ("reconcile",)
 
     def _live(self, c: Context) -> tuple[Fact, ev.LabelRequested] | None:
         """The newest label that is not void."""
@@ -165,6 +166,7 @@ class PrintLabel(Logic):
         )
         if refused is None:
             return [scan]
+        applied = c.run.confirmed(f"apply:{printed.label_id}")
         void = Prompt(
             phase=c.phase.id,
             key="void",
@@ -174,6 +176,7 @@ class PrintLabel(Logic):
             button="The label is destroyed",
             needs="second_person",
             roles=VERIFY_ROLES,
+            not_by=(applied[0].actor,) if applied else (),
         )
         return [scan, void]
 
@@ -200,6 +203,8 @@ class PrintLabel(Logic):
                 raise NotPlausible(
                     f"{printed} labels were printed, {told} are told. Look for the missing label."
                 )
+            if int(values["applied"]) != 1:
+                raise NotPlausible("One label is on the dose bag: one was applied. Count again.")
         events = answer_events(c, prompt, values, actor)
         if prompt.key == "void":
             live = self._live(c)
@@ -229,10 +234,11 @@ class PrintLabel(Logic):
         }
         for name, value in expected.items():
             said = getattr(label, name)
+            if not said:
+                words = f"The label was read without its {name.replace('_', ' ')}. Show the whole label."
+                raise LabelNotUsable("not_read", words, label.din)
             if said != value:
-                words = (
-                    f"The label says {said or 'nothing'} for {name.replace('_', ' ')}; {value} was printed."
-                )
+                words = f"The label says {said} for {name.replace('_', ' ')}; {value} was printed."
                 raise LabelNotUsable("label_mismatch", f"STOP. {words} Call the supervisor.", label.din)
 
     def _refused(self, c: Context, read: ev.ScanRead, refusal: LabelNotUsable) -> list[ev.Event]:
