@@ -86,6 +86,7 @@ class Agent:
         self._epoch = record.head("gxp").epoch.hex()
         self._acks: dict[str, tuple[bytes, bytes, int]] = {}  # not yet with the engine
         self._media_types: dict[str, str] = {}
+        self._last_signed: dict[str, int] = {}
         self._agreed = self._engine_away = False
         self._down_offered = 0
 
@@ -137,14 +138,15 @@ class Agent:
         self._agreed = True
 
     def _signed(self) -> dict[str, int]:
-        """The last record under a signature, by log."""
-        found = {}
+        """The last record under a signature, by log; looked up anew once it was sent."""
         for log in LOGS:
-            last = 0
-            for segment in self._record.segments(self.outbox.sent[log] + 1, log=log):
-                last = segment.last
-            found[log] = last or self.outbox.sent[log]
-        return found
+            sent = self.outbox.sent[log]
+            if self._last_signed.get(log, 0) <= sent:
+                last = sent
+                for segment in self._record.segments(sent + 1, log=log):
+                    last = segment.last
+                self._last_signed[log] = last
+        return self._last_signed
 
     def _send_segment(self, log: str, first_seq: int) -> None:
         segment = next(self._record.segments(first_seq, log=log))
