@@ -34,6 +34,8 @@ from vision.why_unread import reasons_for
 BUDGET_MS = 3000
 FILE_BYTES_MAX = 64 * 1024 * 1024
 PIXELS_MAX = 60_000_000
+SIDE_PX_MAX = 20_000
+SLIMNESS_MAX = 32
 WORK_SIDE_PX = 1600
 TURN_SIDE_PX = 900
 TURNS_DEG = (45.0, 22.5, 67.5, 11.0, 34.0, 56.0, 79.0)
@@ -67,8 +69,8 @@ def load_gray(path: Path) -> Gray:
             width, height = header.size
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         raise UnreadableImage(f"{path} cannot be read as a picture: {error}") from error
-    if width * height > PIXELS_MAX:
-        raise UnreadableImage(f"{path} has {width} x {height} pixels, more than {PIXELS_MAX}.")
+    if width * height > PIXELS_MAX or max(width, height) > SIDE_PX_MAX:
+        raise UnreadableImage(f"{path} has {width} x {height} pixels, more than can be looked at.")
     try:
         gray = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
@@ -95,6 +97,7 @@ def read_symbols(
     assert gray.ndim == 2, gray.shape
     assert gray.dtype == np.uint8, gray.dtype
     started = time.monotonic()
+    gray = _not_too_slim(gray)
     cascade = _Cascade(gray, check_formats(formats), started + budget_ms / 1000)
     for stage in (cascade.whole_frame, cascade.bars, cascade.matrices, cascade.turned_frames):
         stage()
@@ -276,6 +279,17 @@ def _second_looks(gray: Gray, corners: Points) -> Iterator[tuple[Crop, str]]:
         yield Crop(image, crop.to_frame), f"matrix again {turn}"
     yield Crop(_smooth(gray), np.eye(2, 3)), "matrix again smooth"
     yield _resized(gray, 2.0 if max(gray.shape) <= 700 else 0.5), "matrix again resized"
+
+
+def _not_too_slim(gray: Gray) -> Gray:
+    """Add paper below or beside a strip, so that no shrunk copy of it has a side of nothing."""
+    height, width = gray.shape
+    least = max(8, max(height, width) // SLIMNESS_MAX)
+    below, beside = max(0, least - height), max(0, least - width)
+    if not below and not beside:
+        return gray
+    padded = cv2.copyMakeBorder(gray, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=255)
+    return np.asarray(padded, dtype=np.uint8)
 
 
 def _crop_scale(region: Region) -> float:

@@ -240,6 +240,18 @@ def test_a_spent_budget_ends_the_cascade_after_the_first_look() -> None:
     assert read.symbols == ()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 600), (600, 1), (2, 3), (5, 20_000), (20_000, 3), (64, 64)])
+@pytest.mark.parametrize("level", [0, 255, None])
+def test_a_frame_of_any_shape_is_looked_at_without_failing(shape: tuple[int, int], level: int | None) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    frame = noise if level is None else np.full(shape, level, dtype=np.uint8)
+
+    read = read_symbols(frame, budget_ms=60_000)
+
+    assert confirmed(read) == []
+    assert read.reasons
+
+
 def test_files_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").write_bytes(b"")
