@@ -54,12 +54,20 @@ class Journal:
         """Make events true: durable when this returns; raises `RecordError` when nothing was written."""
         if not events:
             return []
-        open_batch = batch or (self._unit.batch.id if self._unit.batch is not None else None)
+        open_batch = batch or self._batch_of(events)
         records = [self._record(event, actor, command, open_batch) for event in events]
         stored = await self.in_writer(self.record.append_many, records)
         self.committed_at = self._clock.utc()
         self.head = Head(self.head.epoch, stored[-1].seq, stored[-1].hash)
         return [self._fold(event, one, open_batch) for event, one in zip(events, stored, strict=True)]
+
+    def _batch_of(self, events: Sequence[ev.Event]) -> str | None:
+        """The open batch; of a closed one only what still decides about its product is a fact."""
+        current = self._unit.batch
+        if current is None:
+            return None
+        late = any(isinstance(event, ev.DispositionRecorded | ev.DispositionRefused) for event in events)
+        return current.id if late or not current.closed else None
 
     def reopened(self, record: Record) -> None:
         """Go on with a record that was closed, checked and opened again after a fault."""
