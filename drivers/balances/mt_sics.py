@@ -59,7 +59,9 @@ class MtSicsBalance:
     ROLE = "balance"
     EXCHANGE_S = 0.25
     READ_S = 0.5
-    STABLE_S = 40.0
+    STEADY_S = 30.0
+    POLL_S = 0.1
+    STEADY_ANSWER_S = 3.0
     OPEN_S = 3.0
 
     def __init__(self, port: str) -> None:
@@ -113,10 +115,11 @@ class MtSicsBalance:
         """Zero or tare the balance; confirmed when it then shows nothing on the pan."""
         if BALANCE.order_named(name) is None or parameters:
             raise DeviceRefused(NAME, f"knows the orders zero and tare without values, not {name!r}.")
+        self._wait_until_steady(name)
         self._tare = None
         unknown: DeviceFault | None = None
         try:
-            self._accepted(name, self._exchange("T" if name == "tare" else "Z", self.STABLE_S))
+            self._accepted(name, self._exchange("T" if name == "tare" else "Z", self.STEADY_ANSWER_S))
         except (DeviceSilent, DeviceGarbled) as fault:
             unknown = fault
         shown = self._weights.read(time.monotonic() + self.READ_S)
@@ -137,6 +140,18 @@ class MtSicsBalance:
     def close(self) -> None:
         """Let go of the line."""
         self._line.close()
+
+    def _wait_until_steady(self, name: str) -> None:
+        """Wait for a steady pan by asking: `T` and `Z` would wait too, but a lost reply with them."""
+        deadline = time.monotonic() + self.STEADY_S
+        while time.monotonic() < deadline:
+            weight = self._weights.read(time.monotonic() + self.READ_S)
+            if weight.confirmed and weight.value.trouble:
+                break
+            if weight.confirmed and weight.value.stable:
+                return
+            time.sleep(self.POLL_S)
+        raise DeviceRefused(NAME, f"cannot {name}: the pan does not come to rest. Nothing was changed.")
 
     def _weigh_once(self) -> Weight:
         text = self._exchange("SI", self.EXCHANGE_S)

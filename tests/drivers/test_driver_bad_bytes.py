@@ -27,7 +27,7 @@ from drivers.simulated.world import World
 # Reads by fault; those that wait for time-outs get fewer.
 READS = {
     "drop": 120,
-    "flip": 150,
+    "flip": 100,
     "split": 80,
     "merge": 40,
     "late": 40,
