@@ -207,8 +207,11 @@ class _Cascade:
         if side <= 700:
             yield _resized(self.gray, 2.0), "double"
         yield Crop(_smooth(self.work), np.array([[1 / self._scale, 0, 0], [0, 1 / self._scale, 0]])), "smooth"
-        if side > 400:
+        if side > 150:
             yield _resized(self.gray, min(0.5, 800 / side)), "half"
+        if side <= 350:
+            doubled = _resized(self.gray, 2.0)
+            yield Crop(_smooth(doubled.image), doubled.to_frame), "double, smooth"
         for region in matrix_regions(self.work)[:CROPS_MAX]:
             corners = region.corners() / self._scale
             reach = float(np.ptp(corners, axis=0).max())
