@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 import httpx
+import pytest
 import zstandard
 from central_site import CentralProcess, Unit, enrol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +16,7 @@ from appliance.record.segments import SIGNING_DOMAIN
 from sync.acks import read_ack
 from sync.central.command import central as central_command
 from sync.envelope import BODY_BYTES_MAX, DIGEST_HEADER, digest_of, pack
-from sync.transport import Central, CentralRefused, unit_client
+from sync.transport import Central, CentralAway, CentralRefused, unit_client
 
 
 def client_of(unit: Unit, central: CentralProcess, keys: Path | None = None) -> httpx.Client:
@@ -264,3 +265,22 @@ def test_a_path_with_tricks_in_it_leads_nowhere(unit: Unit, shared_central: Cent
             assert client.request("HEAD" if "blobs" in path else "GET", path).status_code in (400, 403, 404)
         log = f"/v1/units/{unit.unit_id}/logs/..%2fgxp/{epoch_of(unit)}/segments/1"
         assert client.put(log, content=b"").status_code == 404
+
+
+def test_a_certificate_of_another_sites_authority_gets_no_handshake(
+    unit: Unit, shared_central: CentralProcess, tmp_path: Path
+) -> None:
+    from datetime import UTC, datetime
+
+    from appliance.access.certificates import issue_unit_certificate, make_site_ca
+
+    now = datetime.now(UTC)
+    foreign = issue_unit_certificate(make_site_ca("elsewhere", now=now), unit.unit_id, now=now)
+    foreign.save(tmp_path / "keys" / "client.crt", tmp_path / "keys" / "client.key")
+    (tmp_path / "keys" / "central_ca.crt").write_bytes(unit.home.central_ca.read_bytes())
+
+    with (
+        client_of(unit, shared_central, keys=tmp_path / "keys") as client,
+        pytest.raises(CentralAway),
+    ):
+        Central(client, unit.unit_id).heads()
