@@ -61,6 +61,26 @@ def dose_result(c: Context, filled_ml: Decimal) -> ev.ResultReceived:
     )
 
 
+def viable_concentration(pooled: ev.CellCountReported) -> tuple[Decimal, Decimal, Decimal]:
+    """Viable cells a mL with its 95 % interval: concentration times viability.
+
+    The relative half-widths of both intervals add in quadrature, each side by itself; the two
+    errors are taken as independent (GUM, JCGM 100:2008, 5.1.6).
+    """
+    share = Decimal(pooled.viability_percent) / 100
+    cells = Decimal(pooled.concentration_cells_ml)
+    viable = cells * share
+    if viable == 0:
+        high_cells = Decimal(pooled.concentration_interval_cells_ml[1])
+        return viable, viable, high_cells * Decimal(pooled.viability_interval_percent[1]) / 100
+    ends = []
+    for end in (0, 1):
+        of_cells = Decimal(pooled.concentration_interval_cells_ml[end]) / cells - 1
+        of_share = Decimal(pooled.viability_interval_percent[end]) / 100 / share - 1
+        ends.append((of_cells**2 + of_share**2).sqrt())
+    return viable, max(Decimal(0), viable * (1 - ends[0])), viable * (1 + ends[1])
+
+
 def replicate_cv_percent(values: list[Decimal]) -> Decimal:
     """Coefficient of variation of replicates, sample standard deviation over mean, in percent."""
     mean = sum(values, Decimal(0)) / len(values)

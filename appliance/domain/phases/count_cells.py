@@ -11,7 +11,7 @@ from appliance.domain.phase_logic import Context, Logic, answer_events, check_li
 from appliance.domain.prompts import Prompt, PromptFact
 from appliance.domain.quantity import rounded
 from appliance.domain.recipe import Phase
-from appliance.domain.release import judged, replicate_cv_percent
+from appliance.domain.release import judged, replicate_cv_percent, viable_concentration
 from appliance.domain.roles import Actor
 
 REPLICATES_MAX = 9
@@ -101,8 +101,7 @@ class CountCells(Logic):
     def _results(self, c: Context, pooled: ev.CellCountReported, cv: Decimal) -> list[ev.Event]:
         limit, spread = c.phase.limits["viability"], c.phase.limits["replicate_cv"]
         assert limit.action is not None and spread.action is not None
-        share = Decimal(pooled.viability_percent) / 100
-        viable = [Decimal(x) * share for x in pooled.concentration_interval_cells_ml]
+        viable, low, high = viable_concentration(pooled)
         rule = "lower end of the 95 % interval" if c.phase.text["rule"] == "lower_bound" else "point value"
         verdict = judged(self._ruled(c, pooled), limit.action.value, None)
         return [
@@ -119,8 +118,8 @@ class CountCells(Logic):
             self._result(
                 c,
                 "viable_concentration",
-                rounded(Decimal(pooled.concentration_cells_ml) * share, 0),
-                [rounded(x, 0) for x in viable],
+                rounded(viable, 0),
+                [rounded(low, 0), rounded(high, 0)],
                 "cells/mL",
                 "",
                 "report",
