@@ -33,7 +33,7 @@ def engine(argv: Sequence[str]) -> int:
 
 
 async def _serve(home: Home) -> None:
-    from appliance.engine.notify import notify
+    from appliance.engine.notify import beat, notify
     from appliance.engine.recovery import start
 
     unit = await start(home)
@@ -41,10 +41,14 @@ async def _serve(home: Home) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, unit.close)
     running = asyncio.create_task(unit.run())
+    beating = asyncio.create_task(beat())
     notify("READY=1")
     _logger.info("unit %s serves, term %d", unit.unit.id, unit.unit.term)
-    await running
-    notify("STOPPING=1")
+    try:
+        await running
+    finally:
+        beating.cancel()
+        notify("STOPPING=1")
 
 
 if __name__ == "__main__":
