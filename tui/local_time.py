@@ -50,12 +50,15 @@ def clock_words(seconds: float) -> str:
 
 def age_words(seconds: float) -> str:
     """Age of a value, at most six characters: tenths below ten seconds, then its largest unit."""
-    if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
+    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else largest_unit_words(seconds)
+
+
+def largest_unit_words(seconds: float) -> str:
+    """A duration in its largest unit alone: `12 s`, `4 min`, `99 d`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{min(99, int(seconds // size))} {unit}"
-    return f"{int(seconds)} s"
+    return f"{max(0, int(seconds))} s"
 
 
 def later(moment: datetime, seconds: float) -> datetime:

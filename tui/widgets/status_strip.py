@@ -11,17 +11,16 @@ from tui import local_time, wording
 from tui.view import View
 from tui.widgets.words import Words, ellipsis
 
-# Least widths of the fields, in cells, most important first; together they fit 80 columns.
-FIRST_LINE: Final = {"unit": 12, "batch": 18, "phase": 14, "time": 23}
-SECOND_LINE: Final = {"recorded": 24, "central": 33, "alarm": 13}
-SECOND_LINE_SIMULATED: Final = "simulated"
+FIRST_LINE: Final = ("unit", "batch", "phase", "time", "trust")
+SECOND_LINE: Final = ("recorded", "central", "alarm", "simulated")
 
 
-def _central(view: View) -> str:
+def _central(view: View, *, narrow: bool) -> str:
     sync = view.snapshot.sync
     if sync.last_acknowledged_at is None:
         return wording.BEHIND_NEVER.format(behind=sync.behind)
-    age = local_time.duration_words((view.utc - sync.last_acknowledged_at).total_seconds())
+    age_s = (view.utc - sync.last_acknowledged_at).total_seconds()
+    age = local_time.largest_unit_words(age_s) if narrow else local_time.duration_words(age_s)
     words = wording.BEHIND if sync.behind else wording.AT_CENTRAL
     return words.format(behind=sync.behind, age=age)
 
@@ -44,20 +43,25 @@ def _time(view: View) -> str:
     return f"{utc} {local}" if local else utc
 
 
-def strip_fields(view: View) -> dict[str, str]:
-    """Make the text of each field of the strip."""
+def _trust(view: View, *, narrow: bool) -> str:
+    if view.snapshot.time_trust == "trusted":
+        return wording.TRUSTED_SHORT if narrow else wording.TIME_TRUSTED
+    return wording.UNTRUSTED_SHORT if narrow else wording.TIME_UNTRUSTED
+
+
+def strip_fields(view: View, *, narrow: bool) -> dict[str, str]:
+    """Make the text of each field of the strip; a narrow one says the same in fewer characters."""
     snapshot, batch = view.snapshot, view.snapshot.batch
-    trusted = snapshot.time_trust == "trusted"
     return {
         "unit": snapshot.unit.id,
         "batch": wording.BATCH.format(id=batch.id) if batch else wording.NO_BATCH,
         "phase": wording.PHASE.format(number=batch.phase_number, count=batch.phase_count) if batch else "",
         "time": _time(view),
-        "trust": wording.TIME_TRUSTED if trusted else wording.TIME_UNTRUSTED,
+        "trust": _trust(view, narrow=narrow),
         "recorded": wording.NOT_RECORDED
         if snapshot.record.words
         else wording.RECORDED.format(seq=snapshot.record.seq),
-        "central": _central(view),
+        "central": _central(view, narrow=narrow),
         "alarm": _alarm(view),
         "simulated": wording.SIMULATED if snapshot.unit.simulated else "",
     }
@@ -68,17 +72,21 @@ class StatusStrip(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="line"):
-            for name in ("unit", "batch", "phase", "time", "trust"):
+            for name in FIRST_LINE:
                 yield Words(id=f"strip-{name}", classes="field")
         with Horizontal(classes="line"):
-            for name in ("recorded", "central", "alarm", "simulated"):
+            for name in SECOND_LINE:
                 yield Words(id=f"strip-{name}", classes="field")
 
     def show(self, view: View | None) -> None:
         """Fill the fields; with no view, say that the engine is away."""
-        fields = strip_fields(view) if view else {"unit": wording.ENGINE_AWAY_FIELD}
+        fields = (
+            strip_fields(view, narrow=self.screen.has_class("narrow"))
+            if view
+            else {"unit": wording.ENGINE_AWAY_FIELD}
+        )
         for words in self.query(Words):
             name = str(words.id).removeprefix("strip-")
             text = fields.get(name, "")
             words.say(ellipsis(text, words.size.width) if words.size.width else text)
-        self.set_class(bool(view and view.snapshot.unit.simulated), "simulated")
+        self.set_class(bool(view and view.snapshot.time_trust != "trusted"), "untrusted")
