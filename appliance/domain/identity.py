@@ -21,6 +21,8 @@ NOT_READ = {
     "no_symbol": "No symbol was found. Show the whole label.",
     "no_picture": "No new picture came from the camera. Show the label again.",
     "not_confirmed": "The label was read once only. Show it again, flat and near.",
+    "unreadable_file": "The picture of the label cannot be read. Show the label again.",
+    "source_gone": "The camera is not there. Look at its cable, then show the label again.",
     "camera_restarting": "The camera restarted. Show the label again.",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class Effects:
         self._home, self._station, self._unit = home, station, unit
         self._journal, self._pool, self._vision, self._report = journal, pool, vision, report
         self._tasks: set[asyncio.Task[None]] = set()
-        self._scanned_at = ""
+        # A picture from before this engine is no look at a label now, whatever the clock of the unit says.
+        self._scanned_at = f"{time.time():.6f}"
 
     def carry_out(self, fact: Fact) -> None:
         """Begin what an event orders; returns at once."""
@@ -122,8 +124,6 @@ class Effects:
             texts = [str(symbol["text"]) for symbol in read]
             symbologies = [str(symbol["symbology"]) for symbol in read]
             reasons = [str(reason) for reason in result["reasons"]]
-            if not texts and result["symbols"] and "conflict" not in reasons:
-                reasons.append("not_confirmed")
         except VisionAway:
             reasons = ["camera_restarting"]
         except VisionRefused as refused:
