@@ -1,0 +1,443 @@
+"""Given-when-then beside a bed without screens, disk or devices: the domain alone, with a hand-moved clock.
+
+Facts are committed as the engine commits them: decide, fold, carry out what was ordered, let the
+phases say what follows. Time moves only when a test lets it pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from world import DEVICES, World
+
+import appliance
+from appliance.domain import decisions
+from appliance.domain import events as ev
+from appliance.domain.batch import Batch, DeviceSpec, Fact, Order, Unit, evolve
+from appliance.domain.decisions import Opening
+from appliance.domain.errors import CommandRefused
+from appliance.domain.label_fields import bag_fields, material_fields, wristband_fields
+from appliance.domain.prompts import Prompt
+from appliance.domain.recipe import parse
+from appliance.domain.roles import Actor
+
+RECIPE_B = (Path(appliance.__file__).parent / "recipes" / "thaw_wash_dose_50.toml").read_text("utf-8")
+START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+TIME_ZONE = "Europe/London"
+IN_200_DAYS = START.date() + timedelta(days=200)
+DIN, OTHER_DIN = "A999926123456", "A999926654321"
+SETTLE_ROUNDS_MAX = 200
+
+ADA = Actor("p-0001", "Ada", ("operator",))
+BEN = Actor("p-0002", "Ben", ("verifier",))
+CLEO = Actor("p-0003", "Cleo", ("supervisor",))
+GUS = Actor("p-0007", "Gus", ("administrator",))
+
+ORDER = {
+    "id": "ORD-1",
+    "recipe": "thaw-wash-dose-50",
+    "patient": "DEMO7F3A",
+    "coi": "CHA999926000001",
+    "din": DIN,
+    "description_code": "S9991",
+    "division": "00",
+    "weight_kg": "70",
+    "dose_target_cells_kg": "1.5e6",
+}
+ENTERED = {
+    "recovery": "82",
+    "volume_out": "33.0",
+    "pressure_max": "320",
+    "endotoxin": "0.05",
+    "gram": "none_seen",
+    "applied": "1",
+    "void": "0",
+    "destroyed": "0",
+}
+E = TypeVar("E", bound=ev.Event)
+
+
+def with_proof(actor: Actor, proof: str) -> Actor:
+    return dataclasses.replace(actor, proof=proof)
+
+
+def bag_texts(
+    din: str = DIN,
+    *,
+    expires_at: datetime = START + timedelta(days=300),
+    code: str = "S9991",
+    division: str = "00",
+) -> list[str]:
+    """What the camera reads on a bag's label."""
+    fields = bag_fields(
+        din=din,
+        description_code=code,
+        collection_type="1",
+        division=division,
+        expires_at=expires_at,
+        time_zone=TIME_ZONE,
+        patient="",
+        product="",
+        volume_ml="50",
+        storage="",
+    )
+    return [fields["din_text"], fields["product_text"], fields["compound_text"]]
+
+
+def material_texts(catalogue: str, *, expires_on: date = IN_200_DAYS) -> list[str]:
+    fields = material_fields(
+        name="", maker=catalogue[:2], catalogue=catalogue[2:], lot="LOT1", expires_on=expires_on
+    )
+    return [fields["compound_text"]]
+
+
+def coi_texts(coi: str = ORDER["coi"]) -> list[str]:
+    order = dict(ORDER) | {"coi": coi}
+    return [wristband_fields(Order.from_text(json.dumps(order)))["coi_text"]]
+
+
+def counted(request: ev.CountRequested, **changes: object) -> ev.CellCountReported:
+    """One good count: 450 cells, 90 % viable, 4.5 million a millilitre."""
+    report = ev.CellCountReported(
+        phase=request.phase,
+        count_id=request.count_id,
+        replicate=request.replicate,
+        verdict="counted",
+        reasons=[],
+        live=405,
+        dead=45,
+        unclassified=0,
+        viability_percent="90.0",
+        viability_interval_percent=["86.9", "92.4"],
+        concentration_cells_ml="4500000",
+        concentration_interval_cells_ml=["4100000", "4900000"],
+        fields=12,
+        images=[],
+        overlay="",
+        method={"id": "trypan-blue", "version": "1", "hash": "00"},
+        station={},
+    )
+    return dataclasses.replace(report, **changes)  # type: ignore[arg-type]
+
+
+class Bedside:
+    """One unit with one patient's batch, its people and its small world."""
+
+    def __init__(self, recipe: str = RECIPE_B) -> None:
+        devices = {id: DeviceSpec(id, role, role.title()) for role, id in DEVICES.items()}
+        self.unit = Unit("UNIT-1", True, devices)
+        self.world = World()
+        self.now = START
+        self.recipe_text = recipe
+        self.facts: list[Fact] = []
+        self.count: Callable[[ev.CountRequested], ev.Event] = counted
+        self.prints: Callable[[ev.LabelRequested], ev.Event] = self._printed
+        self.labels: dict[str, list[str]] = {}  # label id → what is printed on it
+        self._commit(
+            [
+                ev.EngineStarted(
+                    term=1, software_version="1", check="", check_passed=True, configuration_hash=""
+                )
+            ]
+        )
+        for device in devices:
+            self.identify(device)
+        self.world.says(self.unit, self.now)
+
+    # ── What happens ───────────────────────────────────────────────────────────────────
+
+    def _commit(self, events: list[ev.Event], actor: str = "unit", batch: str | None = None) -> None:
+        open_batch = batch or (self.unit.batch.id if self.unit.batch else None)
+        for event in events:
+            of_batch = None if type(event).__name__ in ev.UNIT_KINDS else open_batch
+            fact = Fact(event, self.now, actor, len(self.facts) + 1, of_batch)
+            self.facts.append(fact)
+            evolve(self.unit, fact)
+        for event in events:
+            self._carry_out(event)
+
+    def commit(self, events: list[ev.Event], actor: str = "unit", batch: str | None = None) -> None:
+        """One turn: commit, carry out, and let the phases say what follows."""
+        self._commit(events, actor, batch)
+        self._settle()
+
+    def _settle(self) -> None:
+        for _ in range(SETTLE_ROUNDS_MAX):
+            events = decisions.advance(self.unit, self.now)
+            if not events:
+                return
+            self._commit(events)
+        raise AssertionError("the phases do not come to rest")
+
+    def _carry_out(self, event: ev.Event) -> None:
+        outcome: ev.Event | None = None
+        match event:
+            case ev.DeviceOrdered():
+                outcome = self.world.obeys(event)
+            case ev.CountRequested():
+                outcome = self.count(event)
+            case ev.LabelRequested():
+                outcome = self.prints(event)
+            case ev.PhaseHolding(phase=phase) if "pump" in self.batch.runs[phase].phase.safe_state:
+                if self.world.pump_state == "infusing":
+                    self.world.pump_state = "stopped"
+            case ev.DeviceStopped():
+                self.world.pump_state = "stopped"
+        if outcome is not None:
+            self._commit([outcome])
+
+    def _printed(self, request: ev.LabelRequested) -> ev.Event:
+        fields = request.fields
+        self.labels[request.label_id] = [fields["din_text"], fields["product_text"], fields["compound_text"]]
+        return ev.LabelPrinted(
+            phase=request.phase, label_id=request.label_id, picture="", texts=self.labels[request.label_id]
+        )
+
+    def identify(self, device: str, *, serial_number: str = "1", qualified: str = "") -> None:
+        identity = {"maker": "m", "model": "m", "serial_number": serial_number, "firmware": "1"}
+        self.commit(decisions.device_identified(self.unit, device, identity, qualified))
+
+    def waits(self, seconds: float, *, step_s: float = 5.0) -> None:
+        """Let time pass; devices go on speaking."""
+        while seconds > 0:
+            step = min(step_s, seconds)
+            seconds -= step
+            self.now += timedelta(seconds=step)
+            self.world.passes(step)
+            self.world.says(self.unit, self.now)
+            self._settle()
+
+    # ── What people do ─────────────────────────────────────────────────────────────────
+
+    def opening(self, **changes: str) -> Opening:
+        order = json.dumps(dict(ORDER) | changes, sort_keys=True)
+        return Opening(
+            order=Order.from_text(order),
+            order_text=order,
+            order_blob="",
+            recipe=parse(self.recipe_text.encode()),
+            recipe_text=self.recipe_text,
+            recipe_signers=["p-0004", "p-0005"],
+            recipe_blob="",
+            people_blob="",
+            people_version=1,
+            software_version="1",
+            clock_speed="1",
+            site="Ward",
+            time_zone=TIME_ZONE,
+            station={},
+        )
+
+    def begin_batch(self, by: Actor = ADA, **order: str) -> None:
+        batch, events = decisions.open_batch(self.unit, self.opening(**order), by)
+        self.commit(events, by.id, batch)
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        return decisions.find_prompt(self.unit, prompt_id, self.now)
+
+    def asks(self) -> list[str]:
+        """The ids of what is asked now."""
+        return [prompt.id for prompt in decisions.open_prompts(self.unit, self.now)]
+
+    def answer(self, prompt_id: str, by: Actor | None = None, **values: str) -> None:
+        """Answer as the right person with the right proof, unless a test says who and how."""
+        prompt = self.prompt(prompt_id)
+        actor = by or self._person_for(prompt)
+        entered = {field.name: ENTERED[field.name] for field in prompt.fields} | values
+        if prompt.kind == "review":
+            entered.setdefault("decision", "accept")
+        self.commit(decisions.answer(self.unit, prompt_id, entered, actor, self.now), actor.id)
+
+    @staticmethod
+    def _person_for(prompt: Prompt) -> Actor:
+        proofs = {"second_person": "pin", "signature": "password", "second_signature": "password"}
+        person = BEN if prompt.needs in ("second_person", "second_signature") else ADA
+        return with_proof(person, proofs.get(prompt.needs, "session"))
+
+    def scan(
+        self, prompt_id: str, texts: list[str], *, reasons: tuple[str, ...] = (), by: Actor = ADA
+    ) -> None:
+        """Show a label; the camera reads `texts`."""
+        self.camera_reads(self.asks_the_camera(prompt_id, by), texts, reasons)
+
+    def asks_the_camera(self, prompt_id: str, by: Actor = ADA) -> ev.ScanRequested:
+        self.commit(decisions.scan(self.unit, prompt_id, by, self.now), by.id)
+        return self.last(ev.ScanRequested)
+
+    def camera_reads(self, asked: ev.ScanRequested, texts: list[str], reasons: tuple[str, ...] = ()) -> None:
+        read = ev.ScanRead(
+            phase=asked.phase,
+            key=asked.key,
+            scan_id=asked.scan_id,
+            texts=texts,
+            symbologies=["code128"] * len(texts),
+            reasons=list(reasons),
+            picture="",
+        )
+        self.commit(decisions.scan_read(self.unit, read, self.now))
+
+    def restart(self, by: Actor = ADA) -> None:
+        self.commit(decisions.restart(self.unit, by, "Looked at everything"), by.id)
+
+    def abort_batch(self, by: Actor = CLEO) -> None:
+        events = decisions.abort_batch(self.unit, with_proof(by, "password"), "Not to be used")
+        self.commit(events, by.id)
+
+    @staticmethod
+    def refusal(act: Callable[[], None]) -> CommandRefused:
+        """What a person is told who asks for what may not be."""
+        try:
+            act()
+        except CommandRefused as refused:
+            return refused
+        raise AssertionError("this was not refused")
+
+    def stop(self) -> None:
+        self.commit(decisions.stopped(self.unit, "bedside-1", {}))
+
+    def crash(self) -> None:
+        """The engine dies and starts again: it knows only what is on record, and readings are fresh ones."""
+        self.world.pump_state = "stopped"
+        self.unit = self.refolded()
+        self.unit.qualified.clear()
+        self.unit.silent.clear()
+        term = self.unit.term + 1
+        started = ev.EngineStarted(
+            term=term, software_version="1", check="", check_passed=True, configuration_hash=""
+        )
+        recovered = decisions.recover(self.unit, term, len(self.facts))
+        self.commit([started, *recovered])
+        for device in self.unit.devices:
+            self.identify(device)
+
+    # ── A whole crew that does everything right ────────────────────────────────────────
+
+    def works_until(self, wanted: str) -> None:
+        """Everything goes well until a phase `wanted` runs, or a question of that id is asked."""
+        for _ in range(2_000):
+            if wanted in self.asks() or (wanted in self.batch.runs and self.state_of(wanted) != "idle"):
+                return
+            self.do_next()
+        raise AssertionError(f"{wanted} never came; asked: {self.asks()}, batch {self.batch.state}")
+
+    def works_through(self, phase: str) -> None:
+        """Everything goes well until `phase` is complete."""
+        for _ in range(2_000):
+            if self.state_of(phase) == "complete":
+                return
+            self.do_next()
+        raise AssertionError(f"{phase} was never complete; asked: {self.asks()}, batch {self.batch.state}")
+
+    def do_next(self) -> None:
+        """Answer the first question as people should, or let time pass."""
+        prompts = decisions.open_prompts(self.unit, self.now)
+        if not prompts:
+            self.waits(15, step_s=15)
+            return
+        prompt = prompts[0]
+        self._hands(prompt)
+        if prompt.kind == "scan":
+            self.scan(prompt.id, self._shown(prompt))
+        else:
+            self.answer(prompt.id)
+        self.waits(1, step_s=1)
+
+    def _hands(self, prompt: Prompt) -> None:
+        if prompt.id == "thaw/bag_in":
+            self.world.bag_in_bath_s = 0.0
+        elif prompt.id == "fill/setup":
+            self.world.weight_g = Decimal("12.00")  # the empty dose bag
+
+    def _shown(self, prompt: Prompt) -> list[str]:
+        match prompt.action.split():
+            case ["show", "material", name]:
+                return material_texts(self.batch.recipe.materials[name].catalogue)
+            case ["show", "bag"]:
+                return bag_texts()
+            case ["show", "dose"]:
+                return list(self.labels.values())[-1]
+            case _:
+                return coi_texts()
+
+    def seal(self) -> None:
+        """The engine binds the heads as they are now."""
+        sealed = ev.BatchSealed(
+            log_epoch="00",
+            sealed_seq=len(self.facts),
+            sealed_hash="11",
+            telemetry_seq=1,
+            telemetry_hash="22",
+            blobs_hash="33",
+            blob_count=0,
+            recipe_hash=self.batch.recipe.hash,
+            dose_labels=self.last(ev.BatchCompleted).dose_labels,
+        )
+        self.commit([sealed])
+
+    def is_released(self) -> None:
+        """A batch of which all went well waits at the bed."""
+        self.begin_batch()
+        self.works_through("seal")
+        self.seal()
+        self.qp_decides("released")
+
+    def qp_decides(self, disposition: str = "released", *, version: int = 1, expires_h: float = 12) -> None:
+        """A decision that the engine has checked."""
+        recorded = ev.DispositionRecorded(
+            disposition=disposition,
+            stage="conditional",
+            version=version,
+            by="p-0006",
+            name="Faye",
+            decided_at=self.now.isoformat(),
+            expires_at=(self.now + timedelta(hours=expires_h)).isoformat(),
+            decision_blob="",
+            decision_hash="",
+            sealed_seq=self.batch.sealed.sealed_seq if self.batch.sealed else 0,
+        )
+        self.commit([recorded], "p-0006")
+
+    # ── What is so ─────────────────────────────────────────────────────────────────────
+
+    @property
+    def batch(self) -> Batch:
+        assert self.unit.batch is not None, "no batch was begun"
+        return self.unit.batch
+
+    def state_of(self, phase: str) -> str:
+        return self.batch.runs[phase].state
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [fact.event for fact in self.facts if isinstance(fact.event, kind)]
+
+    def last(self, kind: type[E]) -> E:
+        return self.all(kind)[-1]
+
+    def has(self, kind: type[ev.Event]) -> bool:
+        return bool(self.all(kind))
+
+    def pump_orders(self) -> list[ev.DeviceOrdered]:
+        return [order for order in self.all(ev.DeviceOrdered) if order.device == DEVICES["pump"]]
+
+    def alarm_words(self) -> str:
+        return " ".join(f"{alarm.cause} {alarm.action}" for alarm, _, _ in self.unit.alarms.values())
+
+    def deviations(self) -> list[str]:
+        return [deviation.words for deviation in self.all(ev.DeviationOpened)]
+
+    def result(self, test: str) -> ev.ResultReceived:
+        return next(result for result in reversed(self.all(ev.ResultReceived)) if result.test == test)
+
+    def refolded(self) -> Unit:
+        """The state that the facts alone tell."""
+        unit = Unit(self.unit.id, self.unit.simulated, self.unit.devices)
+        for fact in self.facts:
+            evolve(unit, fact)
+        unit.readings = dict(self.unit.readings)
+        return unit
