@@ -307,6 +307,7 @@ class Bedside:
         self.unit = self.refolded()
         self.unit.qualified.clear()
         self.unit.silent.clear()
+        self.unit.readings.clear()
         term = self.unit.term + 1
         started = ev.EngineStarted(
             term=term, software_version="1", check="", check_passed=True, configuration_hash=""
@@ -315,6 +316,7 @@ class Bedside:
         self.commit([started, *recovered])
         for device in self.unit.devices:
             self.identify(device)
+        self.waits(1)
 
     # ── A whole crew that does everything right ────────────────────────────────────────
 

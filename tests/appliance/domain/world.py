@@ -21,6 +21,7 @@ class World:
     setpoint_c: Decimal = Decimal("20.00")
     running: str = "stopped"
     bag_in_bath_s: float | None = None
+    probe_at: Decimal | None = None  # where a test holds the probe
     weight_g: Decimal = Decimal("65.00")
     pump_state: str = "stopped"
     pump_alarm: str = ""
@@ -53,6 +54,8 @@ class World:
 
     @property
     def probe_c(self) -> Decimal:
+        if self.probe_at is not None:
+            return self.probe_at
         if self.bag_in_bath_s is None:
             return Decimal("-80.0")
         share = Decimal(str(self.bag_in_bath_s)) / THAW_S
