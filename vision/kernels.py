@@ -136,6 +136,11 @@ def local_maxima(score, floor, reach, most):  # type: ignore[no-untyped-def]
             here = score[y, x]
             if here < floor:
                 continue
+            # Most pixels lose against the one beside them; asking these first saves the window.
+            if (x > 0 and score[y, x - 1] > here) or (x + 1 < width and score[y, x + 1] > here):
+                continue
+            if (y > 0 and score[y - 1, x] > here) or (y + 1 < height and score[y + 1, x] > here):
+                continue
             best = True
             for j in range(max(0, y - reach), min(height, y + reach + 1)):
                 for i in range(max(0, x - reach), min(width, x + reach + 1)):

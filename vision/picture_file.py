@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# 64 MP are 256 MB as float32: more than any microscope camera, less than a bomb.
-PIXELS_MAX = 64_000_000
+# More than a microscope camera gives; the maps of a picture take some 60 bytes a pixel.
+PIXELS_MAX = 36_000_000
 SIDE_PX_MIN = 32
 FILE_BYTES_MAX = 512_000_000
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L")
