@@ -17,6 +17,7 @@ from small_engine import SmallEngine
 from appliance.access import documents
 from appliance.access.keys import Trust
 from appliance.record.log import Record
+from sync.acks import Ack, sign_ack
 from sync.transport import CentralAway
 
 WAIT_S = 20.0
@@ -267,3 +268,25 @@ def test_with_nothing_there_the_agent_waits_says_why_once_and_ends_when_asked(tm
     assert agent.returncode == 0
     assert [line for line in rest.decode().splitlines() if "Waiting" in line] == []
     assert "Traceback" not in rest.decode()
+
+
+@pytest.mark.parametrize("changed", [{"unit": "u-other"}, {"epoch": "0" * 32}, {"acked_hash": "0" * 64}])
+def test_an_acknowledgement_about_another_log_or_another_past_is_not_believed(
+    unit: Unit, shared_central: CentralProcess, changed: dict[str, str]
+) -> None:
+    unit.chatter(1)
+    head = unit.record.head()
+    right = {
+        "unit": unit.unit_id,
+        "log": "gxp",
+        "epoch": head.epoch.hex(),
+        "acked_hash": head.hash.hex(),
+        "server_time": "2026-11-20T08:00:00.000000Z",
+    }
+    agent, key = agent_of(unit, shared_central.url), shared_central.home.signing_key()
+    good = sign_ack(Ack(acked_seq=head.seq, down_cursor=0, **right), key)
+    bad = sign_ack(Ack(acked_seq=head.seq, down_cursor=0, **(right | changed)), key)
+
+    assert agent._checked("gxp", *good).acked_seq == head.seq
+    with pytest.raises(CentralAway, match="Tell QA"):
+        agent._checked("gxp", *bad)

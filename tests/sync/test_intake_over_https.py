@@ -11,6 +11,8 @@ import zstandard
 from central_site import CentralProcess, Unit, enrol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from appliance.config import Home
+from appliance.domain import events
 from appliance.record.log import Record
 from appliance.record.segments import SIGNING_DOMAIN
 from sync.acks import read_ack
@@ -36,6 +38,19 @@ def segment_bodies(record: Record, log: str = "gxp") -> list[tuple[int, bytes]]:
         records = [one.data for one in record.read(segment.first, segment.last, log=log)]
         found.append((segment.first, pack(segment.header, segment.signature, records)))
     return found
+
+
+def clone_record(unit: Unit, folder: Path) -> Record:
+    """Another record with the same unit, key and epoch: what a cloned disk would write."""
+    return Record.create(
+        folder,
+        unit_id=unit.unit_id,
+        key=unit.key,
+        software_version="0.1.0",
+        simulated=True,
+        stamp=unit.stamp(),
+        epoch=unit.record.head().epoch,
+    )
 
 
 def epoch_of(unit: Unit) -> str:
@@ -96,15 +111,7 @@ def test_a_second_record_under_a_known_number_is_a_fork_and_kept_as_evidence(
 ) -> None:
     unit.chatter(3)
     put(unit, shared_central, *segment_bodies(unit.record)[0])
-    twin = Record.create(
-        tmp_path / "clone",
-        unit_id=unit.unit_id,
-        key=unit.key,
-        software_version="0.1.0",
-        simulated=True,
-        stamp=unit.stamp(),
-        epoch=unit.record.head().epoch,
-    )
+    twin = clone_record(unit, tmp_path / "clone")
     twin.seal(unit.stamp())
 
     answer = put(unit, shared_central, *segment_bodies(twin)[0])
@@ -284,3 +291,59 @@ def test_a_certificate_of_another_sites_authority_gets_no_handshake(
         pytest.raises(CentralAway),
     ):
         Central(client, unit.unit_id).heads()
+
+
+def test_a_run_that_follows_another_past_is_a_fork_though_its_numbers_are_new(
+    unit: Unit, shared_central: CentralProcess, tmp_path: Path
+) -> None:
+    unit.chatter(3)
+    put(unit, shared_central, *segment_bodies(unit.record)[0])
+    clone = Unit(Home(tmp_path / "clone"), unit.key, clone_record(unit, tmp_path / "clone"), unit.unit_id)
+    clone.chatter(3)
+    clone.chatter(2)
+
+    first, body = segment_bodies(clone.record)[1]
+    answer = put(unit, shared_central, first, body)
+
+    assert (first, answer.status_code, answer.json()["reason"]) == (5, 409, "fork")
+    assert answer.json()["seq"] == 4
+    clone.record.close()
+
+
+def named_file(unit: Unit, central: CentralProcess, data: bytes) -> str:
+    """A file that an event at central names, and that has not arrived."""
+    blob = unit.record.put_blob(data, "image/png").sha256
+    unit.say(events.LabelPrinted(phase="label", label_id="l", picture=blob, texts=[]), batch="B-1")
+    unit.record.seal(unit.stamp())
+    put(unit, central, *segment_bodies(unit.record)[0])
+    return blob
+
+
+def test_a_file_with_another_hash_than_its_name_is_thrown_away(
+    unit: Unit, shared_central: CentralProcess
+) -> None:
+    blob = named_file(unit, shared_central, b"the right bytes")
+
+    with client_of(unit, shared_central) as client:
+        wrong = client.put(f"/v1/blobs/{blob}", content=b"the wrong bytes")
+        state = client.head(f"/v1/blobs/{blob}")
+        right = client.put(f"/v1/blobs/{blob}", content=b"the right bytes")
+
+    assert (wrong.status_code, wrong.json()["reason"]) == (422, "hash")
+    assert (state.headers["Upload-Complete"], state.headers["Upload-Offset"]) == ("?0", "0")
+    assert right.status_code == 201
+
+
+def test_a_part_that_does_not_follow_the_last_one_is_told_where_to_go_on(
+    unit: Unit, shared_central: CentralProcess
+) -> None:
+    blob = named_file(unit, shared_central, b"0123456789")
+
+    with client_of(unit, shared_central) as client:
+        headers = {"Upload-Length": "10"}
+        client.patch(f"/v1/blobs/{blob}", content=b"0123", headers=headers | {"Upload-Offset": "0"})
+        ahead = client.patch(f"/v1/blobs/{blob}", content=b"89", headers=headers | {"Upload-Offset": "8"})
+        rest = client.patch(f"/v1/blobs/{blob}", content=b"456789", headers=headers | {"Upload-Offset": "4"})
+
+    assert (ahead.status_code, ahead.json()["offset"]) == (409, 4)
+    assert rest.status_code == 201

@@ -149,3 +149,17 @@ def test_the_record_api_and_central_agree_on_the_segment_header(unit: Unit) -> N
     segment = next(Record.open_readonly(unit.home.record).segments())
 
     assert msgspec.json.decode(segment.header, type=SegmentFacts).unit == unit.unit_id
+
+
+def test_a_signature_of_the_unit_that_was_changed_at_central_is_found(
+    unit: Unit, shared_central: CentralProcess
+) -> None:
+    make_batch(unit)
+    review = reviewed(unit, shared_central)
+    store = shared_central.home.store()
+    change = "UPDATE segments SET signature=? WHERE unit_id=? AND log='gxp'"
+    store._write(change, bytes(64), unit.unit_id)
+
+    verdict = verify_record(store, BlobStore(shared_central.home.blobs), review)
+
+    assert any("The signature over gxp 1 to" in fault for fault in verdict.faults)
