@@ -32,6 +32,9 @@ def bedside(argv: Sequence[str]) -> int:
     # Kiosk settings of Textual are read when it is imported.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    # The terminal knows its size; numbers inherited from another one would misplace every target.
+    os.environ.pop("COLUMNS", None)
+    os.environ.pop("LINES", None)
     from tui.app import BedsideApp
 
     app = BedsideApp(socket, station=options.station)

@@ -71,15 +71,18 @@ class Terminal:
 
     def key_in(self, digits: str) -> None:
         """Tap digits where the keypad shows them."""
-        lines = self.see(" Clear ").splitlines()
         for digit in digits:
-            spot = re.compile(rf"(?<!\S){digit}(?!\S)")
-            row, found = next(
-                (row, found)
-                for row, line in enumerate(lines)
-                if row > 2 and (found := spot.search(line, 46)) is not None
-            )
-            self.touch(found.start(), row)
+            self.touch(*self._key(digit))
+
+    def _key(self, digit: str) -> tuple[int, int]:
+        """Column and row of a key; the keypad begins at column 46, below the strip."""
+        spot = re.compile(rf"(?<!\S){digit}(?!\S)")
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            for row, line in enumerate(self.see(" Clear ").splitlines()):
+                if row > 2 and (found := spot.search(line, 46)) is not None:
+                    return found.start(), row
+            assert time.monotonic() < deadline, f"never saw the key {digit}:\n{self.text()}"
 
     def command(self) -> list[str]:
         return [sys.executable, "-c", BEDSIDE, "--home", str(self.home), "--station", "ward-7"]
@@ -143,7 +146,7 @@ def test_sigterm_ends_with_status_0_and_gives_the_terminal_back(terminal):
 
     os.kill(terminal.pid(), signal.SIGTERM)
 
-    until(lambda: terminal.tmux("display-message", "-p", "#{pane_dead}").strip() == "1", "the end")
+    until(lambda: terminal.tmux("display-message", "-p", "#{pane_dead_status}").strip(), "the end")
     state = terminal.tmux("display-message", "-p", "#{pane_dead_status} #{alternate_on} #{mouse_any_flag}")
     assert state.strip() == "0 0 0"
 
