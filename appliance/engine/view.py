@@ -33,8 +33,8 @@ PRIORITIES = {"high": 0, "medium": 1, "low": 2}
 
 
 def people_views(people: People) -> list[PersonView]:
-    """Who may sign in here: a QP acts at central only."""
-    return [person_view(person) for person in people.people if person.active and set(person.roles) != {"qp"}]
+    """Who may sign in here: whoever has a PIN. A QP acts at central only."""
+    return [person_view(person) for person in people.people if person.active and person.pin]
 
 
 def person_view(person: Person) -> PersonView:

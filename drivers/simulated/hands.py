@@ -33,6 +33,7 @@ class Hands:
         self._world, self._devices = world, devices
         self._pump, self._balance = pump, balance
         self._verbs: dict[str, Callable[[Act], None]] = {
+            "bag_out_of_shipper": lambda act: world.put(_bag(act), "bench"),
             "bag_into_bath": lambda act: world.put(_bag(act), "bath"),
             "bag_out_of_bath": lambda act: world.put(_bag(act), "bench"),
             "bag_onto_balance": lambda act: world.put(_bag(act), "balance"),

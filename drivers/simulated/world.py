@@ -34,7 +34,7 @@ class Bag:
     tare_g: float
     heat: BagHeat
     density_g_ml: float = 1.0
-    place: str = "bench"  # bench, balance, bath
+    place: str = "bench"  # bench, balance, bath, shipper (dry, cold: nothing warms there)
 
     @property
     def content_g(self) -> float:
@@ -98,7 +98,7 @@ class World:
         self._virtual_s = 0.0
         self._noise = random.Random(seed)
         self.bags = {
-            "patient": Bag("patient", volume_ml=50.0, tare_g=12.0, heat=BagHeat.at(-150.0)),
+            "patient": Bag("patient", volume_ml=50.0, tare_g=12.0, heat=BagHeat.at(-150.0), place="shipper"),
             "dose": Bag("dose", volume_ml=0.0, tare_g=12.0, heat=BagHeat.at(ROOM_C)),
         }
         self.syringe = Syringe()
@@ -245,6 +245,8 @@ class World:
     def _move_heat(self, seconds: float) -> None:
         self.bath.step(seconds)
         for bag in self.bags.values():
+            if bag.place == "shipper":
+                continue
             in_bath = bag.place == "bath"
             bag.heat.warm(
                 around_c=self.bath.temperature_c if in_bath else ROOM_C,
