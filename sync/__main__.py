@@ -33,7 +33,7 @@ class Stopped(BaseException):
 
 def sync(argv: Sequence[str]) -> int:
     """Ship the unit's record to central and bring signed documents back."""
-    from appliance.config import add_home_option, home_from
+    from appliance.config import ConfigurationUnusable, add_home_option, home_from
 
     parser = argparse.ArgumentParser(prog="cellwright sync", description=sync.__doc__, allow_abbrev=False)
     add_home_option(parser)
@@ -62,6 +62,9 @@ def sync(argv: Sequence[str]) -> int:
             if options.once
             else forever(home, url, pull_s=options.pull_s, wait_max_s=options.wait_max_s)
         )
+    except ConfigurationUnusable as problem:
+        print(problem, file=sys.stderr)
+        return USAGE
     except Stopped:
         _log.info("Ended as asked.")
         return GOOD
@@ -147,12 +150,16 @@ def connect(home: Home, url: str) -> tuple[Agent, Central]:
     from sync.engine_link import SocketEngine
     from sync.transport import Central, unit_client
 
-    record = Record.open_readonly(home.record)
-    client = unit_client(url, certificate=home.client_crt, key=home.client_key, authority=home.central_ca)
-    central = Central(client, record.unit_id)
     trusted = Trust.load(home.trust).central
-    state_file = home.root / "sync" / "state.json"
-    return Agent(record, central, SocketEngine(home.socket), trusted=trusted, state_file=state_file), central
+    client = unit_client(url, certificate=home.client_crt, key=home.client_key, authority=home.central_ca)
+    with contextlib.ExitStack() as undo:
+        undo.callback(client.close)
+        record = undo.enter_context(Record.open_readonly(home.record))
+        central = Central(client, record.unit_id)
+        state_file = home.root / "sync" / "state.json"
+        agent = Agent(record, central, SocketEngine(home.socket), trusted=trusted, state_file=state_file)
+        undo.pop_all()
+    return agent, central
 
 
 def _url_of(home: Home) -> str:

@@ -110,7 +110,7 @@ class UnitApi:
         except ForkFound as fork:
             raise Refused(409, "fork", str(fork), seq=fork.seq) from None
         except IntakeRefused as problem:
-            raise Refused(422, problem.reason, str(problem)) from None
+            raise Refused(503 if problem.reason == "busy" else 422, problem.reason, str(problem)) from None
         return _json({"ack": ack.ack, "signature": ack.signature, "acked_seq": ack.acked_seq})
 
     async def heads(self, request: Request) -> Response:

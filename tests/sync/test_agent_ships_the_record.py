@@ -290,3 +290,13 @@ def test_an_acknowledgement_about_another_log_or_another_past_is_not_believed(
     assert agent._checked("gxp", *good).acked_seq == head.seq
     with pytest.raises(CentralAway, match="Tell QA"):
         agent._checked("gxp", *bad)
+
+
+def test_a_unit_that_names_no_central_is_told_what_to_write(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(CELLWRIGHT), "sync", "--home", str(tmp_path), "--once"], capture_output=True, text=True
+    )
+
+    assert done.returncode == 2
+    assert "unit.toml" in done.stderr
+    assert "Traceback" not in done.stderr
