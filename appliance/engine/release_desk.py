@@ -122,7 +122,7 @@ class ReleaseDesk:
             expected=expected_seal(engine.unit, following),
             seen_version=engine.unit.decision_versions.get(batch.id, 0),
             now=engine.clock.utc(),
-            time_trusted=engine.clock.trust() == "trusted",
+            time_trusted=engine.unit.time_trusted,
             trust=engine.trust,
             recorded=[one.disposition for _, one in batch.all(ev.DispositionRecorded)],
         )

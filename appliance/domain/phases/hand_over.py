@@ -38,7 +38,7 @@ class HandOver(Logic):
         return {event.key for _, event in c.run.all(ev.ValueRecorded)}
 
     def prompts(self, c: Context) -> list[Prompt]:
-        if self._expired(c) or scan_pending(c):
+        if self._expired(c) or not c.unit.time_trusted or scan_pending(c):
             return []
         missing = next((key for key in SCANS if f"match_{key}" not in self._scanned(c)), None)
         if missing is not None:
@@ -141,6 +141,8 @@ class HandOver(Logic):
     def advance(self, c: Context) -> list[ev.Event]:
         if self._expired(c) and not c.run.has(ev.HandedOver):
             return hold(c, "expired", "The dose has expired. It must not be given.", action="Call the QP.")
+        if not c.unit.time_trusted:  # an expiry that cannot be judged does not pass (SAFETY 17)
+            return []
         if not c.run.has(ev.BedsideMatched):
             return self._matched(c)
         giver, receiver = (
@@ -169,4 +171,6 @@ class HandOver(Logic):
         return [matched]
 
     def words(self, c: Context) -> str:
+        if not c.unit.time_trusted:
+            return "The clock is not trusted: two persons compare it with a reference clock"
         return "Expired" if self._expired(c) else "Bedside match"
