@@ -30,7 +30,7 @@ UNITS: dict[str, tuple[str, Decimal]] = {
     "count": ("count", Decimal(1)),
 }
 
-_NUMBER = r"[+-]?\d{1,12}(?:\.\d{1,9})?(?:e[+-]?\d{1,2})?"
+_NUMBER = r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,9})?(?:e[+-]?[0-9]{1,2})?"
 _QUANTITY = re.compile(rf"({_NUMBER})\s+(\S{{1,16}})")
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})\s+(\S{{1,16}})")
 
