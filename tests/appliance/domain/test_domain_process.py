@@ -476,7 +476,7 @@ def test_the_result_is_not_asked_for_before_the_programme_can_be_over(bedside: B
         ("recovery", "", "is not a number"),
         ("recovery", "8 2", "is not a number"),
         ("recovery", "1e1", "is not a number"),
-        ("recovery", "٨٢", "is not a number"),
+        ("recovery", "\u0668\u0662", "is not a number"),
         ("recovery", "NaN", "is not a number"),
         ("volume_out", "0.9", "Read the display again"),
         ("volume_out", "33.05", "1 decimals"),
