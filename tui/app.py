@@ -93,7 +93,7 @@ class BedsideApp(App[None], inherit_bindings=False):
         self.last_utc: datetime | None = None
         self.full_stop_words = ""
         self._place = "home"
-        self._batch_open = False
+        self._batch_id = ""
         self._notice, self._notice_s = "", 0.0
         self._flow: Worker[None] | None = None
         self._flow_prompt = ""
@@ -138,8 +138,7 @@ class BedsideApp(App[None], inherit_bindings=False):
     @on(SnapshotArrived)
     async def _snapshot(self, event: SnapshotArrived) -> None:
         now_s, snapshot = time.monotonic(), event.snapshot
-        had_batch = self._batch_open
-        self._batch_open = snapshot.batch is not None
+        batch_id = snapshot.batch.id if snapshot.batch else ""
         self.view = View(
             snapshot=snapshot,
             received_s=now_s,
@@ -150,9 +149,9 @@ class BedsideApp(App[None], inherit_bindings=False):
             in_flight=self.link.in_flight,
         )
         self.last_utc = snapshot.utc
-        if self._batch_open != had_batch:
+        if batch_id != self._batch_id:
             # A batch that opens, here or at another screen, is what everybody wants to see.
-            self._place = "run" if self._batch_open else "home"
+            self._batch_id, self._place = batch_id, "run" if batch_id else "home"
         await self._route()
 
     @on(TelemetryArrived)
@@ -165,13 +164,17 @@ class BedsideApp(App[None], inherit_bindings=False):
             self._refresh()
 
     @on(EventArrived)
-    def _event(self, event: EventArrived) -> None:
+    async def _event(self, event: EventArrived) -> None:
         if event.event.name not in FULL_STOP_EVENTS:
             return
         words = str(event.event.body.get("words", ""))
-        if any(key.startswith("scan:") for key in self.link.in_flight):
+        if event.event.body.get("reason") in flows.LOOK_AGAIN:
+            self.notice(words)
+        elif any(key.startswith("scan:") for key in self.link.in_flight):
             self.full_stop_words = words
-        elif self._flow is None or not self._flow.is_running:
+        elif self.view is not None and not self.view.snapshot.locked:
+            # Whatever else was being entered waits: nothing is to go on beside a wrong label.
+            await self._leave_flow()
             self._begin(lambda: flows.full_stop(self, words))
 
     @on(InFlightChanged)

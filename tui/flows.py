@@ -76,7 +76,7 @@ async def open_order(app: BedsideApp, orders: list[OrderView]) -> None:
     offers = [
         Offer(
             order.id,
-            order.title,
+            wording.ORDER_TITLE.format(id=order.id, title=order.title),
             wording.ORDER_REFUSED.format(words=order.refused_because)
             if order.refused_because
             else wording.ORDER_DETAIL.format(patient=order.patient, din=order.din),

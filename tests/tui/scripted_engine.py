@@ -308,14 +308,14 @@ def snapshot(**changes: Any) -> Snapshot:
             OrderView(
                 id="O-2026-0117",
                 recipe="thaw-wash-dose-50",
-                title="O-2026-0117  Thaw, wash, dose",
+                title="Thaw, wash, dose",
                 patient="K. M., 1961",
                 din="A9991 26 123456",
             ),
             OrderView(
                 id="O-2026-0118",
                 recipe="thaw-wash-dose-50",
-                title="O-2026-0118  Thaw, wash, dose",
+                title="Thaw, wash, dose",
                 patient="P. R., 1974",
                 din="A9991 26 654321",
                 refused_because="its recipe is not signed",

@@ -138,7 +138,7 @@ def test_a_label_that_could_not_be_read_asks_for_another_look_without_a_full_sto
 def test_a_bag_refused_at_another_screen_stops_this_one_too(walk):
     async def story(bedside):
         await bedside.see("Receive the bag")
-        bedside.engine.tell("BagRefused", words=WRONG_BAG)
+        bedside.engine.tell("BagRefused", reason="wrong_bag", words=WRONG_BAG)
 
         await bedside.see("do not continue", "Put the bag aside.")
 
@@ -293,3 +293,38 @@ def test_of_several_prompts_the_next_is_one_tap_away(walk):
         assert bedside.engine.asked("answer")[0].body["prompt"] == CONFIRM.id
 
     walk(story, shows=running(SCAN, CONFIRM))
+
+
+def test_after_a_batch_has_ended_the_next_order_can_be_opened(walk):
+    ended = snapshot(person=AMARA, batch=batch(12, state="handed_over"))
+
+    async def story(bedside):
+        await bedside.tap("Home")
+        await bedside.tap("Open an order")
+        await bedside.tap("O-2026-0117")
+
+        await bedside.until(lambda: bedside.engine.asked("open_batch"))
+
+    walk(story, shows=ended)
+
+
+def test_a_label_that_was_not_read_after_the_scan_began_is_said_without_a_full_stop(walk):
+    async def story(bedside):
+        await bedside.see("Receive the bag")
+        bedside.engine.tell("BagRefused", reason="not_read", words="No label was seen. Hold it flat.")
+        await bedside.see("No label was seen. Hold it flat.")
+
+        assert "do not continue" not in bedside.text()
+
+    walk(story, shows=running(SCAN))
+
+
+def test_a_full_stop_comes_before_whatever_was_being_entered(walk):
+    async def story(bedside):
+        await bedside.tap("Enter results")
+        await bedside.see("nothing entered yet")
+        bedside.engine.tell("BagRefused", reason="wrong_bag", words=WRONG_BAG)
+
+        await bedside.see("do not continue")
+
+    walk(story, shows=running(ENTER))

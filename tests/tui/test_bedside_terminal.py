@@ -44,6 +44,8 @@ class Terminal:
         self.tmux("set-option", "-g", "remain-on-exit", "on")
 
     def again(self, command: list[str]) -> None:
+        # A reset wipes what the last program left, so that old words are not taken for new ones.
+        self.tmux("send-keys", "-R")
         self.tmux("respawn-pane", "-k", *command)
 
     def text(self) -> str:

@@ -18,7 +18,7 @@ ORDERS_SHOWN = 4
 def _orders_text(view: View) -> str:
     lines = []
     for order in view.snapshot.orders[:ORDERS_SHOWN]:
-        lines.append(order.title)
+        lines.append(wording.ORDER_TITLE.format(id=order.id, title=order.title))
         detail = wording.ORDER_DETAIL.format(patient=order.patient, din=order.din)
         refused = wording.ORDER_REFUSED.format(words=order.refused_because)
         lines.append(f"  {refused if order.refused_because else detail}")
@@ -71,8 +71,9 @@ class HomeScreen(BedsideScreen[None]):
         self.query_one("#sign-in").display = not signed_in
         self.query_one("#sign-out").display = signed_in
         self.query_one("#lock").display = signed_in
-        self.query_one("#go-run-big").display = signed_in and snapshot.batch is not None
-        self.query_one("#open-order").display = signed_in and snapshot.batch is None
+        busy = snapshot.batch is not None and snapshot.batch.state in ("running", "held")
+        self.query_one("#go-run-big").display = signed_in and busy
+        self.query_one("#open-order").display = signed_in and not busy
         self.query_one("#open-order").disabled = view.busy("open_batch") or not any(
             not order.refused_because for order in snapshot.orders
         )

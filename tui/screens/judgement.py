@@ -40,7 +40,7 @@ class ReviewScreen(BedsideScreen[str]):
         self._prompt, self._counts = prompt, counts
 
     def compose_body(self) -> ComposeResult:
-        picture = self._prompt.picture or (self._counts[-1].picture if self._counts else "")
+        picture = self._prompt.picture or next((count.picture for count in self._counts if count.picture), "")
         yield Words(self._prompt.title, classes="title")
         with Horizontal(id="review"):
             with Vertical(id="review-left"):
@@ -84,8 +84,8 @@ class SignScreen(BedsideScreen[str]):
             yield Words(wording.SIGN_MEANING.format(meaning=prompt.meaning), id="meaning")
             yield Words(wording.SIGN_PERSON.format(name=self._signer), id="signer")
             yield Words(wording.SIGN_HASH, classes="heading")
-            if prompt.signs and set(prompt.signs) <= BIG_CHARACTERS:
-                yield Digits(prompt.signs, id="signs-digits")
+            if prompt.signs and set(prompt.signs.upper()) <= BIG_CHARACTERS:
+                yield Digits(prompt.signs.upper(), id="signs-digits")
             else:
                 yield Words(prompt.signs, id="signs")
         with Horizontal(classes="actions"):

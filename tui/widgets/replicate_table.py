@@ -18,7 +18,9 @@ def _interval(count: CountView) -> tuple[float, float] | None:
 
 def count_text(count: CountView, *, width: int) -> str:
     """One replicate; its bar runs from 0 to 100 % with the interval as the band."""
-    head = wording.REPLICATE.format(number=count.replicate, verdict=count.verdict)
+    # The engine numbers replicates from 1; 0 is all of them together.
+    title = wording.REPLICATE if count.replicate else wording.POOLED
+    head = title.format(number=count.replicate, verdict=count.verdict)
     interval = _interval(count)
     if interval is None:
         return f"{head}\n{wording.NO_INTERVAL}"
