@@ -29,8 +29,12 @@ class View:
 
     @property
     def utc(self) -> datetime:
-        """The engine's clock, carried on by the time since its last snapshot."""
-        return local_time.later(self.snapshot.utc, self.now_s - self.received_s)
+        """The engine's clock, carried on at its own speed by the time since its last snapshot."""
+        try:
+            speed = float(self.snapshot.unit.clock_speed)
+        except ValueError:
+            speed = 1.0
+        return local_time.later(self.snapshot.utc, (self.now_s - self.received_s) * speed)
 
     @property
     def telemetry_age_s(self) -> float:

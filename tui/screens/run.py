@@ -104,9 +104,13 @@ def card_for(view: View, chosen: int) -> Card:
         return Card(
             key=batch.state, title=words, instruction=batch.disposition.replace("_", " "), act="nothing"
         )
-    return Card(
-        key="idle", title=wording.NOTHING_TO_DO, instruction=wording.NOTHING_TO_DO_WORDS, act="nothing"
-    )
+    working = [
+        f"{phase.title}: {phase.words}"
+        for phase in batch.phases
+        if phase.state == "running" and phase.words
+    ]
+    words = "\n".join([wording.NOTHING_TO_DO_WORDS, *working])
+    return Card(key="idle", title=wording.NOTHING_TO_DO, instruction=words, act="nothing")
 
 
 class RunScreen(BedsideScreen[None]):
