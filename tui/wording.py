@@ -148,6 +148,7 @@ TIMER_OVER: Final = "OVER THE MAXIMUM"
 DEVICES_TITLE: Final = "Devices"
 DEVICES_NONE: Final = "No device is attached."
 OUT_OF_LIMIT: Final = "◀ OUT OF LIMIT"
+EMPTY_VALUE: Final = "none"
 NO_VALUE: Final = "no value"
 QUALITY: Final = {"good": "good", "uncertain": "uncertain", "bad": "BAD", "stale": "STALE"}
 QUALITY_SHORT: Final = {"good": "good", "uncertain": "unsure", "bad": "BAD", "stale": "STALE"}

@@ -105,9 +105,7 @@ def card_for(view: View, chosen: int) -> Card:
             key=batch.state, title=words, instruction=batch.disposition.replace("_", " "), act="nothing"
         )
     working = [
-        f"{phase.title}: {phase.words}"
-        for phase in batch.phases
-        if phase.state == "running" and phase.words
+        f"{phase.title}: {phase.words}" for phase in batch.phases if phase.state == "running" and phase.words
     ]
     words = "\n".join([wording.NOTHING_TO_DO_WORDS, *working])
     return Card(key="idle", title=wording.NOTHING_TO_DO, instruction=words, act="nothing")

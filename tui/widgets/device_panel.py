@@ -33,7 +33,8 @@ def reading_line(reading: ReadingView, *, telemetry_age_s: float, width: int) ->
     """One value in one line; without fresh telemetry it is stale, whatever it was when it came."""
     quality = "stale" if telemetry_age_s > TELEMETRY_STALE_S else reading.quality
     age = local_time.age_words(_age_s(reading, telemetry_age_s))
-    value = wording.NO_VALUE if reading.value is None else f"{reading.value} {reading.unit}".rstrip()
+    value = wording.NO_VALUE if reading.value is None else f"{reading.value} {reading.unit}".strip()
+    value = value or wording.EMPTY_VALUE
     wide = width >= WIDE
     words = (wording.QUALITY if wide else wording.QUALITY_SHORT)[quality]
     tail = f"{words:<{9 if wide else 6}} {age:>6}"

@@ -43,6 +43,14 @@ def _time(view: View) -> str:
     return f"{utc} {local}" if local else utc
 
 
+def _batch(view: View) -> str:
+    batch, unit = view.snapshot.batch, view.snapshot.unit
+    if batch is None:
+        return wording.NO_BATCH
+    # The unit's name stands beside it; a number that begins with it is told without it.
+    return wording.BATCH.format(id=batch.id.removeprefix(unit.id).lstrip("-") or batch.id)
+
+
 def _trust(view: View, *, narrow: bool) -> str:
     if view.snapshot.time_trust == "trusted":
         return wording.TRUSTED_SHORT if narrow else wording.TIME_TRUSTED
@@ -54,7 +62,7 @@ def strip_fields(view: View, *, narrow: bool) -> dict[str, str]:
     snapshot, batch = view.snapshot, view.snapshot.batch
     return {
         "unit": snapshot.unit.id,
-        "batch": wording.BATCH.format(id=batch.id) if batch else wording.NO_BATCH,
+        "batch": _batch(view),
         "phase": wording.PHASE.format(number=batch.phase_number, count=batch.phase_count) if batch else "",
         "time": _time(view),
         "trust": _trust(view, narrow=narrow),
