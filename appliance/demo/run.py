@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -64,6 +65,8 @@ def run_headless(options: argparse.Namespace) -> int:
 @contextmanager
 def _site(options: argparse.Namespace) -> Iterator[Site]:
     """A short folder of its own: a unix socket's path may have 107 bytes at most."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     folder = Path(tempfile.mkdtemp(prefix="cellwright-"))
     options.out = (options.out or Path(tempfile.mkdtemp(prefix="cellwright-demo-"))).absolute()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -71,6 +74,11 @@ def _site(options: argparse.Namespace) -> Iterator[Site]:
         yield Site(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave(number: int, frame: object) -> None:
+    """Asked to end: by way of the clean-ups, as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _keep_logs(options: argparse.Namespace, site: Site) -> None:
