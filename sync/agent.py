@@ -37,10 +37,11 @@ class EngineAway(Exception):
 
 
 class Engine(Protocol):
-    """What the agent hands to the engine; both raise `EngineAway`, and return the words of a refusal."""
+    """What the agent hands to the engine; all raise `EngineAway`, and return the words of a refusal."""
 
     def store_ack(self, ack: bytes, signature: bytes, *, log: str) -> str: ...
     def deliver_document(self, envelope: Mapping[str, Any]) -> str: ...
+    def report_blocked(self, log: str, words: str) -> str: ...
 
 
 class TransferState(msgspec.Struct, kw_only=True):
@@ -85,6 +86,7 @@ class Agent:
         self.outbox = Outbox(blobs_seen_seq=self._state.blobs_done_seq)
         self._epoch = record.head("gxp").epoch.hex()
         self._acks: dict[str, tuple[bytes, bytes, int]] = {}  # not yet with the engine
+        self._blocked: dict[str, str] = {}  # not yet with the engine
         self._media_types: dict[str, str] = {}
         self._last_signed: dict[str, int] = {}
         self._agreed = self._engine_away = False
@@ -102,6 +104,7 @@ class Agent:
         if not self._agreed:
             self._agree()
         self._hand_over_acks()
+        self._tell_blocked()
         while action := self.outbox.next(self._signed()):
             match action:
                 case SendSegment(log, first_seq):
@@ -176,6 +179,17 @@ class Agent:
     def _block(self, log: str, words: str) -> None:
         _log.error("%s stays here until QA has decided: %s", log, words)
         self.outbox.block(log, words)
+        self._blocked[log] = words
+        self._tell_blocked()
+
+    def _tell_blocked(self) -> None:
+        """People at the unit must see it: no new batch starts on a record that central disputes."""
+        for log, words in list(self._blocked.items()):
+            try:
+                self._engine.report_blocked(log, words)
+            except EngineAway:
+                return
+            del self._blocked[log]
 
     def _acknowledged(self, log: str, segment: Segment, ack: bytes, signature: bytes) -> None:
         said = self._checked(log, ack, signature)

@@ -26,6 +26,9 @@ class SocketEngine:
     def deliver_document(self, envelope: Mapping[str, Any]) -> str:
         return self._command("deliver_document", {"envelope": dict(envelope)})
 
+    def report_blocked(self, log: str, words: str) -> str:
+        return self._command("record_blocked", {"log": log, "words": words})
+
     def _command(self, name: str, body: Mapping[str, Any]) -> str:
         """The engine's refusal in words, empty when it accepted; raises `EngineAway`."""
         try:

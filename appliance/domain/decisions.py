@@ -66,6 +66,11 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor) -> tuple[str, list[ev
             f"Batch {unit.batch.id} is open on this unit. Finish it first: one patient at a time.",
             reason="batch_open",
         )
+    if any(key.startswith("record:blocked:") for key in unit.alarms):
+        raise CommandRefused(
+            "Central does not take this unit's record. No new batch may start. Call QA.",
+            reason="record_blocked",
+        )
     made = unit.made_orders.get(opening.order.id)
     if made is not None:
         raise CommandRefused(
@@ -509,6 +514,22 @@ def device_restarted(unit: Unit, device: str, words: str) -> list[ev.Event]:
     return [
         ev.DeviceRestartSeen(device=device, words=words),
         *hold_running(unit, "device_restarted", text, using=unit.devices[device].role),
+    ]
+
+
+def record_blocked(unit: Unit, log: str, words: str) -> list[ev.Event]:
+    """Central disputes this unit's record (a fork, say): people see it, and no new batch starts."""
+    key = f"record:blocked:{log}"
+    if key in unit.alarms:
+        return []
+    return [
+        ev.AlarmRaised(
+            alarm=key,
+            priority="high",
+            title="Central does not take this unit's record",
+            cause=words,
+            action="Finish the running batch. Open no other one. Call QA.",
+        )
     ]
 
 

@@ -61,6 +61,7 @@ class Commands:
             "confirm_time": self._confirm_time,
             "store_ack": self._release.store_ack,
             "deliver_document": self._release.deliver_document,
+            "record_blocked": self._release.record_blocked,
         }
 
     async def take(self, command: Command, caller: Caller) -> Answer:

@@ -11,6 +11,7 @@ import msgspec
 from appliance.access.documents import Envelope, parse, to_json
 from appliance.access.errors import DocumentRefused
 from appliance.access.qp_decision import Decision, check_decision
+from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.errors import CommandRefused, NotPlausible
 from appliance.engine.sealing import expected_seal
@@ -77,6 +78,15 @@ class ReleaseDesk:
                 reason="fork",
             )
         return said
+
+    async def record_blocked(self, command: Command, caller: Caller) -> dict[str, Any]:
+        """The agent tells that central refuses the log: an alarm that nobody at the unit can hide."""
+        log, words = str(command.body.get("log", "gxp"))[:16], str(command.body.get("words", ""))[:500]
+        engine = self._engine
+        await engine.turn(
+            lambda: decisions.record_blocked(engine.unit, log, words), command=command.command_id
+        )
+        return {}
 
     async def deliver_document(self, command: Command, caller: Caller) -> dict[str, Any]:
         """A signed document from central or carried by hand; only decisions are taken by this unit now."""

@@ -174,7 +174,7 @@ class PhaseView(msgspec.Struct, kw_only=True):
 
 
 class FactView(msgspec.Struct, kw_only=True):
-    """One raw fact a person looks at before deciding: label, value with its unit, and a mark if off limits."""
+    """One raw fact a person looks at before deciding; marked when it is off limits."""
 
     label: str
     value: str
@@ -312,8 +312,8 @@ FromClient = Hello | Command | Ping
 FromEngine = Snapshot | Accepted | Refused | EventMessage | Telemetry | Pong
 
 _encoder = msgspec.json.Encoder()
-_from_client = msgspec.json.Decoder(FromClient)
-_from_engine = msgspec.json.Decoder(FromEngine)
+_from_client: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
+_from_engine: msgspec.json.Decoder[FromEngine] = msgspec.json.Decoder(FromEngine)
 
 
 class MessageTooLong(ValueError):

@@ -32,6 +32,7 @@ class SmallEngine:
     def __init__(self, unit: Unit, trusted: str) -> None:
         self._unit, self._trusted = unit, trusted
         self.documents: list[dict[str, Any]] = []
+        self.blocked: dict[str, str] = {}
         self.refuse = ""
         unit.home.run.mkdir(parents=True, exist_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -66,6 +67,8 @@ class SmallEngine:
             ack, signature = (base64.b64decode(command.body[name]) for name in ("ack", "signature"))
             said = read_ack(ack, signature, trusted=[self._trusted])
             self._unit.record.store_ack(ack, signature, log=command.body["log"], acked_seq=said.acked_seq)
+        elif command.name == "record_blocked":
+            self.blocked[command.body["log"]] = command.body["words"]
         else:
             assert command.name == "deliver_document", command.name
             self.documents.append(command.body["envelope"])

@@ -162,11 +162,14 @@ def test_a_forked_record_is_no_longer_sent_and_the_reason_is_kept(
         clone.home.keys.mkdir(parents=True, exist_ok=True)
         (clone.home.keys / name).write_bytes((unit.home.keys / name).read_bytes())
     Trust.load(unit.home.trust).save(clone.home.trust)
+    its_engine = SmallEngine(clone, shared_central.home.fingerprint())
     agent = agent_of(clone, shared_central.url)
 
     agent.round()
+    its_engine.close()
 
     assert "cloned, restored or altered" in agent.outbox.blocked["gxp"]
+    assert "cloned, restored or altered" in its_engine.blocked["gxp"]
     assert shared_central.home.store().forks(unit.unit_id)
     assert held(shared_central, unit) == stored(unit)
     clone.record.close()
