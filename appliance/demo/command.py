@@ -17,7 +17,6 @@ FAULTS = {
     "qp-rejects": "the QP rejects the batch",
     "unsigned-recipe": "the recipe lacks QA's signature; no batch opens",
 }
-EXIT_RELEASED, EXIT_FAULT, EXIT_REJECTED, EXIT_AWAITING = 0, 1, 3, 4
 SPEED_MAX = "60"
 
 

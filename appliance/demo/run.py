@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.demo.command import EXIT_AWAITING, EXIT_FAULT, EXIT_REJECTED, EXIT_RELEASED
 from appliance.demo.crew import Crew, CrewStuck
 from appliance.demo.faults import fault_watch
 from appliance.demo.hands import Hands, HandsUnable
@@ -36,6 +35,7 @@ from appliance.demo.site import Site, add_central, draw_labels, fill_microscope,
 from appliance.link.messages import Snapshot
 
 BATCH_TIMEOUT_S = 600.0
+EXIT_RELEASED, EXIT_FAULT, EXIT_REJECTED, EXIT_AWAITING = 0, 1, 3, 4
 ENDED = ("handed_over", "rejected", "aborted")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -15,14 +15,12 @@ from appliance.domain import events as ev
 from appliance.domain.errors import ApplianceError, CommandRefused, NotPlausible
 from appliance.domain.roles import Actor
 from appliance.engine.opening import opening_of
+from appliance.engine.port import EnginePort
 from appliance.engine.release_desk import ReleaseDesk
 from appliance.engine.view import person_view
 from appliance.link.messages import Accepted, Command, Refused
 from appliance.link.server import Answer, Caller
 from appliance.record.errors import RecordError
-
-if TYPE_CHECKING:
-    from appliance.engine.engine import Engine
 
 # Refusals that a reviewer must find on record: identity, roles, release (not a typing slip).
 ON_RECORD = frozenset(
@@ -39,7 +37,7 @@ Handler = Callable[[Command, Caller], Awaitable[dict[str, Any]]]
 class Commands:
     """One handler a command; bodies are checked here, rules are the domain's."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
         self._release = ReleaseDesk(engine)
         self._stops_sent: list[str] = []

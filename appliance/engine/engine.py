@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -171,7 +171,7 @@ class Engine:
         else:
             await self.turn(lambda: [event])
 
-    def begin(self, work: Any) -> None:
+    def begin(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the loop; its failure is told, never swallowed."""
         task = asyncio.ensure_future(work)
         self._background.add(task)

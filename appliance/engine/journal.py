@@ -70,7 +70,14 @@ class Journal:
         return current.id if late or not current.closed else None
 
     def reopened(self, record: Record) -> None:
-        """Go on with a record that was closed, checked and opened again after a fault."""
+        """Go on with a record that was closed, checked and opened again after a fault.
+
+        What a failed commit left on the disk after all is on record, so it is folded too.
+        """
+        for stored in record.read(self.head.seq + 1):
+            fact = fact_of(stored)
+            if fact is not None:
+                evolve(self._unit, fact)
         self.record, self.head, self.words = record, record.head(), ""
 
     async def in_writer(self, work: Callable[..., Any], *arguments: Any) -> Any:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from appliance.domain import decisions
 from appliance.domain import events as ev
-
-if TYPE_CHECKING:
-    from appliance.engine.engine import Engine
+from appliance.engine.port import EnginePort
 
 SILENT_NS = 2_000_000_000
 
@@ -16,7 +14,7 @@ SILENT_NS = 2_000_000_000
 class DeviceMessages:
     """Translates the hosts' messages; runs in the loop and only ever begins turns."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
         self._heard_ns: dict[str, int] = {}
         self._fault: dict[str, str] = {}

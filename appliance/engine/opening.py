@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from appliance.domain.decisions import Opening
 from appliance.domain.errors import CommandRefused
+from appliance.engine.port import EnginePort
 from appliance.engine.shelf import Shelf, ShelvedOrder, ShelvedRecipe, load_shelf
 from appliance.record.disk import disk_level
-
-if TYPE_CHECKING:
-    from appliance.engine.engine import Engine
 
 MEDIA_TYPE = "application/json"
 
 
-async def opening_of(engine: Engine, order_id: str) -> Opening:
+async def opening_of(engine: EnginePort, order_id: str) -> Opening:
     """Read the shelf anew, verify, and keep the exact documents as files of the record.
 
     Raises
@@ -54,7 +50,7 @@ async def opening_of(engine: Engine, order_id: str) -> Opening:
     )
 
 
-async def _keep(engine: Engine, data: bytes) -> str:
+async def _keep(engine: EnginePort, data: bytes) -> str:
     reference = await engine.journal.in_writer(engine.record.put_blob, data, MEDIA_TYPE)
     return str(reference.sha256)
 
@@ -62,8 +58,8 @@ async def _keep(engine: Engine, data: bytes) -> str:
 def _order(shelf: Shelf, order_id: str) -> ShelvedOrder:
     order = shelf.orders.get(order_id)
     if order is None:
-        reason, words = shelf.refused.get(f"{order_id}.json", ("unknown", "It is not on this unit."))
-        raise CommandRefused(f"Order {order_id} cannot be made. {words}", reason=f"order_{reason}")
+        _, words = shelf.refused.get(f"{order_id}.json", ("", "It is not on this unit."))
+        raise CommandRefused(f"Order {order_id} cannot be made. {words}", reason="order_refused")
     return order
 
 

@@ -11,10 +11,12 @@ from appliance.config import Home, UnitConfig, read_config
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Unit, evolve
+from appliance.engine.answered import Answered
 from appliance.engine.clock import Clock, ScaledClock, SystemClock, stamp
 from appliance.engine.engine import Engine
 from appliance.engine.journal import fact_of
 from appliance.engine.shelf import Shelf, load_shelf
+from appliance.link.server import ANSWERS_KEPT_MAX
 from appliance.record.canonical import Stamp, StoredRecord
 from appliance.record.disk import make_reserve
 from appliance.record.errors import RecordUnusable
@@ -23,8 +25,13 @@ from appliance.record.log import Record
 _logger = logging.getLogger(__name__)
 
 
-async def start(home: Home) -> Engine:
+async def start(home: Home, *, clock: Clock | None = None) -> Engine:
     """A recovered engine, ready to run.
+
+    Parameters
+    ----------
+    clock
+        Instead of the clock that `unit.toml` asks for.
 
     Raises
     ------
@@ -44,13 +51,14 @@ async def start(home: Home) -> Engine:
             key=key,
             software_version=version,
             simulated=config.unit.simulated,
-            stamp=stamp(_fresh_clock(config)),
+            stamp=stamp(clock or _fresh_clock(config)),
         )
     refuse_mixed(record, config)
     make_reserve(home.record, size_bytes=config.record.reserve_mib * 1024 * 1024)
     last = next(iter(record.read(record.head().seq)))
-    clock = _clock_after(config, last)
-    unit, facts_seen = folded_unit(config, record)
+    clock = clock or _clock_after(config, last)
+    answered = Answered()
+    unit, facts_seen = folded_unit(config, record, answered)
     shelf = load_shelf(home, trust)
     engine = Engine(
         home=home,
@@ -66,6 +74,7 @@ async def start(home: Home) -> Engine:
     )
     for kind, body in facts_seen:
         engine.desk.lockouts.fold(kind, body, engine.desk.now_s())
+    engine.server.answered.preload(answered.newest(ANSWERS_KEPT_MAX))
     await engine.turn(lambda: _starting_events(engine, shelf, last.seq))
     return engine
 
@@ -85,7 +94,9 @@ def refuse_mixed(record: Record, config: UnitConfig) -> None:
         )
 
 
-def folded_unit(config: UnitConfig, record: Record) -> tuple[Unit, list[tuple[str, dict[str, object]]]]:
+def folded_unit(
+    config: UnitConfig, record: Record, answered: Answered | None = None
+) -> tuple[Unit, list[tuple[str, dict[str, object]]]]:
     """The state that the record tells, and the bodies of its events about access."""
     specs = {d.id: DeviceSpec(d.id, d.role, d.title) for d in config.devices}
     unit = Unit(config.unit.id, config.unit.simulated, specs)
@@ -95,6 +106,8 @@ def folded_unit(config: UnitConfig, record: Record) -> tuple[Unit, list[tuple[st
         if fact is None:
             continue
         evolve(unit, fact)
+        if answered is not None:
+            answered.take(stored)
         if isinstance(
             fact.event, ev.SignInRefused | ev.SessionOpened | ev.SecondPersonConfirmed | ev.SignatureGiven
         ):

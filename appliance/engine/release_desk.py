@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -14,13 +14,11 @@ from appliance.access.qp_decision import Decision, check_decision
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.errors import CommandRefused, NotPlausible
+from appliance.engine.port import EnginePort
 from appliance.engine.sealing import expected_seal
 from appliance.link.messages import Command
 from appliance.link.server import Caller
 from appliance.record.segments import fingerprint, signed_by
-
-if TYPE_CHECKING:
-    from appliance.engine.engine import Engine
 
 ACK_DOMAIN = b"cellwright/ack/1\x00"
 MEDIA_TYPE = "application/json"
@@ -46,7 +44,7 @@ class _Ack(msgspec.Struct):
 class ReleaseDesk:
     """Takes acknowledgements and documents in."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
 
     async def store_ack(self, command: Command, caller: Caller) -> dict[str, Any]:
