@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Refused scans that only ask for another look; any other one is a full stop.
 LOOK_AGAIN: Final = frozenset(
-    {"not_read", "not_confirmed", "nothing_read", "no_symbol", "no_image", "timeout", "busy", "not_open"}
+    {"not_read", "not_confirmed", "incomplete", "wrong_kind", "timeout", "busy", "not_open"}
 )
 TYPED_BADGE: Final = "typed-badge"
 OTHER: Final = "other"

@@ -17,6 +17,7 @@ STATION = "bedside-1"
 RECONNECT_S = 0.2
 SILENCE_S = 5.0
 ENTERED = {
+    "decision": "accept",
     "recovery": "82",
     "volume_out": "33.0",
     "pressure_max": "320",
@@ -158,8 +159,6 @@ class Crew:
             await asyncio.to_thread(self._hands.act, prompt.action)
             self._done.add(prompt.id)
         values = {field.name: ENTERED[field.name] for field in prompt.fields}
-        if prompt.kind == "review":
-            values["decision"] = "accept"
         return await self._send(client, "answer", {"prompt": prompt.id, "values": values}, _proof(prompt))
 
     def _label(self, prompt: PromptView, snapshot: Snapshot) -> Path | None:

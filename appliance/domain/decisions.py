@@ -12,7 +12,7 @@ from datetime import datetime
 from appliance.domain import events as ev
 from appliance.domain import phase_states
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
-from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted, NotPlausible
+from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
 from appliance.domain.phase_logic import Context, Logic, request_scan
 from appliance.domain.phases import LOGIC
 from appliance.domain.prompts import Prompt
@@ -170,13 +170,9 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
     prompt = find_prompt(unit, prompt_id, now)
     if prompt.kind == "scan":
         raise CommandRefused("This needs a scan. Show the label to the camera.", reason="scan_needed")
-    entered = dict(values)
-    decision = entered.pop("decision", "") if prompt.kind == "review" else ""
-    if decision not in ("", "accept", "repeat"):
-        raise NotPlausible("Accept the count, or repeat it.")
     # To throw a count away binds nobody to its content: the role suffices.
-    (replace(prompt, needs="session") if decision == "repeat" else prompt).check_actor(actor)
-    checked = prompt.check_values(entered) | ({"decision": decision} if decision else {})
+    (replace(prompt, needs="session") if values.get("decision") == "repeat" else prompt).check_actor(actor)
+    checked = prompt.check_values(values)
     assert unit.batch is not None
     run = unit.batch.runs[prompt.phase]
     return logic_of(run).answered(context(unit, run, now), prompt, checked, actor)

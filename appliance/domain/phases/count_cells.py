@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from appliance.domain import events as ev
 from appliance.domain.phase_logic import Context, Logic, answer_events, check_limit, complete, confirm
-from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
 from appliance.domain.quantity import rounded
 from appliance.domain.recipe import Phase
 from appliance.domain.release import judged, replicate_cv_percent, viable_concentration
@@ -17,6 +17,12 @@ from appliance.domain.roles import Actor
 REPLICATES_MAX = 9
 RULES = ("point", "lower_bound")
 POOLED = 0  # the replicate number of the pooled result
+DECISION = Field(
+    name="decision",
+    label="Decision",
+    kind="choice",
+    choices=(Choice("accept", "Accept and sign"), Choice("repeat", "Repeat the count")),
+)
 
 
 class CountCells(Logic):
@@ -186,6 +192,7 @@ class CountCells(Logic):
             content=self._statement(c, series),
             roles=c.phase.roles or ("operator",),
             facts=tuple(self.facts(c)),
+            fields=(DECISION,),
             picture=pooled.overlay,
         )
         if good:
@@ -200,6 +207,7 @@ class CountCells(Logic):
             needs="session",
             meaning="",
             content="",
+            fields=(),
         )
 
     def _statement(self, c: Context, series: list[ev.CellCountReported]) -> str:

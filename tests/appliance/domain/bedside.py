@@ -51,6 +51,7 @@ ORDER = {
     "dose_target_cells_kg": "1.5e6",
 }
 ENTERED = {
+    "decision": "accept",
     "recovery": "82",
     "volume_out": "33.0",
     "pressure_max": "320",
@@ -250,8 +251,6 @@ class Bedside:
         prompt = self.prompt(prompt_id)
         actor = by or self._person_for(prompt)
         entered = {field.name: ENTERED[field.name] for field in prompt.fields} | values
-        if prompt.kind == "review":
-            entered.setdefault("decision", "accept")
         self.commit(decisions.answer(self.unit, prompt_id, entered, actor, self.now), actor.id)
 
     @staticmethod
