@@ -30,6 +30,8 @@ ON_RECORD = frozenset(
     }
 )  # fmt: skip
 
+COMMENT_LENGTH_MAX = 1_000
+
 _logger = logging.getLogger(__name__)
 Handler = Callable[[Command, Caller], Awaitable[dict[str, Any]]]
 
@@ -198,7 +200,10 @@ class Commands:
         actor, text = self._engine.desk.acting(caller.station), _text(command, "text")
         if not actor.may("comment"):
             raise CommandRefused("This person may not write into the record.", reason="not_permitted")
-        await self._turn(command, actor, lambda: [ev.CommentAdded(text=text[:1000])])
+        if len(text) > COMMENT_LENGTH_MAX:
+            # Cut short, it would stand on record as something that nobody wrote.
+            raise NotPlausible(f"A comment has at most {COMMENT_LENGTH_MAX} characters. Write two.")
+        await self._turn(command, actor, lambda: [ev.CommentAdded(text=text)])
         return {}
 
     async def _unlock_account(self, command: Command, caller: Caller) -> dict[str, Any]:
