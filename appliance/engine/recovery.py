@@ -22,6 +22,15 @@ from appliance.record.disk import make_reserve
 from appliance.record.errors import RecordUnusable
 from appliance.record.log import Record
 
+# What the lock-outs are folded from.
+ACCESS_EVENTS = (
+    ev.SignInRefused,
+    ev.AccountUnlocked,
+    ev.SessionOpened,
+    ev.SecondPersonConfirmed,
+    ev.SignatureGiven,
+)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -108,9 +117,7 @@ def folded_unit(
         evolve(unit, fact)
         if answered is not None:
             answered.take(stored)
-        if isinstance(
-            fact.event, ev.SignInRefused | ev.SessionOpened | ev.SecondPersonConfirmed | ev.SignatureGiven
-        ):
+        if isinstance(fact.event, ACCESS_EVENTS):
             access.append((type(fact.event).__name__, ev.to_body(fact.event)))
     unit.qualified.clear()
     unit.silent.clear()
