@@ -19,7 +19,7 @@ from appliance.engine.shelf import Shelf, load_shelf
 from appliance.link.server import ANSWERS_KEPT_MAX
 from appliance.record.canonical import Stamp, StoredRecord
 from appliance.record.disk import make_reserve
-from appliance.record.errors import RecordUnusable
+from appliance.record.errors import RecordFull, RecordUnusable
 from appliance.record.log import Record
 
 # What the lock-outs are folded from.
@@ -48,44 +48,63 @@ async def start(home: Home, *, clock: Clock | None = None) -> Engine:
         Each says what is so and what to do; the unit does not start.
     """
     config = read_config(home)
-    key, trust = load_key(home.unit_key), Trust.load(home.trust)
     home.run.mkdir(parents=True, exist_ok=True)
-    version = appliance.__version__
+    record = _opened(home, config, clock)
+    try:
+        engine, last_seq = _recovered(home, config, record, clock)
+        await engine.turn(lambda: _starting_events(engine, engine.shelf, last_seq))
+    except BaseException:
+        record.close()
+        raise
+    return engine
+
+
+def _opened(home: Home, config: UnitConfig, clock: Clock | None) -> Record:
+    key = load_key(home.unit_key)
     if (home.record / "record.db").exists():
-        record = Record.open(home.record, key=key, software_version=version)
-    else:
-        record = Record.create(
-            home.record,
-            unit_id=config.unit.id,
-            key=key,
-            software_version=version,
-            simulated=config.unit.simulated,
-            stamp=stamp(clock or _fresh_clock(config)),
-        )
+        return Record.open(home.record, key=key, software_version=appliance.__version__)
+    return Record.create(
+        home.record,
+        unit_id=config.unit.id,
+        key=key,
+        software_version=appliance.__version__,
+        simulated=config.unit.simulated,
+        stamp=stamp(clock or _fresh_clock(config)),
+    )
+
+
+def _recovered(home: Home, config: UnitConfig, record: Record, clock: Clock | None) -> tuple[Engine, int]:
+    """An engine that knows what the record tells, and the record's last number before it."""
     refuse_mixed(record, config)
-    make_reserve(home.record, size_bytes=config.record.reserve_mib * 1024 * 1024)
+    _keep_reserve(home, config)
     last = next(iter(record.read(record.head().seq)))
-    clock = clock or _clock_after(config, last)
     answered = Answered()
-    unit, facts_seen = folded_unit(config, record, answered)
-    shelf = load_shelf(home, trust)
+    unit, access = folded_unit(config, record, answered)
+    trust = Trust.load(home.trust)
     engine = Engine(
         home=home,
         config=config,
         record=record,
-        clock=clock,
+        clock=clock or _clock_after(config, last),
         unit=unit,
-        shelf=shelf,
+        shelf=load_shelf(home, trust),
         trust=trust,
         pin_secret=load_pin_secret(home.pin_secret),
-        software_version=version,
+        software_version=appliance.__version__,
         term=unit.term + 1,
     )
-    for kind, body in facts_seen:
+    for kind, body in access:
         engine.desk.lockouts.fold(kind, body, engine.desk.now_s())
     engine.server.answered.preload(answered.newest(ANSWERS_KEPT_MAX))
-    await engine.turn(lambda: _starting_events(engine, shelf, last.seq))
-    return engine
+    return engine, last.seq
+
+
+def _keep_reserve(home: Home, config: UnitConfig) -> None:
+    """Room for the end of a batch; where there is none left, the batch that runs comes first."""
+    try:
+        make_reserve(home.record, size_bytes=config.record.reserve_mib * 1024 * 1024)
+    except RecordFull as full:
+        _logger.warning("no reserve could be made: %s", full)
 
 
 def refuse_mixed(record: Record, config: UnitConfig) -> None:
