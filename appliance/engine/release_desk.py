@@ -52,7 +52,15 @@ class ReleaseDesk:
         ack = decoded(command.body.get("ack"), "ack")
         signature = decoded(command.body.get("signature"), "signature")
         log = str(command.body.get("log", "gxp"))
-        said = self._checked_ack(ack, signature, log)
+        try:
+            said = self._checked_ack(ack, signature, log)
+        except CommandRefused as refused:
+            if refused.reason == "fork":
+                # Signed by our central: people see it, and no batch starts on a record that is in dispute.
+                words = str(refused)
+                engine = self._engine
+                await engine.turn(lambda: decisions.record_blocked(engine.unit, log, words))
+            raise
         await self._engine.keep_ack(ack, signature, log=log, acked_seq=said.acked_seq)
         return {}
 
