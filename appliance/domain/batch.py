@@ -163,14 +163,17 @@ class Batch:
             return "handed_over"
         if self.last(ev.BatchAborted):
             return "aborted"
+        waiting = (phase_states.HELD, phase_states.HOLDING)
+        held = any(run.state in waiting for run in self.runs.values())
         if self.disposition is not None:
-            return self.disposition.disposition
+            # A held hand-over of a released dose waits for a person, and must be seen to wait.
+            released = self.disposition.disposition == "released"
+            return "held" if released and held else self.disposition.disposition
         if self.sealed is not None:
             return "awaiting_disposition"
         if self.last(ev.BatchCompleted):
             return "complete"
-        waiting = (phase_states.HELD, phase_states.HOLDING)
-        return "held" if any(run.state in waiting for run in self.runs.values()) else "running"
+        return "held" if held else "running"
 
     @property
     def closed(self) -> bool:
