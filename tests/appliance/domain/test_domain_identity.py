@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from bedside import (
@@ -251,10 +252,8 @@ def test_a_signature_needs_the_password_and_a_pin_is_not_one(bedside: Bedside) -
     bedside.begin_batch()
     bedside.works_until("count/accept")
 
-    for proof in ("session", "pin"):
-        refused = bedside.refusal(
-            lambda proof=proof: bedside.answer("count/accept", by=with_proof(ADA, proof))
-        )
+    for actor in (with_proof(ADA, "session"), with_proof(ADA, "pin")):
+        refused = bedside.refusal(partial(bedside.answer, "count/accept", actor))
         assert (refused.reason, "password" in str(refused)) == ("proof_missing", True)
 
     assert not bedside.has(ev.SignatureGiven)

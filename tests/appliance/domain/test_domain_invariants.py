@@ -29,7 +29,14 @@ BEGINNINGS = (
     "label/applied",
     "seal/performed",
 )
-TEXTS = (bag_texts(), bag_texts(OTHER_DIN), material_texts("XXSALHSA"), coi_texts(), [], ["=garbage"])
+TEXTS: tuple[list[str], ...] = (
+    bag_texts(),
+    bag_texts(OTHER_DIN),
+    material_texts("XXSALHSA"),
+    coi_texts(),
+    [],
+    ["=garbage"],
+)
 SLACK_ML = Decimal("0.35")  # the balance's own uncertainty, which the recipe leaves
 
 

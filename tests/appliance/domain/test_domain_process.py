@@ -489,7 +489,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_range(
     bedside.begin_batch()
     bedside.works_until("wash/result")
 
-    refused = bedside.refusal(lambda: bedside.answer("wash/result", **{field: value}))
+    refused = bedside.refusal(lambda: bedside.answer("wash/result", None, **{field: value}))
 
     assert refused.reason == "not_plausible"
     assert words in str(refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,10 +95,10 @@ NEEDED = {
 }
 
 
-def asking(needs: str = "session", **more: object) -> Prompt:
+def asking(needs: str = "session", **more: Any) -> Prompt:
     return Prompt(
         phase="p", key="k", kind="confirm", title="t", instruction="i", button="b", needs=needs, **more
-    )  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize("proof", PROOFS)

@@ -90,7 +90,7 @@ class World:
 
     def says(self, unit: Unit, now: datetime) -> None:
         """Put fresh readings before the unit."""
-        values = {
+        values: dict[str, dict[str, object]] = {
             "thermostat": {
                 "bath_c": self.bath_c,
                 "setpoint_c": self.setpoint_c,

@@ -47,7 +47,7 @@ def delivered(envelope: Envelope) -> dict[str, Any]:
 
 # ── Recipes and orders ─────────────────────────────────────────────────────────────────
 
-SPOILT: dict[str, tuple[Callable[[Room], None], str]] = {
+SPOILT: dict[str, tuple[Callable[[Room], object], str]] = {
     "a recipe without the reviewer": (
         lambda room: dump(recipe_envelope(room.keys, reviewed=False), room.home.recipes / "short.json"),
         "recipe_not_approved",
