@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,20 +35,25 @@ class Processes:
 
     site: Site
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    # The kernel's death signal follows the thread that started a child: this one lives as long as we do.
+    _starter: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
 
     def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a process that does not outlive this one, however this one ends."""
+        child = self._starter.submit(self._spawn, name, command).result()
+        self.running[name] = child
+        return child
+
+    def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         log = (self.site.logs / f"{name}.log").open("ab")
         with log:
-            # Whoever ends this demonstration, and however: no process of it goes on alone.
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        self.running[name] = child
-        return child
 
     def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
         """Wait until a process is ready; raises `DemoFailed` when it ends or takes too long."""
