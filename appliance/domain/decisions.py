@@ -215,7 +215,7 @@ def hold(unit: Unit, actor: Actor, phase: str, reason: str) -> list[ev.Event]:
 
 def hold_running(unit: Unit, reason: str, words: str, *, only: str = "", using: str = "") -> list[ev.Event]:
     """Holding events for the running phases; `using` narrows to those that use a device role."""
-    if unit.batch is None:
+    if unit.batch is None or unit.batch.closed:
         return []
     return [
         ev.PhaseHolding(phase=run.phase.id, reason=reason, words=words)
@@ -224,6 +224,26 @@ def hold_running(unit: Unit, reason: str, words: str, *, only: str = "", using: 
         and (not only or run.phase.id == only)
         and (not using or using in run.phase.uses)
     ]
+
+
+def hold_with_alarm(
+    unit: Unit, reason: str, words: str, *, title: str, action: str, using: str = ""
+) -> list[ev.Event]:
+    """The same, and an alarm for each phase that is held: nobody has to notice by chance."""
+    events: list[ev.Event] = []
+    for holding in hold_running(unit, reason, words, using=using):
+        assert isinstance(holding, ev.PhaseHolding) and unit.batch is not None
+        number = len(unit.batch.runs[holding.phase].all(ev.AlarmRaised)) + 1
+        raised = ev.AlarmRaised(
+            alarm=f"{unit.batch.id}:{holding.phase}:hold-{reason}:{number}",
+            priority="high",
+            title=title,
+            cause=words,
+            action=action,
+            phase=holding.phase,
+        )
+        events += [holding, raised]
+    return events
 
 
 def restart(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
@@ -382,27 +402,19 @@ def recover(unit: Unit, term: int, last_seq: int) -> list[ev.Event]:
     """After a crash: what was under way is unknown, so it is closed as such and phases are held."""
     events: list[ev.Event] = []
     words = "The control computer restarted. Look at the devices and the bag before going on."
-    held = hold_running(unit, "restart_of_engine", words)
+    held = hold_with_alarm(
+        unit,
+        "restart_of_engine",
+        words,
+        title="Held after a restart",
+        action="Look at the bag and the lines. Then restart the phase.",
+    )
     if not unit.cleanly_stopped:
         phases = [event.phase for event in held if isinstance(event, ev.PhaseHolding)]
         events.append(ev.RecoveredFromCrash(term=term, phases=phases, last_seq=last_seq))
     if unit.batch is None or unit.batch.closed:
         return events
-    events += _close_what_was_under_way(unit.batch)
-    for holding in held:
-        assert isinstance(holding, ev.PhaseHolding)
-        events.append(holding)
-        events.append(
-            ev.AlarmRaised(
-                alarm=f"{unit.batch.id}:{holding.phase}:hold-restart:{term}",
-                priority="high",
-                title="Held after a restart",
-                cause=words,
-                action="Look at the bag and the lines. Then restart the phase.",
-                phase=holding.phase,
-            )
-        )
-    return events
+    return [*events, *_close_what_was_under_way(unit.batch), *held]
 
 
 def _close_what_was_under_way(batch: Batch) -> list[ev.Event]:
@@ -466,7 +478,15 @@ def device_identified(
         *(ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(f"device:{device}:")),
     ]
     if not qualified:
-        events += hold_running(unit, "device_changed", words, using=unit.devices[device].role)
+        spec = unit.devices[device]
+        events += hold_with_alarm(
+            unit,
+            "device_changed",
+            f"{spec.title}: {words}",
+            title=f"{spec.title} is another device",
+            action="Call maintenance. Do not restart the phase with this device.",
+            using=spec.role,
+        )
     return events
 
 
@@ -509,7 +529,14 @@ def device_restarted(unit: Unit, device: str, words: str) -> list[ev.Event]:
     text = f"{title} restarted by itself: {words}"
     return [
         ev.DeviceRestartSeen(device=device, words=words),
-        *hold_running(unit, "device_restarted", text, using=unit.devices[device].role),
+        *hold_with_alarm(
+            unit,
+            "device_restarted",
+            text,
+            title=f"{title} restarted",
+            action="Look at the device and its lines. Then restart the phase.",
+            using=unit.devices[device].role,
+        ),
     ]
 
 

@@ -190,7 +190,7 @@ class Engine:
         if not self._fault_seen:
             self._fault_seen = True  # once: a fault in holding must not call itself for ever
             words = "The control program met a fault of its own. Call service."
-            self.begin(self.turn(lambda: decisions.hold_running(self.unit, "engine_fault", words)))
+            self.begin(self.turn(lambda: self._held("engine_fault", words)))
         self.server.broadcast_snapshot(self.snapshot)
 
     def record_failed(self, fault: RecordError) -> None:
@@ -204,6 +204,10 @@ class Engine:
             self.begin(self._use_reserve())
         self.server.broadcast_snapshot(self.snapshot)
 
+    def _held(self, reason: str, words: str) -> list[ev.Event]:
+        action = "Look at the devices and the bag. Then restart the phase."
+        return decisions.hold_with_alarm(self.unit, reason, words, title="Held by the unit", action=action)
+
     async def _use_reserve(self) -> None:
         """The disk is full: give the reserve to the running batch, open the record again, hold, go on."""
         async with self._turn:
@@ -216,7 +220,7 @@ class Engine:
         await self.turn(
             lambda: [
                 ev.RecordFaultSeen(words=words),
-                *decisions.hold_running(self.unit, "record_full", held),
+                *self._held("record_full", held),
             ]
         )
 

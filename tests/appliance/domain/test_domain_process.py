@@ -545,3 +545,33 @@ def test_an_abort_needs_the_password_and_ends_every_phase(bedside: Bedside) -> N
     assert bedside.batch.state == "aborted"
     assert {run.state for run in bedside.batch.runs.values()} <= {"aborted", "complete"}
     assert bedside.asks() == []
+
+
+@pytest.mark.parametrize("what", ["restarts", "is another one", "falls silent"])
+def test_whatever_a_device_does_to_a_phase_is_told_by_an_alarm(bedside: Bedside, what: str) -> None:
+    pumping(bedside)
+
+    if what == "restarts":
+        bedside.commit(decisions.device_restarted(bedside.unit, "pump-1", "its counter is void"))
+    elif what == "falls silent":
+        bedside.commit(decisions.device_silent(bedside.unit, "pump-1", "It does not answer."))
+    else:
+        bedside.identify("pump-1", serial_number="other", qualified="S-1")
+    bedside.waits(1)
+
+    assert bedside.state_of("dilute") == "held"
+    assert bedside.last(ev.AlarmRaised).priority == "high"
+    assert "Pump" in bedside.alarm_words()
+
+
+def test_a_pump_that_lost_its_power_is_ordered_the_rest_by_weight(bedside: Bedside) -> None:
+    pumping(bedside)
+    bedside.world.pump_state, bedside.world.delivered_ml = "stopped", Decimal(0)
+    bedside.commit(decisions.device_restarted(bedside.unit, "pump-1", "its counter is void"))
+    bedside.waits(1)
+
+    bedside.restart()
+    bedside.works_through("dilute")
+
+    assert abs(bedside.world.moved_ml - 50) < Decimal("0.1")
+    assert not [key for key in bedside.unit.alarms if ":hold-" in key]
