@@ -205,11 +205,27 @@ def test_a_stop_while_the_host_is_away_is_carried_out_by_the_next_one(tmp_path):
         os.kill(ward.pool.pids()["thawer"], signal.SIGKILL)
         await until(lambda: not ward.pool.pids())
 
-        ward.pool.stop_all()
+        ward.pool.stop("thawer")
 
         await until(lambda: not twins.world.bath.running)
 
     story(tmp_path, tell, ("thawer",))
+
+
+def test_stop_stands_the_pump_and_keeps_the_bath_warm(tmp_path):
+    async def tell(ward: Ward, twins: ServedTwins) -> None:
+        await ward.until_ready()
+        ward.pool.order("thawer", "on", "start", {}, 5000)
+        assert (await ward.outcome("on"))["ok"]
+        ward.pool.order("pump", "go", "infuse", {"volume_ml": "20", "rate_ml_min": "10"}, 5000)
+        assert (await ward.outcome("go"))["ok"]
+
+        ward.pool.stop_all()
+
+        await until(lambda: not twins.pump_moves)
+        assert twins.world.bath.running
+
+    story(tmp_path, tell, ("pump", "thawer"))
 
 
 def test_values_of_a_device_that_fell_silent_are_marked_stale_and_never_passed_off_as_now(tmp_path):
