@@ -6,7 +6,7 @@ No flow decides anything: it asks what the prompt asks for, and shows the engine
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.link.messages import Accepted, FieldView, OrderView, PersonView, PromptView, Proof, Refused
 from tui import wording
@@ -171,7 +171,9 @@ async def answer(app: BedsideApp, prompt: PromptView) -> None:
             proof = await collect_proof(app, prompt, refusal)
             if proof is None:
                 return
-        body = {"prompt": prompt.id, "values": values}
+        body: dict[str, Any] = {"prompt": prompt.id, "values": values}
+        if prompt.signs:
+            body["signs"] = prompt.signs  # what was shown: another text is not signed unseen
         outcome = await app.ask("answer", body, key=f"answer:{prompt.id}", proof=proof)
         if isinstance(outcome, Accepted) or proof is None:
             await tell(app, outcome)

@@ -159,7 +159,8 @@ class Crew:
             await asyncio.to_thread(self._hands.act, prompt.action)
             self._done.add(prompt.id)
         values = {field.name: ENTERED[field.name] for field in prompt.fields}
-        return await self._send(client, "answer", {"prompt": prompt.id, "values": values}, _proof(prompt))
+        body = {"prompt": prompt.id, "values": values, "signs": prompt.signs}
+        return await self._send(client, "answer", body, _proof(prompt))
 
     def _label(self, prompt: PromptView, snapshot: Snapshot) -> Path | None:
         if prompt.action == "show bag" and self.next_label is not None:

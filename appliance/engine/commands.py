@@ -13,11 +13,12 @@ import msgspec
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.errors import ApplianceError, CommandRefused, NotPlausible
+from appliance.domain.prompts import Prompt
 from appliance.domain.roles import Actor
 from appliance.engine.opening import opening_of
 from appliance.engine.port import EnginePort
 from appliance.engine.release_desk import ReleaseDesk
-from appliance.engine.view import person_view
+from appliance.engine.view import person_view, short_code
 from appliance.link.messages import Accepted, Command, Refused
 from appliance.link.server import Answer, Caller
 from appliance.record.errors import RecordError
@@ -157,9 +158,12 @@ class Commands:
         if prompt.needs == "signature" and command.proof is not None:
             self._refuse_other_signer(command, caller)
         actor = await self._actor(command, caller)
+        shown = str(command.body.get("signs", ""))
 
         def decide() -> list[ev.Event]:
-            return decisions.answer(engine.unit, prompt_id, dict(values), actor, engine.clock.utc())
+            now = engine.clock.utc()
+            _refuse_unseen(decisions.find_prompt(engine.unit, prompt_id, now), shown)
+            return decisions.answer(engine.unit, prompt_id, dict(values), actor, now)
 
         await self._turn(command, actor, decide)
         return {}
@@ -257,6 +261,15 @@ class Commands:
         reason = _text(command, "reason")
         await self._turn(command, actor, lambda: decisions.release_stop(engine.unit, actor, reason))
         return {}
+
+
+def _refuse_unseen(prompt: Prompt, shown: str) -> None:
+    """Nobody signs what they have not seen: the code that was shown is of the text that is signed now."""
+    if shown and prompt.content and shown != short_code(prompt.content):
+        raise CommandRefused(
+            "What you are signing has changed since it was shown. Look at it again, then sign.",
+            reason="content_changed",
+        )
 
 
 def _utc(text: str) -> datetime:

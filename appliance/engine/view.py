@@ -32,6 +32,11 @@ SHORT_CODE = 8
 PRIORITIES = {"high": 0, "medium": 1, "low": 2}
 
 
+def short_code(content: str) -> str:
+    """What a person compares before signing: the beginning of the hash that the signature binds."""
+    return content_hash(content)[:SHORT_CODE]
+
+
 def people_views(people: People) -> list[PersonView]:
     """Who may sign in here: whoever has a PIN. A QP acts at central only."""
     return [person_view(person) for person in people.people if person.active and person.pin]
@@ -160,7 +165,7 @@ def _prompt_view(prompt: Prompt, record: Record) -> PromptView:
         roles=list(prompt.roles),
         not_by=list(prompt.not_by),
         meaning=prompt.meaning,
-        signs=content_hash(prompt.content)[:SHORT_CODE] if prompt.content else "",
+        signs=short_code(prompt.content) if prompt.content else "",
         facts=[_fact_view(fact) for fact in prompt.facts],
         fields=fields,
         picture=picture_path(record, prompt.picture),

@@ -323,3 +323,21 @@ def test_the_state_after_a_restart_is_the_state_before_it(room: Room) -> None:
         assert after[: len(before)] == before
 
     told(room, story)
+
+
+def test_nobody_signs_what_has_changed_since_it_was_shown(room: Room) -> None:
+    async def story() -> None:
+        await room.goes_to("seal/performed")
+        prompt = next(one for one in (await room.connects()).prompts if one.id == "seal/performed")
+        shown = {"prompt": prompt.id, "values": {}, "signs": prompt.signs}
+        await room.done("comment", {"text": "The clamp was loose."})
+
+        refused = await room.refused("answer", shown, ADA.by_password)
+        prompt = next(one for one in (await room.connects()).prompts if one.id == "seal/performed")
+        await room.done("answer", shown | {"signs": prompt.signs}, ADA.by_password)
+
+        assert refused.reason == "content_changed"
+        assert "Look at it again" in refused.words
+        assert len(room.events(ev.SignatureGiven)) == 1
+
+    told(room, story)
