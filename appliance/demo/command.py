@@ -48,7 +48,7 @@ def _usable(options: argparse.Namespace, parser: argparse.ArgumentParser) -> boo
             file=sys.stderr,
         )
         return False
-    speed = options.speed or ("max" if options.headless else "10")
+    speed = ("max" if options.headless else "10") if options.speed is None else options.speed
     options.speed = SPEED_MAX if speed == "max" else speed
     try:
         good = 1 <= float(options.speed) <= 100
