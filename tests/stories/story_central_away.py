@@ -25,7 +25,7 @@ class CentralAway:
     dispositions: int
     verified: dict[str, Done]  # by target: record, batch, archive
     doctor: Done
-    doctor_without_engine: Done
+    doctor_with_open_key: Done
 
 
 def play(out: Path) -> CentralAway:
@@ -48,7 +48,9 @@ async def _play(ward: Ward, out: Path) -> CentralAway:
     }
     dispositions = len(ward.kinds("DispositionRecorded"))
     ward.processes.end("engine")
-    doctor_without_engine = call("doctor", "--home", home, "--json")
+    ward.site.home.unit_key.chmod(0o644)
+    doctor_with_open_key = call("doctor", "--home", home, "--json")
+    ward.site.home.unit_key.chmod(0o600)
     archive = ward.export(batch, out)
     verified["archive"] = call("verify", str(archive), "--trust", str(out / "trust.json"))
     return CentralAway(
@@ -58,7 +60,7 @@ async def _play(ward: Ward, out: Path) -> CentralAway:
         dispositions=dispositions,
         verified=verified,
         doctor=doctor,
-        doctor_without_engine=doctor_without_engine,
+        doctor_with_open_key=doctor_with_open_key,
     )
 
 

@@ -52,6 +52,7 @@ class FailingParts:
     watchdog_s: float = 0.0
     screens: list[str] = field(default_factory=list)
     prompt_title: str = ""
+    prompt_button: str = ""
     terms: list[int] = field(default_factory=list)  # of the engine, before and after the terminal died
     first_screen_s: list[float] = field(default_factory=list)
     memory_mib: dict[str, float] = field(default_factory=dict)
@@ -154,7 +155,8 @@ class _Script:
         ward, seen = self._ward, self._seen
         snapshot = ward.seen()
         assert snapshot is not None
-        seen.prompt_title = next(one.title for one in snapshot.prompts if one.id == PROMPT_AT_BEDSIDE)
+        prompt = next(one for one in snapshot.prompts if one.id == PROMPT_AT_BEDSIDE)
+        seen.prompt_title, seen.prompt_button = prompt.title, prompt.button
         terminal = Terminal(ward.site.folder, ward.site.home.root, STATION)
         try:
             seen.terms.append(snapshot.unit.term)

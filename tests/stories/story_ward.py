@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ import msgspec
 
 from appliance.access.documents import add_signature, dump, sign
 from appliance.access.keys import load_key
-from appliance.config import read_config
 from appliance.demo.crew import STATION, Crew
 from appliance.demo.hands import Hands
 from appliance.demo.processes import Processes, cellwright, start_agent, start_central, start_engine
@@ -145,10 +145,9 @@ class Ward:
 
     def restart_central(self) -> None:
         """Central on the ports it had, as the unit's file names them."""
-        config = read_config(self.site.home)
-        assert config.central is not None
+        unit = tomllib.loads(self.site.home.unit_toml.read_text(encoding="utf-8"))
         qa_port = int(self.qa_url.rpartition(":")[2]) if self.qa_url else 0
-        port = int(str(config.central.url).rpartition(":")[2])
+        port = int(unit["central"]["url"].rpartition(":")[2])
         _, self.qa_url = start_central(self.processes, ports=(port, qa_port))
 
     def start_agent(self) -> None:

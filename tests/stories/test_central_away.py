@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from story_central_away import CentralAway
 
@@ -38,6 +40,8 @@ def test_doctor_finds_a_running_unit_fit(central_away: CentralAway) -> None:
     assert central_away.doctor.returncode == 0, central_away.doctor.stdout
 
 
-def test_doctor_says_that_the_engine_is_away(central_away: CentralAway) -> None:
-    done = central_away.doctor_without_engine
-    assert done.returncode == 1 and "engine" in done.stdout, done.stdout
+def test_doctor_exits_1_when_the_units_key_is_open_to_others(central_away: CentralAway) -> None:
+    done = central_away.doctor_with_open_key
+    wrong = [one for one in map(json.loads, done.stdout.splitlines()) if one["state"] == "wrong"]
+    assert done.returncode == 1 and [one["about"] for one in wrong] == ["unit key"], wrong
+    assert wrong[0]["do"]

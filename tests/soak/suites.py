@@ -1,0 +1,172 @@
+"""What the soak repeats: each round is one function of its seed, and fails with an `AssertionError`."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+# The suites stand on the rooms' own test parts, which are found by their folder as under pytest.
+for _room in ("stories", "appliance/record", "drivers"):
+    sys.path.insert(0, str(TESTS / _room))
+
+FLIPS_A_ROUND = 20
+READS_A_ROUND = 40
+TEXTS_A_ROUND = 200
+TYPES = ("mt-sics", "new-era-ne1000", "julabo")
+READ_BOUND_S = 2.0  # a read of at most 1 s, and what a loaded machine adds
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One long suite.
+
+    Parameters
+    ----------
+    goal
+        Rounds to be reached over all runs together.
+    round_s
+        About how long one round takes; none begins with less time left.
+    """
+
+    name: str
+    goal: int
+    round_s: float
+    play: Callable[[int], None]
+
+
+def demo_killed_at_random(seed: int) -> None:
+    """One whole batch; engine, hosts, worker, agent and central are killed at moments drawn by seed."""
+    from tests.soak.killed_demo import play
+
+    play(seed)
+
+
+def record_writer_killed(seed: int) -> None:
+    """A writer of the record is killed five times; nothing that it acknowledged is lost."""
+    from record_bench import UNIT_KEY
+    from test_record_survives import killed_writer
+
+    from appliance.record.log import Record
+    from appliance.record.verify import verify_record
+
+    chance, acknowledged = random.Random(seed), dict[int, str]()
+    with tempfile.TemporaryDirectory(prefix="cw-") as place:
+        folder = Path(place) / "record"
+        for _ in range(5):
+            for line in killed_writer(folder, chance.uniform(0.0, 0.3)):
+                name, value = line.split()
+                if name != "blob":
+                    assert int(name) not in acknowledged, f"number {name} was given twice"
+                    acknowledged[int(name)] = value
+            verdict = verify_record(folder, None)
+            assert verdict.whole, verdict.words
+        with Record.open(folder, key=UNIT_KEY) as record:
+            held = {stored.seq: stored.hash.hex() for stored in record.read()}
+    lost = {seq for seq, value in acknowledged.items() if held.get(seq) != value}
+    assert not lost, f"acknowledged and lost: {sorted(lost)[:5]}"
+
+
+@cache
+def _archive() -> bytes:
+    from record_bench import BATCH, new_record, run_batch
+
+    from appliance.record.export import export_batch
+
+    with tempfile.TemporaryDirectory(prefix="cw-") as place, new_record(Path(place) / "record") as record:
+        run_batch(record)
+        return export_batch(record, BATCH, Path(place), report_html=b"<!doctype html>").read_bytes()
+
+
+def archive_changed(seed: int) -> None:
+    """Changed, cut and doubled bytes of an archive are found by both verifiers, with the same words."""
+    from record_bench import trust
+    from test_archive_verifiers import both
+
+    chance, raw = random.Random(seed), _archive()
+    with tempfile.TemporaryDirectory(prefix="cw-") as place:
+        path = Path(place) / "a.zip"
+        for _ in range(FLIPS_A_ROUND):
+            changed = bytearray(raw)
+            at = chance.randrange(len(raw))
+            match chance.randrange(4):
+                case 0:
+                    del changed[at]
+                case 1:
+                    changed.insert(at, changed[at] ^ 1)
+                case _:
+                    changed[at] ^= chance.randrange(1, 256)
+            assert not both(path, bytes(changed), trust())["whole"], f"byte {at}: nobody noticed"
+
+
+def driver_through_faults(seed: int) -> None:
+    """A driver reads through several faults of the line at once; no false value is ever good."""
+    import test_driver_bad_bytes as bad_bytes
+    from conftest import served
+
+    from drivers.catalog import driver_for
+    from drivers.simulated.bench import TWINS
+    from drivers.simulated.faults import DEFAULT_RATES, LineFaults
+    from drivers.simulated.pty_device import PtyDevice
+
+    chance = random.Random(seed)
+    type_name = TYPES[seed % len(TYPES)]
+    # A value that stands still is no damage of the line, and cannot be seen on it.
+    names = chance.sample([name for name in DEFAULT_RATES if name != "stuck"], chance.randint(1, 3))
+    world, outcome = bad_bytes.make_world(), bad_bytes.Outcome()
+    with tempfile.TemporaryDirectory(prefix="cw-") as place:
+        twin = PtyDevice(TWINS[type_name](world), Path(place) / "line", faults=LineFaults(seed))
+        driver = driver_for(type_name)(str(twin.link))
+        with served(twin):
+            driver.open()
+            if type_name == "new-era-ne1000":
+                driver.order("infuse", {"volume_ml": "50", "rate_ml_min": str(bad_bytes.RATE_ML_MIN)})
+            twin.faults.rates = {name: chance.uniform(0.02, DEFAULT_RATES[name]) for name in names}
+            for _ in range(READS_A_ROUND):
+                bad_bytes.read_once(driver, world, outcome)
+            twin.faults.set("none")
+            driver.close()
+    assert not outcome.false, f"{type_name} through {names}: {outcome.false[:3]}"
+    assert outcome.slowest_s <= READ_BOUND_S, f"{type_name} through {names}: {outcome.slowest_s:.2f} s"
+
+
+def texts_and_frames(seed: int) -> None:
+    """Label texts and frames that were changed by chance end in a value or in a typed refusal."""
+    from appliance.domain.isbt128 import LabelRefused, meaning, parse
+    from drivers.framing import BrokenFrame, safe_packet, take_line, take_safe_packet
+
+    chance = random.Random(seed)
+    good = ("=A99992612345600", "=<S9991100", "&>0263251559", "=%5100", "&,1000000000000XXSALHSA")
+    for _ in range(TEXTS_A_ROUND):
+        text = list("".join(chance.sample(good, chance.randint(1, 3))))
+        for _ in range(chance.randint(0, 4)):
+            text[chance.randrange(len(text))] = chr(chance.randrange(0x20, 0x7F))
+        written = "".join(text)
+        json.dumps(meaning(written, "]d1"))
+        with suppress(LabelRefused):
+            assert "".join(one.text for one in parse(written)) == written
+        payload = chance.randbytes(chance.randrange(40))
+        packet = bytearray(safe_packet(payload))
+        packet[chance.randrange(len(packet))] ^= 1 << chance.randrange(8)
+        for take in (take_safe_packet, take_line):
+            try:
+                taken = take(bytearray(packet))
+            except BrokenFrame:
+                continue
+            assert take is take_line or taken is None, f"a changed packet of {payload!r} was taken"
+
+
+SUITES = (
+    Suite("demo_killed_at_random", goal=200, round_s=150, play=demo_killed_at_random),
+    Suite("record_writer_killed", goal=2_000, round_s=8, play=record_writer_killed),
+    Suite("archive_changed", goal=5_000, round_s=5, play=archive_changed),
+    Suite("driver_through_faults", goal=2_000, round_s=40, play=driver_through_faults),
+    Suite("texts_and_frames", goal=20_000, round_s=1, play=texts_and_frames),
+)
