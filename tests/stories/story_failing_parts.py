@@ -11,11 +11,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from story_killed_engine import MOMENTS
+from story_killed_engine import MOMENTS, When
 from story_terminal import Terminal
 from story_ward import (
     Blow,
@@ -77,7 +78,7 @@ class _Script:
     def __init__(self, ward: Ward, seen: FailingParts) -> None:
         self._ward, self._seen = ward, seen
         self._frozen_worker = False
-        self._acts = {
+        self._acts: dict[str, tuple[When, Callable[[], None]]] = {
             "freeze worker": (lambda s: asks(s, "scan_materials/material"), self._freeze_worker),
             "kill worker in a scan": (self._scan_waits, self._kill_worker),
             "freeze engine": (PUMPING["dilute"], self._freeze_engine),
