@@ -24,8 +24,10 @@ POOLED = 0
 PICTURES = ("*.png", "*.tif", "*.tiff", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
+FILE_FAULT = "A file of this station cannot be read or written. Call service."
+
 _logger = logging.getLogger(__name__)
-Report = Callable[[ev.Event], Awaitable[None]]
+Report = Callable[[ev.Event], Coroutine[Any, Any, None]]
 
 
 class Effects:
@@ -35,6 +37,8 @@ class Effects:
     ----------
     report
         Puts an outcome on record, in a turn of its own.
+    fault
+        Told of what failed in a way that no outcome stands for.
     """
 
     def __init__(
@@ -47,30 +51,41 @@ class Effects:
         pool: DevicePool,
         vision: VisionClient,
         report: Report,
+        fault: Callable[[BaseException], None],
     ) -> None:
         self._home, self._station, self._unit = home, station, unit
-        self._journal, self._pool, self._vision, self._report = journal, pool, vision, report
+        self._journal, self._pool, self._vision = journal, pool, vision
+        self._report, self._fault = report, fault
+        self._stop_sent = False
         self._tasks: set[asyncio.Task[None]] = set()
         # A picture from before this engine is no look at a label now, whatever the clock of the unit says.
         self._scanned_at = f"{time.time():.6f}"
 
+    def stop_sent(self) -> None:
+        """STOP is out, though not yet on record: no order that is being committed may follow it."""
+        self._stop_sent = True
+
     def carry_out(self, fact: Fact) -> None:
         """Begin what an event orders; returns at once."""
         match fact.event:
+            case ev.DeviceOrdered() as order if self._stop_sent or self._unit.stop_latched:
+                self._begin(self._report(_not_sent(order)))
             case ev.DeviceOrdered() as order:
                 self._pool.order(
                     order.device, order.order_id, order.name, order.parameters, order.expires_in_ms
                 )
+            case ev.StopReleased():
+                self._stop_sent = False
             case ev.PhaseStarted(phase=phase) | ev.PhaseRestarted(phase=phase):
                 self._declare_safe_states(phase)
             case ev.PhaseHolding(phase=phase) | ev.PhaseAborted(phase=phase):
                 self._apply_safe_states(phase)
             case ev.ScanRequested() as scan:
-                self._begin(self._scan(scan))
+                self._begin(self._or_told(self._scan(scan), _read_nothing(scan, ["no_picture"])))
             case ev.CountRequested() as count:
-                self._begin(self._count(count))
+                self._begin(self._or_told(self._count(count), _count_failed(count, FILE_FAULT)))
             case ev.LabelRequested() as label:
-                self._begin(self._print(label))
+                self._begin(self._or_told(self._print(label), _not_printed(label, FILE_FAULT)))
             case _:
                 pass
 
@@ -87,7 +102,15 @@ class Effects:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
-            _logger.error("an effect failed: %s", fault, exc_info=fault)
+            self._fault(fault)
+
+    async def _or_told(self, work: Awaitable[None], otherwise: ev.Event) -> None:
+        """A file that cannot be read or written is an outcome too: nobody waits for it for ever."""
+        try:
+            await work
+        except OSError as error:
+            _logger.error("a file of the station: %s", error)
+            await self._report(otherwise)
 
     # Devices
 
@@ -193,9 +216,7 @@ class Effects:
         await self._report(self._counted(count, result, images, overlay))
 
     async def _count_failed(self, count: ev.CountRequested, words: str) -> None:
-        await self._report(
-            ev.CountFailed(phase=count.phase, count_id=count.count_id, replicate=count.replicate, words=words)
-        )
+        await self._report(_count_failed(count, words))
 
     def _counted(
         self, count: ev.CountRequested, result: dict[str, Any], images: list[str], overlay: str
@@ -243,10 +264,7 @@ class Effects:
                 timeout_s=LABEL_DEADLINE_S,
             )
         except (VisionAway, VisionRefused) as away:
-            await self._report(
-                ev.LabelVoided(phase=label.phase, label_id=label.label_id, reason=f"not printed: {away}")
-            )
-            return
+            return await self._report(_not_printed(label, str(away)))
         picture = await self._put(Path(result["image"]))
         printed = ev.LabelPrinted(
             phase=label.phase,
@@ -255,3 +273,30 @@ class Effects:
             texts=[str(text) for text in result["symbols"]],
         )
         await self._report(printed)
+
+
+def _not_sent(order: ev.DeviceOrdered) -> ev.DeviceRefusedOrder:
+    words = "STOP was pressed before this order could go out. It was not sent."
+    return ev.DeviceRefusedOrder(
+        phase=order.phase, order_id=order.order_id, device=order.device, fault="refused", words=words
+    )
+
+
+def _read_nothing(scan: ev.ScanRequested, reasons: list[str]) -> ev.ScanRead:
+    return ev.ScanRead(
+        phase=scan.phase,
+        key=scan.key,
+        scan_id=scan.scan_id,
+        texts=[],
+        symbologies=[],
+        reasons=reasons,
+        picture="",
+    )
+
+
+def _count_failed(count: ev.CountRequested, words: str) -> ev.CountFailed:
+    return ev.CountFailed(phase=count.phase, count_id=count.count_id, replicate=count.replicate, words=words)
+
+
+def _not_printed(label: ev.LabelRequested, words: str) -> ev.LabelVoided:
+    return ev.LabelVoided(phase=label.phase, label_id=label.label_id, reason=f"not printed: {words}")

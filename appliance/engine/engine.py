@@ -113,6 +113,7 @@ class Engine:
             pool=self.pool,
             vision=self.vision,
             report=self._report,
+            fault=self._fault,
         )
         self._commands = Commands(self)
         self._devices = DeviceMessages(self)
@@ -349,6 +350,7 @@ class Engine:
     def _stop_now(self, command: Command, caller: Caller) -> None:
         """STOP goes out first, before anything is recorded (SAFETY 1)."""
         self.pool.stop_all()
+        self.effects.stop_sent()
         self._commands.stop_sent(caller)
 
     def _device_message(self, device: str, message: dict[str, Any]) -> None:
