@@ -195,8 +195,9 @@ def scan_read(unit: Unit, read: ev.ScanRead, now: datetime) -> list[ev.Event]:
     if batch is None or batch.last(ev.ScanRead, scan_id=read.scan_id) is not None:
         return []
     run = batch.runs[read.phase]
-    if run.state != phase_states.RUNNING:
-        return [read]
+    asked = run.last(ev.ScanRequested)
+    if run.state != phase_states.RUNNING or (asked is not None and asked[1].scan_id != read.scan_id):
+        return [read]  # on record; what came too late decides nothing
     return [read, *logic_of(run).scanned(context(unit, run, now), read)]
 
 

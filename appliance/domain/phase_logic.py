@@ -313,9 +313,12 @@ def request_scan(c: Context, key: str, formats: list[str]) -> ev.ScanRequested:
 
 
 def scan_pending(c: Context) -> bool:
-    """Whether the camera still works on a request of this phase."""
+    """Whether the camera still works on a request of this phase; a person's restart asks anew."""
     asked = c.run.last(ev.ScanRequested)
-    return asked is not None and not c.run.has(ev.ScanRead, scan_id=asked[1].scan_id)
+    if asked is None or c.run.has(ev.ScanRead, scan_id=asked[1].scan_id):
+        return False
+    restarted = c.run.last(ev.PhaseRestarted)
+    return restarted is None or restarted[0].seq < asked[0].seq
 
 
 def complete(c: Context) -> list[ev.Event]:

@@ -48,7 +48,8 @@ class CountCells(Logic):
         """The counts since the chamber was last filled."""
         repeated = c.run.last(ev.CountRepeated)
         after = repeated[0].seq if repeated else 0
-        return [count for fact, count in c.run.all(ev.CellCountReported) if fact.seq > after]
+        counts = [count for fact, count in c.run.all(ev.CellCountReported) if fact.seq > after]
+        return list({count.replicate: count for count in counts}.values())
 
     def _loaded(self, c: Context) -> bool:
         loaded, repeated = c.run.confirmed("load"), c.run.last(ev.CountRepeated)
@@ -60,8 +61,9 @@ class CountCells(Logic):
 
     def _pending(self, c: Context) -> bool:
         asked = c.run.last(ev.CountRequested)
-        if asked is None:
-            return False
+        restarted = c.run.last(ev.PhaseRestarted)
+        if asked is None or (restarted is not None and asked[0].seq < restarted[0].seq):
+            return False  # a person's restart asks anew
         answered = c.run.has(ev.CellCountReported, count_id=asked[1].count_id)
         return not (answered or c.run.has(ev.CountFailed, count_id=asked[1].count_id))
 

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from bedside import ADA, BEN, GUS, RECIPE_B, Bedside, counted, with_proof
 
+from appliance.domain import decisions
 from appliance.domain import events as ev
 
 LOAD, ACCEPT, REPEAT, AGAIN = "count/load", "count/accept", "count/repeat", "count/again"
@@ -189,3 +190,31 @@ def test_a_dose_outside_its_window_fails_and_opens_a_deviation(
     assert bedside.result("dose").verdict == verdict
     assert len(bedside.deviations()) == (0 if verdict == "pass" else 1)
     assert all("window 5.00e5 to 4.00e6 cells/kg" in words for words in bedside.deviations())
+
+
+def test_a_count_that_nobody_answers_is_asked_anew_after_a_restart_and_no_replicate_counts_twice(
+    bedside: Bedside,
+) -> None:
+    late: list[ev.CountRequested] = []
+
+    def answers_late(request: ev.CountRequested) -> ev.Event:
+        late.append(request)
+        return ev.CommentAdded(text="still counting")
+
+    before_counting(bedside)
+    bedside.count = answers_late
+    bedside.answer(LOAD)
+    bedside.stop()
+    bedside.waits(1)
+    bedside.count = counted
+    bedside.commit(decisions.release_stop(bedside.unit, ADA, "All is safe"), ADA.id)
+
+    bedside.restart()
+    bedside.commit([counted(late[0])])
+
+    assert [fact.label for fact in bedside.prompt(ACCEPT).facts] == [
+        "Replicate 1",
+        "Replicate 2",
+        "Replicate 3",
+        "Pooled",
+    ]

@@ -20,8 +20,8 @@ from bedside import (
     with_proof,
 )
 
+from appliance.domain import decisions, isbt128
 from appliance.domain import events as ev
-from appliance.domain import isbt128
 
 BAG = "receive_bag/bag"
 
@@ -296,3 +296,19 @@ def test_a_match_that_differs_is_held_and_nothing_is_handed_over(
     assert "Do not give" in bedside.alarm_words()
     assert bedside.refusal(lambda: bedside.restart(ADA)).reason == "supervisor_needed"
     assert not bedside.has(ev.HandedOver)
+
+
+def test_a_camera_that_never_answers_is_asked_anew_after_a_restart(bedside: Bedside) -> None:
+    before_the_bag_scan(bedside)
+    asked = bedside.asks_the_camera(BAG)
+    nothing = bedside.asks()
+    bedside.stop()
+    bedside.waits(1)
+    bedside.commit(decisions.release_stop(bedside.unit, ADA, "All is safe"), ADA.id)
+
+    bedside.restart()
+    bedside.scan(BAG, bag_texts())
+    bedside.camera_reads(asked, bag_texts())
+
+    assert nothing == []
+    assert len(bedside.all(ev.BagAccepted)) == 1
