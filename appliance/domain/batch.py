@@ -217,6 +217,7 @@ class Unit:
     batch: Batch | None = None
     batch_count: int = 0
     stop_latched: bool = False
+    stop_count: int = 0
     alarms: dict[str, tuple[ev.AlarmRaised, str, datetime]] = field(default_factory=dict)
     used_bags: dict[str, str] = field(default_factory=dict)  # identity key → batch
     made_orders: dict[str, str] = field(default_factory=dict)  # order id → batch
@@ -280,7 +281,7 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
         case ev.TimeConfirmed():
             unit.time_confirmed = True
         case ev.DeviceStopped():
-            unit.stop_latched = True
+            unit.stop_latched, unit.stop_count = True, unit.stop_count + 1
         case ev.StopReleased():
             unit.stop_latched = False
         case ev.AlarmRaised() as alarm:

@@ -277,9 +277,8 @@ def hold_alarms(unit: Unit, phase: str) -> list[str]:
 def stopped(unit: Unit, station: str, latency_ms: dict[str, int]) -> list[ev.Event]:
     """STOP was sent before anything else; this is its record, and the batch is held (SAFETY 1)."""
     words = "STOP was pressed. All devices were stopped."
-    number = 1 + sum(1 for key in unit.alarms if key.startswith("STOP:"))
     raised = ev.AlarmRaised(
-        alarm=f"STOP:{unit.term}:{number}",
+        alarm=f"STOP:{unit.term}:{unit.stop_count + 1}",
         priority="high",
         title="STOP",
         cause=words,

@@ -184,7 +184,7 @@ THINGS = (
 steps = st.lists(st.tuples(st.sampled_from(THINGS), st.integers(0, 59)), min_size=5, max_size=40)
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.sampled_from(BEGINNINGS), steps)
 def test_no_order_of_events_breaks_what_must_always_hold(
     beginning: str, happenings: list[tuple[str, int]]
@@ -204,7 +204,7 @@ def _told_by_facts(unit: Unit) -> tuple[object, ...]:
     return (unit.term, unit.batch, unit.stop_latched, unit.alarms, unit.used_bags, unit.made_orders)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=25)
 @given(steps)
 def test_a_batch_that_was_disturbed_can_still_be_finished_or_says_why_not(
     happenings: list[tuple[str, int]],

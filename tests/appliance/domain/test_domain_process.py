@@ -575,3 +575,16 @@ def test_a_pump_that_lost_its_power_is_ordered_the_rest_by_weight(bedside: Bedsi
 
     assert abs(bedside.world.moved_ml - 50) < Decimal("0.1")
     assert not [key for key in bedside.unit.alarms if ":hold-" in key]
+
+
+def test_a_stop_after_a_stop_that_was_ended_is_an_alarm_of_its_own(bedside: Bedside) -> None:
+    pumping(bedside)
+
+    for _ in range(2):
+        bedside.stop()
+        bedside.waits(1)
+        bedside.commit(decisions.release_stop(bedside.unit, ADA, "Station is safe"), ADA.id)
+
+    ids = [alarm.alarm for alarm in bedside.all(ev.AlarmRaised) if alarm.title == "STOP"]
+    assert len(ids) == len(set(ids)) == 2
+    assert not [key for key in bedside.unit.alarms if key.startswith("STOP:")]
