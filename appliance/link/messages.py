@@ -42,7 +42,7 @@ class Proof(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class Command(msgspec.Struct, tag="command", tag_field="kind", kw_only=True):
     """What somebody asks. A `command_id` seen before returns its first answer.
 
-    Names and bodies are in `appliance/domain/commands.py`.
+    Names and bodies are in `appliance/engine/commands.py`.
     """
 
     command_id: str
