@@ -334,6 +334,10 @@ class BedsideApp(App[None], inherit_bindings=False):
         """Let the person end the stop."""
         self._begin(lambda: flows.release_stop(self))
 
+    def start_end_demo(self) -> None:
+        """Let a person leave a simulated unit."""
+        self._begin(lambda: flows.end_demo(self))
+
     def start_more(self) -> None:
         """Offer what is seldom done."""
         self._begin(lambda: flows.more(self))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LOOK_AGAIN: Final = frozenset(
     {"not_read", "not_confirmed", "incomplete", "wrong_kind", "timeout", "busy", "not_open"}
 )
+# Refused to the signed-in person, but a supervisor may do it with their own PIN.
+SUPERVISOR_NEEDED: Final = "supervisor_needed"
 TYPED_BADGE: Final = "typed-badge"
 OTHER: Final = "other"
 
@@ -109,8 +111,33 @@ async def hold(app: BedsideApp) -> None:
 async def restart(app: BedsideApp) -> None:
     """Let the batch go on, with a reason."""
     reason = await choose_reason(app, wording.RESTART_TITLE, wording.RESTART_REASONS)
-    if reason:
-        await tell(app, await app.ask("restart", {"reason": reason}, key="restart"))
+    if not reason:
+        return
+    outcome = await app.ask("restart", {"reason": reason}, key="restart")
+    if isinstance(outcome, Refused) and outcome.reason == SUPERVISOR_NEEDED:
+        await tell(app, outcome)
+        await _restart_by_supervisor(app, reason)
+    else:
+        await tell(app, outcome)
+
+
+async def _restart_by_supervisor(app: BedsideApp, reason: str) -> None:
+    """The supervisor comes to the screen and confirms with their own PIN; a refused one is asked again."""
+    who = await choose_person(app, wording.CHOOSE_SUPERVISOR, roles=("supervisor",))
+    refusal = ""
+    while who is not None:
+        button = wording.CONFIRM_AS.format(name=who[1])
+        title = wording.PIN_TITLE.format(name=who[1])
+        pin = await app.push_screen_wait(
+            PinScreen(title=title, button=button, refusal=refusal, words=wording.RESTART_BY_SUPERVISOR)
+        )
+        if not pin:
+            return
+        proof = Proof(person=who[0], pin=pin)
+        outcome = await app.ask("restart", {"reason": reason}, key="restart", proof=proof)
+        if isinstance(outcome, Accepted):
+            return
+        refusal = outcome.words
 
 
 async def release_stop(app: BedsideApp) -> None:
@@ -140,15 +167,34 @@ async def more(app: BedsideApp) -> None:
 
 
 async def abort(app: BedsideApp) -> None:
-    """End the batch for good: reason, then password."""
+    """End the batch for good: reason, then a supervisor's password."""
     reason = await choose_reason(app, wording.ABORT_TITLE, wording.ABORT_REASONS)
     person = app.view.snapshot.person if app.view else None
     if not reason or person is None:
         return
-    password = await ask_password(app, person.name, button=wording.ABORT)
-    if password:
-        proof = Proof(person=person.id, password=password)
-        await tell(app, await app.ask("abort_batch", {"reason": reason}, key="abort", proof=proof))
+    who: tuple[str, str] | None = (person.id, person.name)
+    if "supervisor" not in person.roles:
+        who = await choose_person(app, wording.CHOOSE_SUPERVISOR, roles=("supervisor",))
+    refusal = ""
+    while who is not None:
+        password = await ask_password(app, who[1], button=wording.ABORT_NOW, refusal=refusal)
+        if not password:
+            return
+        proof = Proof(person=who[0], password=password)
+        outcome = await app.ask("abort_batch", {"reason": reason}, key="abort", proof=proof)
+        if isinstance(outcome, Accepted):
+            return
+        refusal = outcome.words
+
+
+async def end_demo(app: BedsideApp) -> None:
+    """Leave a simulated unit, after a second tap in another place."""
+    offers = [Offer("stay", wording.END_DEMO_STAY), Offer("end", wording.END_DEMO_NOW)]
+    chosen = await app.push_screen_wait(
+        ChoicesScreen(wording.END_DEMO_TITLE, offers, hint=wording.END_DEMO_HINT)
+    )
+    if chosen == "end":
+        app.exit()
 
 
 async def ask_password(app: BedsideApp, name: str, *, button: str, refusal: str = "") -> str | None:

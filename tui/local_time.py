@@ -20,6 +20,15 @@ def utc_words(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%H:%M:%S}"
 
 
+def readable(text: str) -> str:
+    """`17 Sep 2027 02:08 UTC` where the whole text is a moment as a record writes it; else the text."""
+    try:
+        moment = datetime.fromisoformat(text) if len(text) > len("2027-09-17") else None
+    except ValueError:
+        moment = None
+    return f"{moment.astimezone(UTC):%d %b %Y %H:%M} UTC" if moment and moment.tzinfo else text
+
+
 def local_words(moment: datetime, time_zone: str) -> str:
     """`14:03 CET` in the unit's zone; empty when the zone is unknown here, rather than a wrong time."""
     zone = _zone(time_zone)

@@ -23,6 +23,7 @@ from scripted_engine import (
     running,
     snapshot,
 )
+from textual.events import MouseDown, MouseMove, MouseUp
 
 from appliance.link.messages import RecordView, SyncView, Telemetry
 from tui import wording
@@ -232,18 +233,21 @@ def test_alarms_are_acknowledged_one_by_one_and_the_most_urgent_stands_on_every_
     walk(story, shows=running(WAIT, alarms=ALARMS))
 
 
-def test_aborting_needs_a_reason_and_the_password(walk):
+def test_aborting_needs_a_reason_and_a_supervisors_password(walk):
     async def story(bedside):
         await bedside.tap("More")
         await bedside.tap("Abort the batch")
         await bedside.tap("The product cannot be used")
+        await bedside.see("Who is the supervisor?")
+        assert bedside.find("Bram Visser") is None
+        await bedside.tap("Chiara Rossi")
         await bedside.tap("a")
-        await bedside.tap("Abort the batch")
+        await bedside.tap("Abort")
 
         await bedside.until(lambda: bedside.engine.asked("abort_batch"))
         command = bedside.engine.asked("abort_batch")[0]
         assert command.body == {"reason": "The product cannot be used"}
-        assert (command.proof.person, command.proof.password) == ("p-0001", "a")
+        assert (command.proof.person, command.proof.password) == ("p-0003", "a")
 
     walk(story, shows=running(WAIT))
 
@@ -311,3 +315,22 @@ def test_what_waits_is_listed_at_home_for_somebody_who_is_not_signed_in(walk):
         await bedside.see("Who are you?", AMARA.name)
 
     walk(story, shows=running(SCAN, person=None))
+
+
+def test_keys_tapped_while_the_screen_is_busy_arrive_in_the_order_of_the_finger(walk):
+    async def story(bedside):
+        await bedside.tap("Enter results")
+        await bedside.see("nothing entered yet")
+        keys = {digit: bedside.find(digit).region.center for digit in "123456789"}
+        for digit in "918273645":
+            column, row = (int(place) for place in keys[digit])
+            for kind in (MouseMove, MouseDown, MouseUp):
+                pressed = 0 if kind is MouseMove else 1
+                bedside.app.post_message(
+                    kind(None, column, row, 0, 0, pressed, False, False, False, column, row)
+                )
+
+        await bedside.until(lambda: len(bedside.app.screen.query_one("#value").value) == 9)
+        assert bedside.app.screen.query_one("#value").value == "918273645"
+
+    walk(story, shows=running(ENTER))

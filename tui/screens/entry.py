@@ -257,12 +257,17 @@ class TextScreen(BedsideScreen[str]):
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="text-head"):
             with Vertical(id="text-left"):
-                yield Words(self._refusal or self._title, id="text-title", classes="title")
+                yield Words(self._title, id="text-title", classes="title")
+                yield Words(self._refusal, id="text-refusal")
                 yield Words("▏", id="text")
             if self._secret:
                 yield TouchButton(wording.SHOW, id="show")
             yield TouchButton(self._button, id="enter", role="primary", disabled=True)
         yield Keyboard()
+
+    def on_mount(self) -> None:
+        """Show why an earlier try was refused."""
+        self.query_one("#text-refusal").display = bool(self._refusal)
 
     def _redraw(self) -> None:
         shown = "●" * len(self._text) if self._hidden else self._text

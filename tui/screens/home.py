@@ -56,6 +56,7 @@ class HomeScreen(BedsideScreen[None]):
             yield TouchButton(wording.SIGN_OUT, id="sign-out")
             yield TouchButton(wording.LOCK, id="lock")
             yield TouchButton(wording.NIGHT_COLOURS, id="colours")
+            yield TouchButton(wording.END_DEMO, id="end-demo")
 
     def show(self, view: View) -> None:
         snapshot, person = view.snapshot, view.snapshot.person
@@ -80,6 +81,7 @@ class HomeScreen(BedsideScreen[None]):
         self.query_one("#sign-in").disabled = view.busy("sign_in")
         self.query_one("#sign-out").disabled = view.busy("sign_out")
         self.query_one("#lock").disabled = view.busy("lock")
+        self.query_one("#end-demo").display = snapshot.unit.simulated
         night = self.app.theme == "ward-night"
         self.query_one("#colours", TouchButton).say(wording.DAY_COLOURS if night else wording.NIGHT_COLOURS)
 
@@ -98,6 +100,8 @@ class HomeScreen(BedsideScreen[None]):
                 self.bedside.start_open_order()
             case "go-run-big":
                 self.bedside.go("run")
+            case "end-demo":
+                self.bedside.start_end_demo()
             case "colours":
                 self.bedside.change_colours()
                 self.follow()

@@ -100,10 +100,11 @@ def card_for(view: View, chosen: int) -> Card:
     if batch is None:
         return Card(key="no batch", title=wording.RUNS_NONE, instruction="", act="nothing")
     if batch.state != "running":
-        words = wording.BATCH_ENDED.format(state=batch.state.replace("_", " "))
-        return Card(
-            key=batch.state, title=words, instruction=batch.disposition.replace("_", " "), act="nothing"
-        )
+        title = wording.BATCH_ENDED.format(state=batch.state.replace("_", " "))
+        decided = wording.DISPOSITION.format(disposition=batch.disposition.replace("_", " "))
+        following = wording.BATCH_NEXT.get(batch.state, "")
+        told = f"{decided}\n\n{following}" if batch.disposition else following
+        return Card(key=batch.state, title=title, instruction=told, act="nothing")
     working = [
         f"{phase.title}: {phase.words}" for phase in batch.phases if phase.state == "running" and phase.words
     ]

@@ -26,7 +26,8 @@ def _age_s(reading: ReadingView, telemetry_age_s: float) -> float:
 def _name(reading: ReadingView) -> str:
     """The reading's name without the unit that stands beside its value."""
     unit = reading.unit.replace("°", "").replace("/", "_").lower()
-    return (reading.name.removesuffix(f"_{unit}") if unit else reading.name).replace("_", " ")
+    name = (reading.name.removesuffix(f"_{unit}") if unit else reading.name).replace("_", " ")
+    return wording.READING_NAMES.get(name, name)
 
 
 def reading_line(reading: ReadingView, *, telemetry_age_s: float, width: int) -> str:

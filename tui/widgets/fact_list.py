@@ -5,14 +5,15 @@ from __future__ import annotations
 from textual.events import Resize
 
 from appliance.link.messages import FactView
-from tui import wording
+from tui import local_time, wording
 from tui.widgets.words import Words, hanging
 
 
 def facts_text(facts: list[FactView], width: int) -> str:
     """Align labels and values; a value off its limit is marked in words."""
     marks = {True: f"  {wording.OUT_OF_LIMIT}", False: ""}
-    return hanging([(fact.label, fact.value + marks[fact.out_of_limit]) for fact in facts], width)
+    rows = [(fact.label, local_time.readable(fact.value) + marks[fact.out_of_limit]) for fact in facts]
+    return hanging(rows, width)
 
 
 class FactList(Words):

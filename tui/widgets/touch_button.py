@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from textual.content import Content
+from textual.events import Click
+from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Button
 
 
@@ -34,9 +37,20 @@ class TouchButton(Button):
         super().__init__(Content(label), id=id, classes=f"{role} {classes}".strip(), disabled=disabled)
         self.payload = payload
         self.words = label
+        self._is_key = role == "key"
         if role == "key":
             # A Button swallows a second tap within 0.2 s; a keypad typed fast would lose digits.
             self.active_effect_duration = 0
+
+    def post_message(self, message: Message) -> bool:
+        """Pass a tap on a key straight to its pad.
+
+        Each widget works through its own queue: of two keys tapped while the screen is busy the
+        second could speak first, and a PIN would arrive in another order than it was tapped.
+        """
+        if self._is_key and isinstance(message, Click) and isinstance(self.parent, Widget):
+            return not self.disabled and self.parent.post_message(self.Pressed(self))
+        return super().post_message(message)
 
     def say(self, label: str) -> None:
         """Change the words on the button."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from textual.content import Content
 from textual.widgets import Static
@@ -32,14 +33,15 @@ class Words(Static, inherit_bindings=False):
 
 
 def hanging(rows: Sequence[tuple[str, str]], width: int) -> str:
-    """Labels left, words right; longer words go on below their own beginning, not below the label."""
-    label_room = min(max((len(label) for label, _ in rows), default=0), width // 2)
+    """Labels left, words right; either goes on below its own beginning, so that nothing is cut."""
+    label_room = min(max((len(label) for label, _ in rows), default=1), max(12, width // 3))
     room = max(8, width - label_room - 2)
     lines = []
     for label, words in rows:
-        pieces = [piece for line in words.splitlines() for piece in textwrap.wrap(line, room)] or [""]
-        lines.append(f"{ellipsis(label, label_room):<{label_room}}  {pieces[0]}")
-        lines += [f"{'':<{label_room}}  {piece}" for piece in pieces[1:]]
+        pieces = [piece for line in words.splitlines() for piece in textwrap.wrap(line, room)]
+        labels = textwrap.wrap(label, max(1, label_room))
+        for left, right in zip_longest(labels or [""], pieces, fillvalue=""):
+            lines.append(f"{left:<{label_room}}  {right}")
     return "\n".join(line.rstrip() for line in lines)
 
 
