@@ -53,6 +53,14 @@ class RecoveredFromCrash(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockAdjusted(Event):
+    """The wall clock stepped. While a batch is open its timers go on unmoved (`followed` is false)."""
+
+    difference_s: int
+    followed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFaultSeen(Event):
     words: str
 
@@ -657,6 +665,7 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "TimeConfirmed",
         "EngineStarted",
         "EngineStoppedCleanly",
+        "ClockAdjusted",
         "RecoveredFromCrash",
         "DeviceIdentified",
         "DeviceWentSilent",
@@ -690,6 +699,7 @@ UNIT_KINDS = frozenset(
         # Facts of the unit, not of a batch: they carry no batch id.
         "EngineStarted",
         "EngineStoppedCleanly",
+        "ClockAdjusted",
         "RecordFaultSeen",
         "SessionOpened",
         "SessionClosed",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -45,6 +46,12 @@ class Clock(Protocol):
     def trust(self) -> Trust:
         """Whether `utc` may decide an expiry by itself (SAFETY 17)."""
 
+    def wall_difference_s(self) -> float:
+        """How far the system's wall clock has stepped away from `utc`, in seconds."""
+
+    def follow_wall(self) -> None:
+        """Take the wall clock over again; only while no process timer runs."""
+
 
 def stamp(clock: Clock) -> Stamp:
     """Both times, the boot and the quality of time, as a record header carries them."""
@@ -65,6 +72,9 @@ def this_boot_id() -> bytes:
 class SystemClock:
     """The clock of a production unit.
 
+    `utc` runs on monotonic time from the wall clock at the start: a step of the wall clock moves
+    no process timer that runs. The step shows as `wall_difference_s`.
+
     Parameters
     ----------
     time_trust
@@ -75,12 +85,25 @@ class SystemClock:
 
     simulated = False
 
-    def __init__(self, *, time_trust: Literal["kernel", "declared"] = "kernel") -> None:
+    def __init__(
+        self,
+        *,
+        time_trust: Literal["kernel", "declared"] = "kernel",
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._declared = time_trust == "declared"
         self._boot_id = this_boot_id()
+        self._wall = wall
+        self._start, self._start_ns = wall(), time.monotonic_ns()
 
     def utc(self) -> datetime:
-        return datetime.now(UTC)
+        return self._start + timedelta(microseconds=(time.monotonic_ns() - self._start_ns) // 1000)
+
+    def wall_difference_s(self) -> float:
+        return (self._wall() - self.utc()).total_seconds()
+
+    def follow_wall(self) -> None:
+        self._start, self._start_ns = self._wall(), time.monotonic_ns()
 
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
@@ -140,6 +163,12 @@ class ScaledClock:
         # Scaled from the boot, so that it goes on over a restart of the engine as real time would.
         return float(time.monotonic_ns() * self.speed / _NS)
 
+    def wall_difference_s(self) -> float:
+        return 0.0
+
+    def follow_wall(self) -> None:
+        pass
+
     def boot_id(self) -> bytes:
         return self._boot_id
 
@@ -192,6 +221,12 @@ class HandClock:
 
     def process_s(self) -> float:
         return self._monotonic_ns / _NS
+
+    def wall_difference_s(self) -> float:
+        return 0.0
+
+    def follow_wall(self) -> None:
+        pass
 
     def boot_id(self) -> bytes:
         return self._boot.to_bytes(16, "big")

@@ -47,12 +47,13 @@ from appliance.link.messages import (
 )
 from appliance.link.server import Answer, Caller, LinkServer
 from appliance.record.canonical import NewRecord, encode_payload
-from appliance.record.errors import RecordError, RecordFull, RecordRefused
+from appliance.record.errors import RecordError, RecordFull, RecordUnusable
 from appliance.record.log import Record
 
 LEASE_EVERY_S = 0.1
 TICK_EVERY_S = 0.2
 SEGMENT_EVERY_S = 5.0
+CLOCK_STEP_S = 2  # a smaller difference is slew, not a step
 COMMIT_LATE_NS = 2_000_000_000  # a commit that takes longer stops the leases: the log does not accept writes
 SETTLE_ROUNDS_MAX = 200
 
@@ -119,6 +120,7 @@ class Engine:
         self._devices = DeviceMessages(self)
         self._background: set[asyncio.Task[Any]] = set()
         self._fault_seen = False
+        self._clock_difference_s = 0
         self._reserve_used = False
         self._prompts_shown: list[str] = []
 
@@ -196,7 +198,7 @@ class Engine:
 
     def record_failed(self, fault: RecordError) -> None:
         """Leases lapse and devices go to their safe states; a full disk gets its reserve once."""
-        if isinstance(fault, RecordRefused):
+        if not isinstance(fault, RecordUnusable):
             return
         _logger.error("the record: %s", fault)
         self.journal.words = str(fault)
@@ -282,6 +284,7 @@ class Engine:
 
     async def _tick(self) -> None:
         await self.turn(lambda: self._devices.silent_devices(self.clock.monotonic_ns()))
+        await self._watch_clock()
         await self._pack_readings()
         prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
         if await self.desk.lock_idle() or prompts != self._prompts_shown:
@@ -290,6 +293,18 @@ class Engine:
             self.server.broadcast_snapshot(self.snapshot)
         if (self.clock.monotonic_ns() - self._sealed_at_ns) / 1e9 > SEGMENT_EVERY_S:
             await self.journal.in_writer(self._seal_segments)
+
+    async def _watch_clock(self) -> None:
+        """A step of the wall clock goes on record once; it moves no timer of an open batch."""
+        difference_s = round(self.clock.wall_difference_s())
+        idle = self.unit.batch is None or self.unit.batch.closed
+        known_s = 0 if idle else self._clock_difference_s
+        if abs(difference_s - known_s) <= CLOCK_STEP_S:
+            return
+        await self.turn(lambda: [ev.ClockAdjusted(difference_s=difference_s, followed=idle)])
+        self._clock_difference_s = 0 if idle else difference_s
+        if idle:
+            self.clock.follow_wall()
 
     # ── Sealing ────────────────────────────────────────────────────────────────────────
 

@@ -97,3 +97,16 @@ def test_a_hand_moved_clock_can_be_set_rebooted_and_distrusted():
     assert stamp(clock).wall.year == 2020
     assert stamp(clock).quality == 0
     assert clock.boot_id() != boot_id
+
+
+def test_a_step_of_the_wall_clock_moves_no_timer_and_is_seen():
+    wall = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+    clock = SystemClock(wall=lambda: wall)
+    before = clock.utc()
+
+    wall += timedelta(hours=1)
+
+    assert clock.utc() - before < timedelta(seconds=1)
+    assert 3599 <= clock.wall_difference_s() <= 3600
+    clock.follow_wall()
+    assert abs(clock.wall_difference_s()) < 1
