@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CELLWRIGHT, START_S, BenchProcess, wait_until
+from served_devices import CELLWRIGHT, START_S, BenchProcess, wait_until
 
 from drivers.catalog import DEVICE_TYPES, device_type, driver_for
 from drivers.roles import ROLES

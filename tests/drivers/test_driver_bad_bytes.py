@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from conftest import served
+from served_devices import served
 
 from drivers.catalog import driver_for
 from drivers.faults import DeviceFault, DeviceRestarted

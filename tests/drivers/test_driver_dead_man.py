@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import BenchProcess, wait_until
+from served_devices import BenchProcess, wait_until
 
 from drivers.faults import DeviceFault
 from drivers.pumps.new_era_ne1000 import NewEraPump

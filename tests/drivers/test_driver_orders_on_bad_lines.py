@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import served
+from served_devices import served
 
 from drivers.catalog import driver_for
 from drivers.faults import DeviceFault, DeviceRefused

@@ -7,7 +7,7 @@ import time
 from decimal import Decimal
 
 import pytest
-from conftest import BenchProcess, wait_until
+from served_devices import BenchProcess, wait_until
 
 from drivers.balances.mt_sics import MtSicsBalance
 from drivers.faults import DeviceAlarm, DeviceRefused, DeviceRestarted, DeviceSilent, LineLost, WrongDevice

@@ -109,7 +109,7 @@ def archive_changed(seed: int) -> None:
 def driver_through_faults(seed: int) -> None:
     """A driver reads through several faults of the line at once; no false value is ever good."""
     import test_driver_bad_bytes as bad_bytes
-    from conftest import served
+    from served_devices import served
 
     from drivers.catalog import driver_for
     from drivers.simulated.bench import TWINS
