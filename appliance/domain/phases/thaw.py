@@ -49,6 +49,9 @@ class Thaw(Logic):
         events = answer_events(c, prompt, values, actor)
         if prompt.key != "bag_out":
             return events
+        # What the call asked for is done: it must not stand over the screen for the rest of the batch.
+        called = f"{c.batch.id}:{c.phase.id}:slush:"
+        events += [ev.AlarmCleared(alarm=key) for key in c.unit.alarms if key.startswith(called)]
         core = c.good("thermostat", "probe_c")
         if core is not None:
             return [*events, c.recorded("core_c", core, role="thermostat")]
@@ -89,7 +92,7 @@ class Thaw(Logic):
                 priority="medium",
                 title="Take the bag out now",
                 cause=cause,
-                action="Take the bag out.",
+                action="Take it out of the bath and dry it.",
             ),
         ]
 
