@@ -7,7 +7,6 @@ terminal are killed. After the seal the record changes, and central tries to rel
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import time
@@ -56,7 +55,6 @@ class FailingParts:
     prompt_button: str = ""
     terms: list[int] = field(default_factory=list)  # of the engine, before and after the terminal died
     first_screen_s: list[float] = field(default_factory=list)
-    memory_mib: dict[str, float] = field(default_factory=dict)
     changed: subprocess.CompletedProcess[str] | None = None
     by_central: subprocess.CompletedProcess[str] | None = None
     state_after_refusals: dict[str, str] = field(default_factory=dict)
@@ -147,7 +145,6 @@ class _Script:
         self._ward.start_agent()
 
     def _kill_central(self) -> None:
-        self._seen.memory_mib = _memory_mib(self._ward)
         self._ward.processes.kill("central")
         time.sleep(0.5)  # the agent meets the absence
         self._ward.restart_central()
@@ -214,19 +211,3 @@ def _decisions_that_do_not_hold(ward: Ward, batch: str, out: Path, seen: Failing
     ward.start_agent()
     ward.until_reviewable(batch, seals=2)
     certify(ward.site, batch, ward.qa_url)
-
-
-def _memory_mib(ward: Ward) -> dict[str, float]:
-    """Resident memory of each process while cells are counted."""
-    pids = {name: child.pid for name, child in ward.processes.running.items()}
-    engine = pids["engine"]
-    with open(f"/proc/{engine}/task/{engine}/children", encoding="ascii") as file:  # noqa: PTH123
-        for child in map(int, file.read().split()):
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            name = words[words.index(b"--id") + 1] if b"--id" in words else words[2]
-            pids[name.decode()] = child
-    page = os.sysconf("SC_PAGE_SIZE")
-    return {
-        name: round(int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * page / 2**20, 1)
-        for name, pid in pids.items()
-    }

@@ -22,3 +22,7 @@ def test_the_terminal_finds_its_person_still_signed_in(failing_parts: FailingPar
 def test_the_engine_does_not_notice_that_the_terminal_was_killed(failing_parts: FailingParts) -> None:
     before, after = failing_parts.terms
     assert before == after
+
+
+def test_a_restarted_terminal_shows_its_question_within_ten_seconds(failing_parts: FailingParts) -> None:
+    assert max(failing_parts.first_screen_s) <= 10, failing_parts.first_screen_s

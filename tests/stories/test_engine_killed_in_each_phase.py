@@ -112,3 +112,7 @@ def test_the_stand_alone_verifier_finds_the_battered_archive_whole(
     command = [sys.executable, "-I", "-S", str(tmp_path / "verify.py"), str(killed_engine.archive)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "whole and unchanged" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_restarted_engine_gives_its_first_snapshot_within_ten_seconds(killed_engine: KilledEngine) -> None:
+    assert max(killed_engine.engine_starts_s) <= 10, killed_engine.engine_starts_s
