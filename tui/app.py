@@ -225,6 +225,8 @@ class BedsideApp(App[None], inherit_bindings=False):
                 self.notice(wording.PROMPT_GONE)
         else:
             await self._leave_flow()
+            if not self.screen_stack:
+                return  # The app is ending; a last word of the engine came while its screens were taken down.
             await self.switch_screen(wanted())
         self._refresh()
 

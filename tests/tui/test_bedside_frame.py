@@ -25,7 +25,7 @@ from scripted_engine import (
 )
 from textual.events import MouseDown, MouseMove, MouseUp
 
-from appliance.link.messages import RecordView, SyncView, Telemetry
+from appliance.link.messages import RecordView, Refused, SyncView, Telemetry
 from tui import wording
 from tui.view import View
 from tui.widgets.status_strip import StatusStrip, strip_fields
@@ -117,6 +117,53 @@ def test_a_held_batch_restarts_with_a_reason(walk):
     walk(story, shows=held, restart=accepting(running(WAIT)))
 
 
+def test_a_hold_that_only_a_supervisor_ends_asks_for_one_at_the_screen(walk):
+    def judge(engine, command):
+        if command.proof is not None and command.proof.person == "p-0003":
+            return accepting(running(WAIT))(engine, command)
+        words = "Only a supervisor can restart it."
+        return Refused(command_id=command.command_id, reason="supervisor_needed", words=words)
+
+    async def story(bedside):
+        await bedside.tap("Restart")
+        await bedside.tap("Cause found and removed")
+        await bedside.see("Only a supervisor can restart it.")
+        await bedside.tap("Back")
+        await bedside.see("Who is the supervisor?")
+        await bedside.tap("Chiara Rossi")
+        await bedside.key_in(PIN)
+        await bedside.tap("Confirm as Chiara Rossi")
+
+        await bedside.see("The bag warms in the bath")
+        assert bedside.engine.asked("restart")[1].proof.pin == PIN
+
+    walk(story, shows=running(batch=batch(state="held")), restart=judge)
+
+
+def test_a_simulated_unit_is_left_by_two_taps_in_two_places(walk):
+    async def story(bedside):
+        await bedside.tap("End the demo")
+        await bedside.see("End the demonstration?")
+        assert bedside.app.is_running
+        await bedside.tap("End the demonstration")
+
+        await bedside.until(lambda: bedside.app._exit)
+        assert bedside.app.return_code == 0
+
+    walk(story, shows=snapshot())
+
+
+def test_a_unit_that_is_not_simulated_has_no_way_out(walk):
+    async def story(bedside):
+        await bedside.see("Nobody is signed in.")
+        assert bedside.find("End the demo") is None
+
+    plain = snapshot()
+    walk(
+        story, shows=msgspec.structs.replace(plain, unit=msgspec.structs.replace(plain.unit, simulated=False))
+    )
+
+
 def test_a_reason_in_own_words_is_typed_on_the_screen_and_a_refusal_is_read(walk):
     async def story(bedside):
         await bedside.tap("Hold")
@@ -150,8 +197,7 @@ def test_a_double_tap_sends_one_command(walk):
 
 def test_a_second_tap_meant_for_the_last_instruction_does_not_answer_the_next(walk):
     async def story(bedside):
-        await bedside.settle()
-        await bedside.pilot.click("#act")
+        await bedside.tap("The line is clear")
         await bedside.see("Hold the bag's label")
         await bedside.pilot.click("#act")
         await bedside.pilot.pause(0.2)

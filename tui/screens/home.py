@@ -56,7 +56,9 @@ class HomeScreen(BedsideScreen[None]):
             yield TouchButton(wording.SIGN_OUT, id="sign-out")
             yield TouchButton(wording.LOCK, id="lock")
             yield TouchButton(wording.NIGHT_COLOURS, id="colours")
-            yield TouchButton(wording.END_DEMO, id="end-demo")
+            end_demo = TouchButton(wording.END_DEMO, id="end-demo")
+            end_demo.display = False
+            yield end_demo
 
     def show(self, view: View) -> None:
         snapshot, person = view.snapshot, view.snapshot.person

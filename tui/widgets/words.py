@@ -34,15 +34,20 @@ class Words(Static, inherit_bindings=False):
 
 def hanging(rows: Sequence[tuple[str, str]], width: int) -> str:
     """Labels left, words right; either goes on below its own beginning, so that nothing is cut."""
-    label_room = min(max((len(label) for label, _ in rows), default=1), max(12, width // 3))
+    longest = max((len(label) for label, _ in rows), default=1)
+    rooms = [min(longest, width // 2), min(longest, max(12, width // 3))]
+    return "\n".join(min((_columns(rows, width, max(1, room)) for room in rooms), key=len))
+
+
+def _columns(rows: Sequence[tuple[str, str]], width: int, label_room: int) -> list[str]:
     room = max(8, width - label_room - 2)
     lines = []
     for label, words in rows:
         pieces = [piece for line in words.splitlines() for piece in textwrap.wrap(line, room)]
-        labels = textwrap.wrap(label, max(1, label_room))
+        labels = textwrap.wrap(label, label_room)
         for left, right in zip_longest(labels or [""], pieces, fillvalue=""):
-            lines.append(f"{left:<{label_room}}  {right}")
-    return "\n".join(line.rstrip() for line in lines)
+            lines.append(f"{left:<{label_room}}  {right}".rstrip())
+    return lines
 
 
 def ellipsis(text: str, width: int) -> str:
