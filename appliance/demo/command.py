@@ -32,6 +32,9 @@ def demo(argv: Sequence[str]) -> int:
     parser.add_argument("--fault", choices=sorted(FAULTS), metavar="NAME", help=", ".join(sorted(FAULTS)))
     parser.add_argument("--out", type=Path, metavar="DIR", help="where archive and logs go")
     options = parser.parse_args(argv)
+    if not options.headless and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("There is no terminal here, so scripted people play the batch (--headless).", file=sys.stderr)
+        options.headless = True
     if not _usable(options, parser):
         return 2
     from appliance.demo.run import run_headless, run_interactive
