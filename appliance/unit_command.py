@@ -1,0 +1,84 @@
+"""`cellwright unit`: what an administrator does at a running unit, with a PIN entered now."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from appliance.config import add_home_option, home_from
+
+STATION = "service"
+
+
+def unit(argv: Sequence[str]) -> int:
+    """Unlock an account of a running unit, or confirm its clock by two persons."""
+    parser = argparse.ArgumentParser("cellwright unit", description=unit.__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    unlock = _verb(verbs, "unlock", "open an account that was locked after wrong entries", _unlock)
+    unlock.add_argument("person", metavar="PERSON", help="id of the locked account")
+    unlock.add_argument("--reason", required=True, metavar="TEXT")
+    time = _verb(
+        verbs, "confirm-time", "two persons compare the unit's clock with a reference clock", _confirm
+    )
+    time.add_argument("--reference", required=True, metavar="UTC", help="such as 2026-03-02T08:00:00Z")
+    time.add_argument("--second", required=True, metavar="PERSON", help="the second person")
+    options = parser.parse_args(argv)
+    from appliance.link.client import EngineAway
+
+    try:
+        return int(options.act(options))
+    except EngineAway as away:
+        print(away, file=sys.stderr)
+        return 1
+
+
+def _verb(verbs: Any, name: str, words: str, act: object) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=words, description=words, allow_abbrev=False
+    )
+    add_home_option(parser)
+    parser.add_argument("--by", required=True, metavar="PERSON", help="who acts: id, badge or name")
+    parser.add_argument(
+        "--pin-stdin", action="store_true", help="read one PIN a line from stdin; ask nothing"
+    )
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _unlock(options: argparse.Namespace) -> int:
+    body = {"person": options.person, "reason": options.reason}
+    return _as_person(options, "unlock_account", body, second="")
+
+
+def _confirm(options: argparse.Namespace) -> int:
+    return _as_person(options, "confirm_time", {"reference": options.reference}, second=options.second)
+
+
+def _as_person(options: argparse.Namespace, name: str, body: dict[str, str], *, second: str) -> int:
+    """Sign in at the service station, act, sign out; a refusal is told in the unit's words."""
+    from appliance.link.client import ask
+    from appliance.link.messages import Proof, Refused
+
+    socket = home_from(options).socket
+    first = Proof(person=options.by, pin=_pin(options, options.by))
+    proof = Proof(person=second, pin=_pin(options, second)) if second else None
+    answer = ask(socket, "sign_in", {"person": options.by}, first, station=STATION)
+    if not isinstance(answer, Refused):
+        try:
+            answer = ask(socket, name, body, proof, station=STATION)
+        finally:
+            ask(socket, "sign_out", station=STATION)
+    if isinstance(answer, Refused):
+        print(answer.words, file=sys.stderr)
+        return 1
+    print(f"Done, on record as number {answer.seq}.", file=sys.stderr)
+    return 0
+
+
+def _pin(options: argparse.Namespace, person: str) -> str:
+    if options.pin_stdin:
+        return sys.stdin.readline().strip()
+    return getpass.getpass(f"PIN of {person}: ")
