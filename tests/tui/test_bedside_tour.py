@@ -177,6 +177,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> list[Look]:
             bedside = Bedside(app, pilot, engine)
             for name, shows, taps in stops(str(picture)):
                 seen.extend(await visit(bedside, name, hostile(shows), taps))
+            await pilot.resize_terminal(*SIZES[-1])
             await engine.stop()
             await bedside.see("The engine is away")
             await bedside.still()

@@ -36,7 +36,8 @@ def hanging(rows: Sequence[tuple[str, str]], width: int) -> str:
     """Labels left, words right; either goes on below its own beginning, so that nothing is cut."""
     longest = max((len(label) for label, _ in rows), default=1)
     rooms = [min(longest, width // 2), min(longest, max(12, width // 3))]
-    return "\n".join(min((_columns(rows, width, max(1, room)) for room in rooms), key=len))
+    wide, narrow = (_columns(rows, width, max(1, room)) for room in rooms)
+    return "\n".join(narrow if len(narrow) < len(wide) else wide)
 
 
 def _columns(rows: Sequence[tuple[str, str]], width: int, label_room: int) -> list[str]:
