@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.domain import decisions
+from appliance.domain import device_news
 from appliance.domain import events as ev
 from appliance.engine.port import EnginePort
 
@@ -32,7 +32,7 @@ class DeviceMessages:
             }
             qualified = engine.config.device(device).serial_number
             engine.begin(
-                engine.turn(lambda: decisions.device_identified(engine.unit, device, identity, qualified))
+                engine.turn(lambda: device_news.identified(engine.unit, device, identity, qualified))
             )
         if "outcome" in message:
             outcome = message["outcome"]
@@ -40,20 +40,18 @@ class DeviceMessages:
         if "restarted" in message:
             words = str(message["restarted"].get("words", ""))
             engine.readings.forget(device)
-            engine.begin(engine.turn(lambda: decisions.device_restarted(engine.unit, device, words)))
+            engine.begin(engine.turn(lambda: device_news.restarted(engine.unit, device, words)))
         if message.get("stopped") is True:
             self.stopped_ms[device] = int(float(message.get("latency_ms", 0)))
         elif message.get("stopped") is False:
             words = str(message.get("words", ""))
-            engine.begin(engine.turn(lambda: decisions.stop_unconfirmed(engine.unit, device, words)))
+            engine.begin(engine.turn(lambda: device_news.stop_unconfirmed(engine.unit, device, words)))
         if "fault" in message:
             self._fault[device] = str(message["fault"]["words"])
         if message.get("host", {}).get("state") == "died":
             self._fault[device] = str(message["host"]["words"])
             engine.readings.forget(device)
-            engine.begin(
-                engine.turn(lambda: decisions.device_silent(engine.unit, device, self._fault[device]))
-            )
+            engine.begin(engine.turn(lambda: device_news.silent(engine.unit, device, self._fault[device])))
 
     def _readings(self, device: str, readings: list[dict[str, Any]]) -> None:
         engine, now_ns = self._engine, self._engine.clock.monotonic_ns()
@@ -62,7 +60,7 @@ class DeviceMessages:
             self._heard_ns[device] = now_ns
             self._fault.pop(device, None)
             if device in engine.unit.silent:
-                engine.begin(engine.turn(lambda: decisions.device_recovered(engine.unit, device)))
+                engine.begin(engine.turn(lambda: device_news.recovered(engine.unit, device)))
                 return
         engine.begin(engine.turn(list))
 
@@ -91,5 +89,5 @@ class DeviceMessages:
         for device, heard_ns in self._heard_ns.items():
             if now_ns - heard_ns > SILENT_NS and device not in self._engine.unit.silent:
                 words = self._fault.get(device, "It does not answer.")
-                events += decisions.device_silent(self._engine.unit, device, words)
+                events += device_news.silent(self._engine.unit, device, words)
         return events

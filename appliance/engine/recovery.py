@@ -8,8 +8,8 @@ import logging
 import appliance
 from appliance.access.keys import Trust, load_key, load_pin_secret
 from appliance.config import Home, UnitConfig, read_config
-from appliance.domain import decisions
 from appliance.domain import events as ev
+from appliance.domain import recovery
 from appliance.domain.batch import DeviceSpec, Unit, evolve
 from appliance.engine.answered import Answered
 from appliance.engine.clock import Clock, ScaledClock, SystemClock, stamp
@@ -146,7 +146,7 @@ def folded_unit(
 def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Event]:
     unit, term = engine.unit, engine.unit.term + 1
     report = engine.record.report
-    recovered = decisions.recover(unit, term, last_seq)
+    recovered = recovery.recover(unit, term, last_seq)
     started = ev.EngineStarted(
         term=term,
         software_version=engine.software_version,

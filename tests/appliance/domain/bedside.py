@@ -17,7 +17,7 @@ from typing import TypeVar
 from world import DEVICES, World
 
 import appliance
-from appliance.domain import decisions
+from appliance.domain import decisions, device_news, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, DeviceSpec, Fact, Order, Unit, evolve
 from appliance.domain.decisions import Opening
@@ -202,7 +202,7 @@ class Bedside:
 
     def identify(self, device: str, *, serial_number: str = "1", qualified: str = "") -> None:
         identity = {"maker": "m", "model": "m", "serial_number": serial_number, "firmware": "1"}
-        self.commit(decisions.device_identified(self.unit, device, identity, qualified))
+        self.commit(device_news.identified(self.unit, device, identity, qualified))
 
     def waits(self, seconds: float, *, step_s: float = 5.0) -> None:
         """Let time pass; devices go on speaking."""
@@ -311,7 +311,7 @@ class Bedside:
         started = ev.EngineStarted(
             term=term, software_version="1", check="", check_passed=True, configuration_hash=""
         )
-        recovered = decisions.recover(self.unit, term, len(self.facts))
+        recovered = recovery.recover(self.unit, term, len(self.facts))
         self.commit([started, *recovered])
         for device in self.unit.devices:
             self.identify(device)

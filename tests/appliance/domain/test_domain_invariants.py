@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import DEVICES
 
-from appliance.domain import decisions, phase_states
+from appliance.domain import decisions, device_news, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Unit
 from appliance.domain.errors import ApplianceError
@@ -139,8 +139,8 @@ def happens(bedside: WatchedBedside, what: str, number: int) -> None:
             world.pump_state = ("stopped", "alarm", "paused")[number % 3]
         case "silent":
             device = DEVICES[role]
-            bedside.commit(decisions.device_silent(unit, device, "It does not answer."))
-            bedside.commit(decisions.device_recovered(bedside.unit, device) if number % 2 else [])
+            bedside.commit(device_news.silent(unit, device, "It does not answer."))
+            bedside.commit(device_news.recovered(bedside.unit, device) if number % 2 else [])
         case "orders":
             world.answers_orders = number % 2 == 0
             world.refuses_orders = "No." if number % 5 == 0 else ""
@@ -230,7 +230,7 @@ def _mends(bedside: WatchedBedside) -> None:
     if unit.stop_latched:
         bedside.commit(decisions.release_stop(unit, CLEO, "It is safe"), CLEO.id)
     for device in tuple(unit.silent):
-        bedside.commit(decisions.device_recovered(unit, device))
+        bedside.commit(device_news.recovered(unit, device))
     for order in bedside.batch.all(ev.DeviceOrdered):
         pending = not bedside.batch.last(ev.DeviceReported, order_id=order[1].order_id)
         if pending and not bedside.batch.last(ev.DeviceRefusedOrder, order_id=order[1].order_id):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from bedside import ADA, BEN, CLEO, GUS, Bedside, with_proof
 
-from appliance.domain import decisions
+from appliance.domain import decisions, device_news
 from appliance.domain import events as ev
 
 
@@ -408,7 +408,7 @@ def test_stop_twice_raises_one_alarm(bedside: Bedside) -> None:
 def test_a_device_that_falls_silent_holds_the_phases_that_use_it(bedside: Bedside, device: str) -> None:
     pumping(bedside)
 
-    bedside.commit(decisions.device_silent(bedside.unit, device, "It does not answer."))
+    bedside.commit(device_news.silent(bedside.unit, device, "It does not answer."))
     bedside.waits(5)
 
     assert bedside.state_of("dilute") == "held"
@@ -428,7 +428,7 @@ def test_another_device_than_the_qualified_one_holds_its_phase_and_opens_no_batc
 
 
 def test_no_batch_opens_without_its_devices(bedside: Bedside) -> None:
-    bedside.commit(decisions.device_silent(bedside.unit, "balance-1", "It does not answer."))
+    bedside.commit(device_news.silent(bedside.unit, "balance-1", "It does not answer."))
 
     refused = bedside.refusal(bedside.begin_batch)
 
@@ -552,9 +552,9 @@ def test_whatever_a_device_does_to_a_phase_is_told_by_an_alarm(bedside: Bedside,
     pumping(bedside)
 
     if what == "restarts":
-        bedside.commit(decisions.device_restarted(bedside.unit, "pump-1", "its counter is void"))
+        bedside.commit(device_news.restarted(bedside.unit, "pump-1", "its counter is void"))
     elif what == "falls silent":
-        bedside.commit(decisions.device_silent(bedside.unit, "pump-1", "It does not answer."))
+        bedside.commit(device_news.silent(bedside.unit, "pump-1", "It does not answer."))
     else:
         bedside.identify("pump-1", serial_number="other", qualified="S-1")
     bedside.waits(1)
@@ -567,7 +567,7 @@ def test_whatever_a_device_does_to_a_phase_is_told_by_an_alarm(bedside: Bedside,
 def test_a_pump_that_lost_its_power_is_ordered_the_rest_by_weight(bedside: Bedside) -> None:
     pumping(bedside)
     bedside.world.pump_state, bedside.world.delivered_ml = "stopped", Decimal(0)
-    bedside.commit(decisions.device_restarted(bedside.unit, "pump-1", "its counter is void"))
+    bedside.commit(device_news.restarted(bedside.unit, "pump-1", "its counter is void"))
     bedside.waits(1)
 
     bedside.restart()

@@ -1,0 +1,95 @@
+"""What devices tell the unit: who they are, silence, a restart, a STOP that was not confirmed."""
+
+from __future__ import annotations
+
+from appliance.domain import events as ev
+from appliance.domain.batch import Unit
+from appliance.domain.decisions import hold_running, hold_with_alarm
+
+
+def identified(unit: Unit, device: str, identity: dict[str, str], qualified_serial: str) -> list[ev.Event]:
+    """A device said who it is; another serial number than the qualified one blocks its use (F-029)."""
+    qualified = not qualified_serial or identity["serial_number"] == qualified_serial
+    words = "" if qualified else f"Qualified is {qualified_serial}. Re-qualify the device before use."
+    events: list[ev.Event] = [
+        ev.DeviceIdentified(device=device, qualified=qualified, words=words, **identity),
+        *(ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(f"device:{device}:")),
+    ]
+    if not qualified:
+        spec = unit.devices[device]
+        events += hold_with_alarm(
+            unit,
+            "device_changed",
+            f"{spec.title}: {words}",
+            title=f"{spec.title} is another device",
+            action="Call maintenance. Do not restart the phase with this device.",
+            using=spec.role,
+        )
+    return events
+
+
+def silent(unit: Unit, device: str, words: str) -> list[ev.Event]:
+    """A device fell silent: phases that use it are held, with an alarm while somebody needs it."""
+    if device in unit.silent:
+        return []
+    role, title = unit.devices[device].role, unit.devices[device].title
+    text = f"{title}: {words}"
+    events: list[ev.Event] = [ev.DeviceWentSilent(device=device, words=words)]
+    held = hold_running(unit, "device_silent", text, using=role)
+    if held:
+        raised = ev.AlarmRaised(
+            alarm=f"device:{device}:{unit.term}:{_alarms_of(unit, device)}",
+            priority="high",
+            title=f"{title} is silent",
+            cause=text,
+            action="Look at its cable and power. When it answers again, restart the phase.",
+        )
+        events.append(raised)
+    return [*events, *held]
+
+
+def _alarms_of(unit: Unit, device: str) -> int:
+    if unit.batch is None:
+        return 1
+    return 1 + sum(1 for _, a in unit.batch.all(ev.AlarmRaised) if a.alarm.startswith(f"device:{device}:"))
+
+
+def recovered(unit: Unit, device: str) -> list[ev.Event]:
+    if device not in unit.silent:
+        return []
+    cleared = [ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(f"device:{device}:")]
+    return [ev.DeviceRecovered(device=device), *cleared]
+
+
+def restarted(unit: Unit, device: str, words: str) -> list[ev.Event]:
+    """A device restarted by itself: tare and totals are void, phases that use it are held."""
+    title = unit.devices[device].title
+    text = f"{title} restarted by itself: {words}"
+    return [
+        ev.DeviceRestartSeen(device=device, words=words),
+        *hold_with_alarm(
+            unit,
+            "device_restarted",
+            text,
+            title=f"{title} restarted",
+            action="Look at the device and its lines. Then restart the phase.",
+            using=unit.devices[device].role,
+        ),
+    ]
+
+
+def stop_unconfirmed(unit: Unit, device: str, words: str) -> list[ev.Event]:
+    """A device did not confirm that it stands still: the most urgent alarm there is."""
+    key = f"device:{device}:stop:{unit.term}"
+    if key in unit.alarms:
+        return []
+    title = unit.devices[device].title
+    return [
+        ev.AlarmRaised(
+            alarm=key,
+            priority="high",
+            title=f"{title} does not confirm STOP",
+            cause=words,
+            action="Switch the device off at its own switch, or press the emergency stop.",
+        )
+    ]
