@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -163,8 +164,17 @@ def texts_and_frames(seed: int) -> None:
             assert take is take_line or taken is None, f"a changed packet of {payload!r} was taken"
 
 
+def batch_by_taps(seed: int) -> None:
+    """A whole batch at a real terminal by taps alone; the seed only numbers the round."""
+    story = TESTS / "stories" / "test_bedside_by_taps.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "soak", str(story)]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
 SUITES = (
     Suite("demo_killed_at_random", goal=200, round_s=150, play=demo_killed_at_random),
+    Suite("batch_by_taps", goal=100, round_s=260, play=batch_by_taps),
     Suite("record_writer_killed", goal=2_000, round_s=8, play=record_writer_killed),
     Suite("archive_changed", goal=5_000, round_s=5, play=archive_changed),
     Suite("driver_through_faults", goal=2_000, round_s=40, play=driver_through_faults),

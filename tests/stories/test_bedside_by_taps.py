@@ -32,6 +32,7 @@ TRY_AGAIN_S = 3.0
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is the terminal of this story"),
+    pytest.mark.soak,  # four minutes of real taps
     pytest.mark.timeout(420),
 ]
 
@@ -100,11 +101,17 @@ class Bedside:
             self.tmux("send-keys", "-t", self._pane, "-H", *(f"{byte:02x}" for byte in report))
 
     def tap(self, words: str) -> None:
-        """Finger down and up on these words, if they are there; the lowest place is the button."""
+        """Finger down and up on these words, if they are there; the lowest place is the button.
+
+        A button may break its words into two lines: then its first line is as good a place.
+        """
         lines = self.text().splitlines()
-        row = max((place for place, line in enumerate(lines) if words in line), default=None)
-        if row is not None:
-            self.touch(lines[row].index(words) + len(words) // 2, row)
+        said = words.split()
+        for first_words in (" ".join(said[:count]) for count in range(len(said), 0, -1)):
+            row = max((place for place, line in enumerate(lines) if first_words in line), default=None)
+            if row is not None:
+                self.touch(lines[row].index(first_words) + len(first_words) // 2, row)
+                return
 
     def key_in(self, characters: str, *, secret: str = "") -> None:
         """Tap keys where they stand; with `secret`, look after each that one more dot is there."""
