@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Bedside
 from scripted_engine import PIN, ScriptedEngine
+from walked_bedside import Bedside
 
 from tui.app import BedsideApp
 from tui.screens.run import SETTLE_S

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import Bedside
 from PIL import Image
 from scripted_engine import (
     ALARMS,
@@ -26,6 +25,7 @@ from scripted_engine import (
     snapshot,
 )
 from textual.geometry import Region
+from walked_bedside import Bedside
 
 from appliance.link.messages import Snapshot
 from tui.app import BedsideApp
