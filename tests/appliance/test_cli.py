@@ -107,6 +107,8 @@ def test_an_interrupt_ends_the_command_without_a_trace(own_commands):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that a shell runs in the background inherit an ignored interrupt; a person's command does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert waiter.stdout is not None
     assert waiter.stdout.readline() == "waiting\n"
