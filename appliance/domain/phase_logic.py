@@ -135,7 +135,7 @@ class Logic:
         """What an accepted answer makes true."""
         return answer_events(c, prompt, values, actor)
 
-    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+    def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         """What a label that the camera has read makes true."""
         return []
 

@@ -97,7 +97,7 @@ class HandOver(Logic):
         labelled = c.batch.last(ev.ProductLabelled)
         return labelled[1].label_id if labelled else ""
 
-    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+    def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         try:
             found = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
             said = self._match(c, read.key, found)

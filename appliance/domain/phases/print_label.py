@@ -214,7 +214,7 @@ class PrintLabel(Logic):
             )
         return events
 
-    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+    def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         live = self._live(c)
         assert live is not None
         try:

@@ -64,7 +64,7 @@ class ScanBag(Logic):
             PromptFact("Expires", bag[1].expires_at),
         )
 
-    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+    def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         try:
             label = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
             identity = check_bag(label, c.unit, c.batch, c.now)

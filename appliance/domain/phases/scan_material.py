@@ -34,7 +34,7 @@ class ScanMaterial(Logic):
         )
         return [prompt]
 
-    def scanned(self, c: Context, read: ev.ScanRead, label_words: str = "") -> list[ev.Event]:
+    def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         try:
             return [self._accepted(c, read)]
         except LabelNotUsable as refusal:
