@@ -13,149 +13,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
+from appliance.domain.event import Event as Event
+from appliance.domain.events_of_people import *  # noqa: F403  (one vocabulary in three files)
+from appliance.domain.events_of_record import *  # noqa: F403
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What became true."""
-
-    VERSION: ClassVar[int] = 1
-
-
-# ── Appliance ──────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStarted(Event):
-    term: int
-    software_version: str
-    check: str  # the start-up check in words
-    check_passed: bool
-    configuration_hash: str
-    recipe_hashes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStoppedCleanly(Event):
-    term: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveredFromCrash(Event):
-    """The last run did not end cleanly; running phases were put to held."""
-
-    term: int
-    phases: list[str]
-    last_seq: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockAdjusted(Event):
-    """The wall clock stepped. While a batch is open its timers go on unmoved (`followed` is false)."""
-
-    difference_s: int
-    followed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordFaultSeen(Event):
-    words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentReceived(Event):
-    type: str
-    blob: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentRefused(Event):
-    type: str
-    blob: str
-    reason: str
-    words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandWasRefused(Event):
-    """A refusal that matters to a reviewer: identity, roles, release. What was refused is on record."""
-
-    name: str
-    reason: str
-    words: str
-
-
-# ── People ─────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened(Event):
-    person: str
-    name: str
-    station: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionClosed(Event):
-    person: str
-    station: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInRefused(Event):
-    person: str
-    station: str
-    reason: str  # wrong_secret unknown_person locked_out delayed not_permitted
-    failures: int
-    locked: bool
-    for_what: str = "sign_in"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountUnlocked(Event):
-    person: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeConfirmed(Event):
-    """Two persons compared this unit's clock with a reference clock (SAFETY 17)."""
-
-    reference_at: str
-    difference_s: int
-    first_person: str
-    second_person: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecondPersonConfirmed(Event):
-    phase: str
-    key: str
-    person: str
-    first_person: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignatureGiven(Event):
-    """Bound to SHA-256 of exactly the bytes signed; the unit's chain and segments seal it."""
-
-    phase: str
-    key: str
-    person: str
-    name: str
-    meaning: str
-    signs: str
-    what: str
-    at: str
-    content: str  # the exact text that was signed
-
-
-# ── Batch ──────────────────────────────────────────────────────────────────────────────
+# ── Batch ──────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +113,7 @@ class HandedOver(Event):
     order_id: str
 
 
-# ── Identity, materials, labels ────────────────────────────────────────────────────────
+# ── Identity, materials, labels ────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,7 +244,7 @@ class BedsideMatched(Event):
     order: str
 
 
-# ── Procedure ──────────────────────────────────────────────────────────────────────────
+# ── Procedure ──────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,7 +317,7 @@ class TimerElapsed(Event):
     target_s: int
 
 
-# ── Devices ────────────────────────────────────────────────────────────────────────────
+# ── Devices ────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -527,7 +393,7 @@ class StopReleased(Event):
     reason: str
 
 
-# ── Measurements and analyses ──────────────────────────────────────────────────────────
+# ── Measurements and analyses ──────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -612,7 +478,7 @@ class ResultReceived(Event):
     rule: str
 
 
-# ── Alarms and quality ─────────────────────────────────────────────────────────────────
+# ── Alarms and quality ─────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,68 @@
+"""Events of the appliance and of the record itself: starts, clocks, documents, copies, checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from appliance.domain.event import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStarted(Event):
+    term: int
+    software_version: str
+    check: str  # the start-up check in words
+    check_passed: bool
+    configuration_hash: str
+    recipe_hashes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStoppedCleanly(Event):
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredFromCrash(Event):
+    """The last run did not end cleanly; running phases were put to held."""
+
+    term: int
+    phases: list[str]
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockAdjusted(Event):
+    """The wall clock stepped. While a batch is open its timers go on unmoved (`followed` is false)."""
+
+    difference_s: int
+    followed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFaultSeen(Event):
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentReceived(Event):
+    type: str
+    blob: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRefused(Event):
+    type: str
+    blob: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandWasRefused(Event):
+    """A refusal that matters to a reviewer: identity, roles, release. What was refused is on record."""
+
+    name: str
+    reason: str
+    words: str
