@@ -68,3 +68,31 @@ class SignatureGiven(Event):
     what: str
     at: str
     content: str  # the exact text that was signed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueCorrected(Event):
+    """A value that a person entered was corrected; the event `corrected_seq` keeps the original (R-09)."""
+
+    phase: str
+    key: str
+    field: str
+    old: str
+    new: str
+    unit: str
+    reason: str
+    corrected_seq: int
+    person: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureVoided(Event):
+    """What the signature at `signed_seq` covered was changed by the event `because_seq`; sign again."""
+
+    phase: str
+    key: str
+    person: str
+    signed_seq: int
+    because_seq: int
+    words: str
