@@ -5,7 +5,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 
-.PHONY: setup demo demo-headless test check bench soak clean
+.PHONY: setup demo demo-headless test check trace bench soak clean
 
 setup: $(STAMP)
 
@@ -31,6 +31,9 @@ check: setup
 
 test: setup
 	$(BIN)/python -m pytest -q
+
+trace: setup
+	$(BIN)/python -m tests.trace
 
 bench: setup
 	$(BIN)/python -m tests.bench

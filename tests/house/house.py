@@ -11,7 +11,22 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 ROOMS = ("appliance", "drivers", "vision", "tui", "sync")
-BINARY = {".png", ".jpg", ".webp", ".npz", ".ico", ".woff2", ".gz", ".zip", ".mp4", ".mkv", ".avi"}
+BINARY = {
+    ".png",
+    ".jpg",
+    ".webp",
+    ".npz",
+    ".ico",
+    ".woff2",
+    ".gz",
+    ".ttf",
+    ".pdf",
+    ".db",
+    ".zip",
+    ".mp4",
+    ".mkv",
+    ".avi",
+}
 
 
 @functools.cache
