@@ -43,6 +43,7 @@ class Opening:
     site: str
     time_zone: str
     station: dict[str, str]
+    build_hash: str = ""
 
 
 def context(unit: Unit, run: PhaseRun, now: datetime) -> Context:
@@ -103,6 +104,7 @@ def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
         site=opening.site,
         time_zone=opening.time_zone,
         station=opening.station,
+        build_hash=opening.build_hash,
     )
 
 

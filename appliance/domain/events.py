@@ -46,6 +46,7 @@ class BatchOpened(Event):
     site: str
     time_zone: str
     station: dict[str, str]
+    build_hash: str = ""  # SHA-256 over the program's files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

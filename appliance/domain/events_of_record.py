@@ -15,6 +15,7 @@ class EngineStarted(Event):
     check_passed: bool
     configuration_hash: str
     recipe_hashes: list[str] = field(default_factory=list)
+    build_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

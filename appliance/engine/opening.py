@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.build import build_hash
 from appliance.domain.decisions import Opening
 from appliance.domain.errors import CommandRefused
 from appliance.engine.port import EnginePort
@@ -47,6 +48,7 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
             "dilution": str(config.station.dilution),
             "scale": "fictitious" if config.station.fictitious else "calibrated",
         },
+        build_hash=build_hash(),
     )
 
 

@@ -7,6 +7,7 @@ import logging
 
 import appliance
 from appliance.access.keys import Trust, load_key, load_pin_secret
+from appliance.build import build_hash
 from appliance.config import Home, UnitConfig, read_config
 from appliance.domain import events as ev
 from appliance.domain import recovery
@@ -156,6 +157,7 @@ def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Eve
         check_passed=report.good if report else True,
         configuration_hash=hashlib.sha256(engine.home.unit_toml.read_bytes()).hexdigest(),
         recipe_hashes=sorted(one.recipe.hash for one in shelf.recipes.values()),
+        build_hash=build_hash(),
     )
     return [started, *recovered]
 
