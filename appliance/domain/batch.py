@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from appliance.domain import events as ev
 from appliance.domain import phase_states
+from appliance.domain.people_state import PeopleState
 from appliance.domain.recipe import Phase, Recipe, parse
 
 E = TypeVar("E", bound=ev.Event)
@@ -226,10 +227,13 @@ class Unit:
     qualified: dict[str, bool] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     time_confirmed: bool = False
+    people: PeopleState = field(default_factory=PeopleState)
     # Not folded from events: whether the clock keeps itself true, as the clock says at each turn.
     clock_trusted: bool = True
     # Not folded from events: the newest readings, which decide nothing until an event names them.
     readings: dict[tuple[str, str], ReadingNow] = field(default_factory=dict)
+    # Not folded from events: which readings were looked at since the turn emptied this.
+    looked_at: dict[tuple[str, str], ReadingNow | None] = field(default_factory=dict)
 
     @property
     def time_trusted(self) -> bool:
@@ -273,6 +277,7 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
 
 
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
+    unit.people.take(fact.event, fact.at)
     match fact.event:
         case ev.EngineStarted(term=term):
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
@@ -286,6 +291,15 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             unit.stop_latched = False
         case ev.AlarmRaised() as alarm:
             unit.alarms[alarm.alarm] = (alarm, "active", fact.at)
+        case ev.SecurityNoticeRaised(alarm=key) as notice:
+            raised = ev.AlarmRaised(
+                alarm=key,
+                priority=notice.priority,
+                title=notice.title,
+                cause=notice.cause,
+                action=notice.action,
+            )
+            unit.alarms[key] = (raised, "active", fact.at)
         case ev.AlarmAcknowledged(alarm=key) if key in unit.alarms:
             unit.alarms[key] = (unit.alarms[key][0], "acknowledged", unit.alarms[key][2])
         case ev.AlarmCleared(alarm=key):

@@ -13,6 +13,7 @@ from appliance.domain import events as ev
 from appliance.domain import phase_states
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
+from appliance.domain.people_rules import permit, permit_answer, permit_signature, refuse_untrained
 from appliance.domain.phase_logic import Context, Logic, request_scan
 from appliance.domain.phases import LOGIC
 from appliance.domain.prompts import Prompt
@@ -58,9 +59,9 @@ def logic_of(run: PhaseRun) -> Logic:
 # ── Opening and ending a batch ─────────────────────────────────────────────────────────
 
 
-def open_batch(unit: Unit, opening: Opening, actor: Actor) -> tuple[str, list[ev.Event]]:
+def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tuple[str, list[ev.Event]]:
     """The new batch's id and its first event."""
-    _permit(actor, "open_batch")
+    permit(unit, actor, "open_batch")
     _refuse_latched(unit)
     if unit.batch is not None and not unit.batch.closed:
         raise CommandRefused(
@@ -79,6 +80,7 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor) -> tuple[str, list[ev
         )
     if opening.order.recipe != opening.recipe.id:
         raise CommandRefused("The order asks for another recipe. Call QA.", reason="recipe_differs")
+    refuse_untrained(unit, actor, opening.recipe.id, opening.recipe.version, now)
     _refuse_unqualified(unit, opening.recipe)
     batch = f"{unit.id}-{unit.batch_count + 1:05d}"
     return batch, [_batch_opened(unit, opening)]
@@ -127,9 +129,10 @@ def _refuse_unqualified(unit: Unit, recipe: Recipe) -> None:
 
 def abort_batch(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
     """Abort all phases of the open batch; the product is not released."""
-    _permit(actor, "abort_batch")
+    permit(unit, actor, "abort_batch")
     if actor.proof != "password":
         raise NotPermitted("Aborting a batch needs the supervisor's password.", reason="proof_missing")
+    permit_signature(unit, actor, "")
     batch = _open_batch_of(unit)
     if batch.sealed is not None:
         raise CommandRefused("The record is sealed. The QP decides.", reason="sealed")
@@ -173,7 +176,10 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
     if prompt.kind == "scan":
         raise CommandRefused("This needs a scan. Show the label to the camera.", reason="scan_needed")
     # To throw a count away binds nobody to its content: the role suffices.
-    (replace(prompt, needs="session") if values.get("decision") == "repeat" else prompt).check_actor(actor)
+    asked = replace(prompt, needs="session") if values.get("decision") == "repeat" else prompt
+    permit_answer(unit, asked, actor, now)
+    if not actor.is_emergency:  # which has no role, and its own rules
+        asked.check_actor(actor)
     checked = prompt.check_values(values)
     assert unit.batch is not None
     run = unit.batch.runs[prompt.phase]
@@ -182,13 +188,16 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
 
 def scan(unit: Unit, prompt_id: str, actor: Actor, now: datetime) -> list[ev.Event]:
     """Start the camera for an open scan prompt."""
-    _permit(actor, "scan")
+    permit(unit, actor, "scan")
     _refuse_latched(unit)
     prompt = find_prompt(unit, prompt_id, now)
     if prompt.kind != "scan":
         raise CommandRefused("Nothing is to be scanned here.", reason="not_a_scan")
+    permit_answer(unit, prompt, actor, now)
     assert unit.batch is not None
-    return [request_scan(context(unit, unit.batch.runs[prompt.phase], now), prompt.key, BAG_FORMATS)]
+    run = unit.batch.runs[prompt.phase]
+    at_patient = logic_of(run).AT_PATIENT
+    return [request_scan(context(unit, run, now), prompt.key, BAG_FORMATS, at_patient=at_patient)]
 
 
 def scan_read(unit: Unit, read: ev.ScanRead, now: datetime) -> list[ev.Event]:
@@ -208,7 +217,7 @@ def scan_read(unit: Unit, read: ev.ScanRead, now: datetime) -> list[ev.Event]:
 
 def hold(unit: Unit, actor: Actor, phase: str, reason: str) -> list[ev.Event]:
     """A person holds one phase, or all that run."""
-    _permit(actor, "hold")
+    permit(unit, actor, "hold")
     reason = _reason(reason)
     events = hold_running(unit, "by_person", f"Held by {actor.name}: {reason}", only=phase)
     if not events:
@@ -251,7 +260,7 @@ def hold_with_alarm(
 
 def restart(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
     """A person lets every held phase go on; an identity hold needs the supervisor."""
-    _permit(actor, "restart")
+    permit(unit, actor, "restart")
     _refuse_latched(unit)
     reason = _reason(reason)
     held = [run for run in _open_batch_of(unit).runs.values() if run.state == phase_states.HELD]
@@ -294,7 +303,7 @@ def stopped(unit: Unit, station: str, latency_ms: dict[str, int]) -> list[ev.Eve
 
 def release_stop(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
     """End the latch; phases stay held until they are restarted."""
-    _permit(actor, "release_stop")
+    permit(unit, actor, "release_stop")
     if not unit.stop_latched:
         raise NotOpen("STOP is not active.")
     cleared = [ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith("STOP:")]
@@ -303,31 +312,26 @@ def release_stop(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
 
 def acknowledge_alarm(unit: Unit, actor: Actor, alarm: str) -> list[ev.Event]:
     """An alarm that stands for a past event is cleared with it; one that stands for a state stays."""
-    _permit(actor, "acknowledge_alarm")
+    permit(unit, actor, "acknowledge_alarm")
     if alarm not in unit.alarms:
         raise NotOpen("This alarm is no longer active.")
     if unit.alarms[alarm][1] == "acknowledged":
         return []
     events: list[ev.Event] = [ev.AlarmAcknowledged(alarm=alarm)]
-    if ":hold-" not in alarm and not alarm.startswith(("STOP:", "device:", "record:")):
+    if ":hold-" not in alarm and not alarm.startswith(("STOP:", "device:", "record:", "people:")):
         events.append(ev.AlarmCleared(alarm=alarm))
     return events
 
 
-# ── Accounts and time ──────────────────────────────────────────────────────────────────
+# ── Time ──────────────────────────────────────────────────────────────────
 
 
-def unlock_account(actor: Actor, person: str, reason: str) -> list[ev.Event]:
-    """Open a locked account again; nobody opens their own."""
-    _permit(actor, "unlock_account")
-    if actor.id == person:
-        raise NotPermitted("Another administrator must unlock this account.", reason="same_person")
-    return [ev.AccountUnlocked(person=person, reason=_reason(reason))]
-
-
-def confirm_time(first: Actor, second: Actor, reference: datetime, now: datetime) -> list[ev.Event]:
+def confirm_time(
+    unit: Unit, first: Actor, second: Actor, reference: datetime, now: datetime
+) -> list[ev.Event]:
     """Two persons vouch for the clock of this unit until its next start (SAFETY 17)."""
-    _permit(first, "confirm_time")
+    permit(unit, first, "confirm_time")
+    permit(unit, second, "comment")  # whoever may only read vouches for nothing
     if first.id == second.id:
         raise NotPermitted("A different person must read the reference clock too.", reason="same_person")
     difference_s = round((now - reference).total_seconds())
@@ -400,11 +404,6 @@ def record_blocked(unit: Unit, log: str, words: str) -> list[ev.Event]:
 
 
 # ── Shared ─────────────────────────────────────────────────────────────────────────────
-
-
-def _permit(actor: Actor, command: str) -> None:
-    if not actor.may(command):
-        raise NotPermitted(f"{actor.name} may not do this. Ask a person with the right role.")
 
 
 def _refuse_latched(unit: Unit) -> None:

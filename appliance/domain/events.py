@@ -125,6 +125,7 @@ class ScanRequested(Event):
     key: str
     scan_id: str
     formats: list[str]
+    at_patient: bool = False  # its texts come pseudonymised and its picture is sealed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,6 +406,13 @@ class MeasurementsSealed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingsUsed(Event):
+    """The readings that the decision of this commit looked at, as far as they are news to the record."""
+
+    readings: list[dict[str, str | None]]  # device name value unit quality detail source_at received_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitCrossed(Event):
     phase: str
     limit: str
@@ -530,6 +538,19 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "SignInRefused",
         "AccountUnlocked",
         "TimeConfirmed",
+        "AccountSet",
+        "AccountRemoved",
+        "RolesApplied",
+        "AccountDisabled",
+        "AccountEnabled",
+        "SecretChanged",
+        "BadgeTested",
+        "BadgeIssued",
+        "BadgeWithdrawn",
+        "SecurityNoticeRaised",
+        "DocumentVerified",
+        "DocumentActivated",
+        "EmergencyEnded",
         "EngineStarted",
         "EngineStoppedCleanly",
         "ClockAdjusted",
@@ -547,6 +568,9 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "DocumentRefused",
         "DispositionRefused",
         "CommandWasRefused",
+        # What was asked and read; what follows from it stands by itself.
+        "CommandTaken",
+        "ReadingsUsed",
     }
 )
 
@@ -573,6 +597,18 @@ UNIT_KINDS = frozenset(
         "SignInRefused",
         "AccountUnlocked",
         "TimeConfirmed",
+        "AccountSet",
+        "AccountRemoved",
+        "RolesApplied",
+        "AccountDisabled",
+        "AccountEnabled",
+        "SecretChanged",
+        "BadgeTested",
+        "BadgeIssued",
+        "BadgeWithdrawn",
+        "SecurityNoticeRaised",
+        "DocumentVerified",
+        "DocumentActivated",
         "DeviceIdentified",
         "DeviceWentSilent",
         "DeviceRecovered",

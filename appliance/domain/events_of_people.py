@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from appliance.domain.event import Event
 
@@ -12,6 +13,7 @@ class SessionOpened(Event):
     person: str
     name: str
     station: str
+    note: str = ""  # what could not be judged at this sign-in, such as the age of a PIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,16 @@ class SignInRefused(Event):
     failures: int
     locked: bool
     for_what: str = "sign_in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTaken(Event):
+    """What people asked for, first in the commit of what follows from it; no secret comes with it."""
+
+    name: str
+    body: dict[str, Any]
+    station: str
+    people: list[dict[str, Any]]  # who was proven, in the order of the command: id name roles proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +108,147 @@ class SignatureVoided(Event):
     signed_seq: int
     because_seq: int
     words: str
+
+
+# ── The lists of people and roles that hold ────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSet(Event):
+    """An account was created or changed by this version of the people document (R-19, R-35)."""
+
+    person: str
+    name: str
+    roles: list[str]
+    active: bool
+    change: str  # created changed
+    people_version: int
+    identity_confirmed_by: str = ""
+    identity_confirmed_at: str = ""
+    training: list[dict[str, str]] = field(default_factory=list)  # recipe version until by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRemoved(Event):
+    """An account is no longer on the list; its id is never given to anybody else (R-25)."""
+
+    person: str
+    people_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolesApplied(Event):
+    """Who may do what from here on: the whole table, and the signed document that it comes from."""
+
+    version: int  # 0: no document, the built-in table
+    document_hash: str
+    permissions: dict[str, list[str]]
+    meanings: dict[str, list[str]]
+    secrets: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDisabled(Event):
+    """From the next act on this person does nothing here (SAFETY 21)."""
+
+    person: str
+    reason: str
+    source: str  # unit revocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountEnabled(Event):
+    person: str
+    reason: str
+    source: str
+
+
+# ── Secrets and badges ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretChanged(Event):
+    """A person set their own PIN or password. The marks are of verifiers and tell nothing of the secret."""
+
+    person: str
+    factor: str  # pin password
+    why: str  # one_time aged own_wish
+    people_version: int
+    replaces: str  # mark of the verifier on the signed list
+    mark: str  # mark of the verifier that holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadgeTested(Event):
+    person: str
+    why: str  # issue periodic
+    passed: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadgeIssued(Event):
+    """A temporary badge for a lost one; it only names the person and opens nothing by itself."""
+
+    person: str
+    badge: str
+    expires_at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadgeWithdrawn(Event):
+    person: str
+    badge: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityNoticeRaised(Event):
+    """An alarm for the security role that says nothing of a product, so it changes no sealed record."""
+
+    alarm: str
+    priority: str
+    title: str
+    cause: str
+    action: str
+
+
+# ── The emergency account ──────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencyOpened(Event):
+    """Two people opened the emergency account for the phases that were under way (SAFETY 20)."""
+
+    first_person: str
+    first_name: str
+    second_person: str
+    second_name: str
+    reason: str
+    station: str
+    phases: list[str]
+    monotonic_ns: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencyEnded(Event):
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentitiesUnlocked(Event):
+    """Patients' identities can be read again after a start; the passphrase was given by a person."""
+
+    person: str
+    station: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityErased(Event):
+    """Name and bedside pictures of a pseudonym were made unreadable; the record stays as it is."""
+
+    patient: str
+    person: str
+    reason: str

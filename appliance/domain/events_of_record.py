@@ -53,6 +53,27 @@ class DocumentReceived(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentVerified(Event):
+    """A delivered list is signed as it must be and newer than the one that holds."""
+
+    type: str  # people roles revocation
+    version: int
+    blob: str
+    content_hash: str
+    signed_by: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentActivated(Event):
+    """From here on this version holds; a lower one is refused for ever."""
+
+    type: str
+    version: int
+    blob: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRefused(Event):
     type: str
     blob: str

@@ -236,7 +236,7 @@ class Bedside:
         )
 
     def begin_batch(self, by: Actor = ADA, **order: str) -> None:
-        batch, events = decisions.open_batch(self.unit, self.opening(**order), by)
+        batch, events = decisions.open_batch(self.unit, self.opening(**order), by, self.now)
         self.commit(events, by.id, batch)
 
     def prompt(self, prompt_id: str) -> Prompt:

@@ -55,17 +55,21 @@ def test_every_active_state_can_be_aborted_or_is_on_its_way_out() -> None:
 # ── Roles ──────────────────────────────────────────────────────────────────────────────
 
 WORKS = {"open_batch", "answer", "scan", "hold", "restart", "release_stop", "acknowledge_alarm", "comment"}
+OWN = {"change_secret"}
+NAMED = {"comment", "open_emergency"}
+WARD = NAMED | OWN
+ACCOUNTS = {"disable_account", "issue_badge", "withdraw_badge", "test_badge", "end_emergency"}
 MAY_DO = {
-    "operator": WORKS | {"confirm_time"},
-    "verifier": {"answer", "hold", "acknowledge_alarm", "comment"},
-    "supervisor": WORKS | {"confirm_time", "abort_batch"},
-    "qa_reviewer": {"comment"},
-    "qp": {"comment"},
-    "recipe_developer": {"comment"},
-    "integrator": {"comment"},
-    "maintenance": {"acknowledge_alarm", "comment"},
-    "administrator": {"comment", "confirm_time", "unlock_account"},
-    "auditor": set(),
+    "operator": WORKS | WARD | {"confirm_time"},
+    "verifier": WARD | {"answer", "hold", "acknowledge_alarm"},
+    "supervisor": WORKS | WARD | ACCOUNTS | {"confirm_time", "abort_batch"},
+    "qa_reviewer": WARD,
+    "qp": WARD,
+    "recipe_developer": WARD,
+    "integrator": WARD,
+    "maintenance": WARD | {"acknowledge_alarm"},
+    "administrator": WARD | ACCOUNTS | {"confirm_time", "unlock_account", "enable_account"},
+    "auditor": OWN,
 }
 COMMANDS = sorted(set().union(*MAY_DO.values()))
 

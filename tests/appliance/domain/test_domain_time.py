@@ -13,7 +13,7 @@ from appliance.domain.errors import CommandRefused
 
 
 def two_persons_confirm(bedside: Bedside) -> None:
-    events = decisions.confirm_time(ADA, CLEO, bedside.now + timedelta(seconds=20), bedside.now)
+    events = decisions.confirm_time(bedside.unit, ADA, CLEO, bedside.now + timedelta(seconds=20), bedside.now)
     bedside.commit(events, ADA.id)
 
 
@@ -57,7 +57,7 @@ def test_the_word_of_two_persons_ends_with_the_next_start(bedside: Bedside) -> N
 @pytest.mark.parametrize(("off_s", "reason"), [(61, "clock_off"), (-61, "clock_off")])
 def test_a_clock_that_is_a_minute_off_is_not_confirmed(bedside: Bedside, off_s: int, reason: str) -> None:
     with pytest.raises(CommandRefused, match="Set it, then confirm again") as refused:
-        decisions.confirm_time(ADA, CLEO, bedside.now + timedelta(seconds=off_s), bedside.now)
+        decisions.confirm_time(bedside.unit, ADA, CLEO, bedside.now + timedelta(seconds=off_s), bedside.now)
 
     assert refused.value.reason == reason
 
@@ -65,5 +65,5 @@ def test_a_clock_that_is_a_minute_off_is_not_confirmed(bedside: Bedside, off_s: 
 def test_one_person_does_not_confirm_the_time_alone_and_a_verifier_does_not_begin(bedside: Bedside) -> None:
     for first, second, reason in ((ADA, ADA, "same_person"), (BEN, ADA, "not_permitted")):
         with pytest.raises(CommandRefused) as refused:
-            decisions.confirm_time(first, second, bedside.now, bedside.now)
+            decisions.confirm_time(bedside.unit, first, second, bedside.now, bedside.now)
         assert refused.value.reason == reason
