@@ -568,6 +568,8 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "DocumentRefused",
         "DispositionRefused",
         "CommandWasRefused",
+        "IdentitiesUnlocked",
+        "IdentityErased",
         # What was asked and read; what follows from it stands by itself.
         "CommandTaken",
         "ReadingsUsed",
@@ -609,6 +611,8 @@ UNIT_KINDS = frozenset(
         "SecurityNoticeRaised",
         "DocumentVerified",
         "DocumentActivated",
+        "IdentitiesUnlocked",
+        "IdentityErased",
         "DeviceIdentified",
         "DeviceWentSilent",
         "DeviceRecovered",

@@ -50,7 +50,11 @@ class Context:
     def reading(self, role: str, name: str, *, after: datetime | None = None) -> ReadingNow | None:
         """The newest reading of a role, whatever its quality, received after a moment."""
         device = self.unit.device_of(role)
-        found = self.unit.readings.get((device.id, name)) if device else None
+        found = None
+        if device is not None:
+            found = self.unit.readings.get((device.id, name))
+            # What a decision looks at goes on record with what it decides.
+            self.unit.looked_at[device.id, name] = found
         if found is None or (after is not None and found.received_at <= after):
             return None
         return found
@@ -117,6 +121,7 @@ class Logic:
     LIMITS: Mapping[str, str] = {}  # name → unit
     INSTRUCTIONS: tuple[str, ...] = ()
     TEXTS: tuple[str, ...] = ()
+    AT_PATIENT = False  # at the patient's side: names are shown, and nothing that names is recorded
     VERIFIABLE: tuple[str, ...] = ()  # instructions that a recipe may have a second person verify
 
     def faults(self, phase: Phase) -> list[str]:
@@ -306,10 +311,16 @@ def check_limit(c: Context, name: str, value: Decimal, unit: str, title: str) ->
     return events
 
 
-def request_scan(c: Context, key: str, formats: list[str]) -> ev.ScanRequested:
+def request_scan(c: Context, key: str, formats: list[str], *, at_patient: bool = False) -> ev.ScanRequested:
     """Ask the camera for one label."""
     number = c.count_of(ev.ScanRequested) + 1
-    return ev.ScanRequested(phase=c.phase.id, key=key, scan_id=f"{c.batch.id}-S{number}", formats=formats)
+    return ev.ScanRequested(
+        phase=c.phase.id,
+        key=key,
+        scan_id=f"{c.batch.id}-S{number}",
+        formats=formats,
+        at_patient=at_patient,
+    )
 
 
 def scan_pending(c: Context) -> bool:

@@ -7,9 +7,10 @@ dates the record; on a simulated unit both may run faster, together.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -62,6 +63,59 @@ def stamp(clock: Clock) -> Stamp:
     return Stamp(
         wall=clock.utc(), monotonic_ns=clock.monotonic_ns(), boot_id=clock.boot_id(), quality=quality
     )
+
+
+class TurnClock:
+    """The clock of the engine: it stands still while a decision is made.
+
+    What is decided, what the decision writes down and the header of its records carry one time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: Stamp | None = None
+
+    @contextlib.contextmanager
+    def held(self, moment: Stamp) -> Iterator[None]:
+        """Let `utc` and `monotonic_ns` say `moment`; nothing may be awaited meanwhile."""
+        assert self._held is None, "a decision inside a decision"
+        self._held = moment
+        try:
+            yield
+        finally:
+            self._held = None
+
+    @property
+    def simulated(self) -> bool:
+        return self._clock.simulated
+
+    def utc(self) -> datetime:
+        return self._clock.utc() if self._held is None else self._held.wall
+
+    def monotonic_ns(self) -> int:
+        return self._clock.monotonic_ns() if self._held is None else self._held.monotonic_ns
+
+    def process_s(self) -> float:
+        return self._clock.process_s()
+
+    def boot_id(self) -> bytes:
+        return self._clock.boot_id()
+
+    def trust(self) -> Trust:
+        return self._clock.trust()
+
+    def wall_difference_s(self) -> float:
+        return self._clock.wall_difference_s()
+
+    def follow_wall(self) -> None:
+        self._clock.follow_wall()
+
+
+def trusted_at(clock: Clock, moment: Stamp) -> bool:
+    """Whether time was trusted at a stamp: as its record says, and of a simulated clock as it says itself."""
+    if moment.quality == QUALITY_SIMULATED:
+        return clock.trust() == "trusted"
+    return moment.quality == QUALITY_TRUSTED
 
 
 def this_boot_id() -> bytes:

@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
-from appliance.domain import decisions
+from appliance.domain import decisions, people_rules
 from appliance.domain import events as ev
 from appliance.domain.errors import ApplianceError, CommandRefused, NotPlausible
 from appliance.domain.prompts import Prompt
 from appliance.domain.roles import Actor
+from appliance.domain.turns import command_taken
+from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.opening import opening_of
 from appliance.engine.port import EnginePort
 from appliance.engine.release_desk import ReleaseDesk
@@ -60,6 +62,8 @@ class Commands:
             "comment": self._comment,
             "unlock_account": self._unlock_account,
             "confirm_time": self._confirm_time,
+            "unlock_identities": IdentityDesk(engine).unlock,
+            "erase_identity": IdentityDesk(engine).erase,
             "store_ack": self._release.store_ack,
             "deliver_document": self._release.deliver_document,
             "record_blocked": self._release.record_blocked,
@@ -134,18 +138,21 @@ class Commands:
         opened: list[str] = []
 
         def decide() -> list[ev.Event]:
-            batch, events = decisions.open_batch(engine.unit, opening, actor)
+            batch, events = decisions.open_batch(engine.unit, opening, actor, engine.clock.utc())
             opened.append(batch)
             return events
 
-        await engine.turn(decide, actor=actor.id, command=command.command_id, batch=lambda: opened[0])
+        taken = command_taken(command.name, command.body, caller.station, [actor])
+        await engine.turn(
+            decide, actor=actor.id, command=command.command_id, batch=lambda: opened[0], taken=taken
+        )
         return {"batch": opened[0]}
 
     async def _scan(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
         prompt = _text(command, "prompt")
         await self._turn(
-            command, actor, lambda: decisions.scan(engine.unit, prompt, actor, engine.clock.utc())
+            command, caller, actor, lambda: decisions.scan(engine.unit, prompt, actor, engine.clock.utc())
         )
         return {}
 
@@ -165,7 +172,7 @@ class Commands:
             _refuse_unseen(decisions.find_prompt(engine.unit, prompt_id, now), shown)
             return decisions.answer(engine.unit, prompt_id, dict(values), actor, now)
 
-        await self._turn(command, actor, decide)
+        await self._turn(command, caller, actor, decide)
         return {}
 
     def _refuse_other_signer(self, command: Command, caller: Caller) -> None:
@@ -179,25 +186,27 @@ class Commands:
     async def _hold(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
         phase, reason = str(command.body.get("phase", "")), _text(command, "reason")
-        await self._turn(command, actor, lambda: decisions.hold(engine.unit, actor, phase, reason))
+        await self._turn(command, caller, actor, lambda: decisions.hold(engine.unit, actor, phase, reason))
         return {}
 
     async def _restart(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, reason = self._engine, _text(command, "reason")
         actor = await self._actor(command, caller)
-        await self._turn(command, actor, lambda: decisions.restart(engine.unit, actor, reason))
+        await self._turn(command, caller, actor, lambda: decisions.restart(engine.unit, actor, reason))
         return {}
 
     async def _abort(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, reason = self._engine, _text(command, "reason")
         actor = await self._actor(command, caller)
-        await self._turn(command, actor, lambda: decisions.abort_batch(engine.unit, actor, reason))
+        await self._turn(command, caller, actor, lambda: decisions.abort_batch(engine.unit, actor, reason))
         return {}
 
     async def _acknowledge(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
         alarm = _text(command, "alarm")
-        await self._turn(command, actor, lambda: decisions.acknowledge_alarm(engine.unit, actor, alarm))
+        await self._turn(
+            command, caller, actor, lambda: decisions.acknowledge_alarm(engine.unit, actor, alarm)
+        )
         return {}
 
     async def _comment(self, command: Command, caller: Caller) -> dict[str, Any]:
@@ -207,7 +216,7 @@ class Commands:
         if len(text) > COMMENT_LENGTH_MAX:
             # Cut short, it would stand on record as something that nobody wrote.
             raise NotPlausible(f"A comment has at most {COMMENT_LENGTH_MAX} characters. Write two.")
-        await self._turn(command, actor, lambda: [ev.CommentAdded(text=text)])
+        await self._turn(command, caller, actor, lambda: [ev.CommentAdded(text=text)])
         return {}
 
     async def _unlock_account(self, command: Command, caller: Caller) -> dict[str, Any]:
@@ -215,7 +224,9 @@ class Commands:
         person, reason = _text(command, "person"), _text(command, "reason")
         if engine.people.person(person) is None:
             raise NotPlausible(f"There is no account {person} on this unit.")
-        await self._turn(command, actor, lambda: decisions.unlock_account(actor, person, reason))
+        await self._turn(
+            command, caller, actor, lambda: people_rules.unlock_account(engine.unit, actor, person, reason)
+        )
         engine.desk.lockouts.unlocked(person)
         return {}
 
@@ -226,12 +237,25 @@ class Commands:
         if command.proof is None:
             raise NotPlausible("The PIN of a second person is missing.")
         second = await engine.desk.proven(caller.station, command.proof, for_what=command.name)
-        now = engine.clock.utc()
-        await self._turn(command, first, lambda: decisions.confirm_time(first, second, reference, now))
+        await self._turn(
+            command,
+            caller,
+            (first, second),
+            lambda: decisions.confirm_time(engine.unit, first, second, reference, engine.clock.utc()),
+        )
         return {}
 
-    async def _turn(self, command: Command, actor: Actor, decide: Callable[[], list[ev.Event]]) -> None:
-        await self._engine.turn(decide, actor=actor.id, command=command.command_id)
+    async def _turn(
+        self,
+        command: Command,
+        caller: Caller,
+        people: Actor | tuple[Actor, ...],
+        decide: Callable[[], list[ev.Event]],
+    ) -> None:
+        """Decide for the first of `people`; the command goes on record before what follows from it."""
+        people = people if isinstance(people, tuple) else (people,)
+        taken = command_taken(command.name, command.body, caller.station, people)
+        await self._engine.turn(decide, actor=people[0].id, command=command.command_id, taken=taken)
 
     # ── STOP ───────────────────────────────────────────────────────────────────────────
 
@@ -259,7 +283,7 @@ class Commands:
     async def _release_stop(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
         reason = _text(command, "reason")
-        await self._turn(command, actor, lambda: decisions.release_stop(engine.unit, actor, reason))
+        await self._turn(command, caller, actor, lambda: decisions.release_stop(engine.unit, actor, reason))
         return {}
 
 

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,12 +22,14 @@ from appliance.config import Home, UnitConfig
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit
+from appliance.domain.prompts import PromptFact
 from appliance.engine import view
-from appliance.engine.clock import Clock, stamp
+from appliance.engine.clock import Clock, TurnClock, stamp, trusted_at
 from appliance.engine.commands import Commands
 from appliance.engine.desk import Desk
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.effects import Effects
+from appliance.engine.identity_desk import identity_facts, opened_identities
 from appliance.engine.journal import UNIT_ACTOR, Journal
 from appliance.engine.messages_of_devices import DeviceMessages
 from appliance.engine.readings import Readings
@@ -46,7 +49,7 @@ from appliance.link.messages import (
     UnitView,
 )
 from appliance.link.server import Answer, Caller, LinkServer
-from appliance.record.canonical import NewRecord, encode_payload
+from appliance.record.canonical import NewRecord, Stamp, encode_payload
 from appliance.record.errors import RecordError, RecordFull, RecordUnusable
 from appliance.record.log import Record
 
@@ -77,8 +80,11 @@ class Engine:
         software_version: str,
         term: int,
     ) -> None:
-        self.home, self.config, self.record, self.clock = home, config, record, clock
+        self._turn_clock = TurnClock(clock)
+        self.clock: Clock = self._turn_clock
+        self.home, self.config, self.record = home, config, record
         self.unit, self.shelf, self.trust, self.software_version = unit, shelf, trust, software_version
+        self.identities = opened_identities(home, config.unit.id)
         self._turn = asyncio.Lock()
         self._closing = asyncio.Event()
         self._sealed_at_ns = clock.monotonic_ns()
@@ -113,6 +119,7 @@ class Engine:
             journal=self.journal,
             pool=self.pool,
             vision=self.vision,
+            identities=self.identities,
             report=self._report,
             fault=self._fault,
         )
@@ -137,15 +144,32 @@ class Engine:
         actor: str = UNIT_ACTOR,
         command: str | None = None,
         batch: Callable[[], str | None] = lambda: None,
+        taken: ev.CommandTaken | None = None,
     ) -> list[Fact]:
-        """One input: decide, commit, act, settle. Raises what `decide` or the record raises."""
+        """One input: decide, commit, act, settle. Raises what `decide` or the record raises.
+
+        The clock is read once a commit; what people asked for (`taken`) and the readings that were
+        looked at go on record before what follows from them, so that it can be decided again.
+        """
         async with self._turn:
-            self.unit.clock_trusted = self.clock.trust() == "trusted"
-            events = decide()
-            facts = await self.journal.commit(events, actor=actor, command=command, batch=batch())
+            now = stamp(self.clock)
+            self.unit.clock_trusted = trusted_at(self.clock, now)
+            events = self._decided(decide, now, taken)
+            facts = await self.journal.commit(events, at=now, actor=actor, command=command, batch=batch())
             self._act(facts)
-            await self._settle()
+            await self._settle(now.quality)
         return facts
+
+    def _decided(
+        self, decide: Callable[[], list[ev.Event]], now: Stamp, taken: ev.CommandTaken | None = None
+    ) -> list[ev.Event]:
+        self.unit.looked_at.clear()
+        with self._turn_clock.held(now):
+            events = decide()
+        if not events:
+            return []
+        used = self.journal.on_record.news(self.unit.looked_at)
+        return [before for before in (taken, used) if before is not None] + events
 
     def _act(self, facts: list[Fact]) -> None:
         for fact in facts:
@@ -155,13 +179,14 @@ class Engine:
         if facts:
             self.server.broadcast_snapshot(self.snapshot)
 
-    async def _settle(self) -> None:
-        """Let the phases say what follows until they are silent."""
+    async def _settle(self, quality: int) -> None:
+        """Let the phases say what follows until they are silent; trust in time holds for the whole turn."""
         for _ in range(SETTLE_ROUNDS_MAX):
-            events = decisions.advance(self.unit, self.clock.utc())
+            now = replace(stamp(self.clock), quality=quality)
+            events = self._decided(lambda: decisions.advance(self.unit, self.clock.utc()), now)
             if not events:
                 return
-            self._act(await self.journal.commit(events))
+            self._act(await self.journal.commit(events, at=now))
         raise AssertionError("the phases do not come to rest")
 
     async def _commit_for_desk(self, events: list[ev.Event], actor: str) -> None:
@@ -396,7 +421,7 @@ class Engine:
             stop_latched=unit.stop_latched,
             orders=view.order_views(unit, self.shelf),
             batch=view.batch_view(unit, self.record, now),
-            prompts=view.prompt_views(unit, self.record, now),
+            prompts=view.prompt_views(unit, self.record, now, self._at_patient(caller)),
             alarms=view.alarm_views(unit),
             devices=self.pool.view(),
             timers=view.timer_views(unit, now),
@@ -410,6 +435,13 @@ class Engine:
                 words=self.journal.words,
             ),
         )
+
+    def _at_patient(self, caller: Caller) -> tuple[PromptFact, ...]:
+        """Who the open batch's patient is, for a screen at which a person is signed in."""
+        session, batch = self.desk.session_at(caller.station), self.unit.batch
+        if session is None or session.locked or caller.client == "sync" or batch is None or batch.closed:
+            return ()
+        return identity_facts(self.identities, batch.order.patient)
 
     def _unit_view(self) -> UnitView:
         unit = self.config.unit

@@ -16,9 +16,10 @@ import msgspec
 
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit, evolve
-from appliance.engine.clock import Clock, stamp
+from appliance.domain.turns import ReadingsOnRecord, batch_of
+from appliance.engine.clock import Clock
 from appliance.link.messages import EventMessage
-from appliance.record.canonical import NewRecord, StoredRecord, encode_payload
+from appliance.record.canonical import NewRecord, Stamp, StoredRecord, encode_payload
 from appliance.record.log import Head, Record
 
 UNIT_ACTOR = "unit"
@@ -41,33 +42,30 @@ class Journal:
         self.words = ""  # what is wrong with the record, empty when all is well
         self.committed_at: datetime | None = None
         self.waiting_since_ns = 0  # when the commit under way began, 0 when none is
+        self.on_record = ReadingsOnRecord()
         self.head = record.head()  # kept here: asking the record would wait behind a slow disk
 
     async def commit(
         self,
         events: Sequence[ev.Event],
         *,
+        at: Stamp,
         actor: str = UNIT_ACTOR,
         command: str | None = None,
         batch: str | None = None,
     ) -> list[Fact]:
-        """Make events true: durable when this returns; raises `RecordError` when nothing was written."""
+        """Make events true: durable when this returns; raises `RecordError` when nothing was written.
+
+        All of them carry the stamp of their decision: records with one stamp are one commit.
+        """
         if not events:
             return []
-        open_batch = batch or self._batch_of(events)
-        records = [self._record(event, actor, command, open_batch) for event in events]
+        open_batch = batch or batch_of(self._unit, events)
+        records = [self._record(event, at, actor, command, open_batch) for event in events]
         stored = await self.in_writer(self.record.append_many, records)
         self.committed_at = self._clock.utc()
         self.head = Head(self.head.epoch, stored[-1].seq, stored[-1].hash)
         return [self._fold(event, one, open_batch) for event, one in zip(events, stored, strict=True)]
-
-    def _batch_of(self, events: Sequence[ev.Event]) -> str | None:
-        """The open batch; of a closed one only what still decides about its product is a fact."""
-        current = self._unit.batch
-        if current is None:
-            return None
-        late = any(isinstance(event, ev.DispositionRecorded | ev.DispositionRefused) for event in events)
-        return current.id if late or not current.closed else None
 
     def reopened(self, record: Record) -> None:
         """Go on with a record that was closed, checked and opened again after a fault.
@@ -77,7 +75,7 @@ class Journal:
         for stored in record.read(self.head.seq + 1):
             fact = fact_of(stored)
             if fact is not None:
-                evolve(self._unit, fact)
+                self._take(fact)
         self.record, self.head, self.words = record, record.head(), ""
 
     async def in_writer(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -89,14 +87,16 @@ class Journal:
             self.waiting_since_ns = 0
         return result
 
-    def _record(self, event: ev.Event, actor: str, command: str | None, batch: str | None) -> NewRecord:
+    def _record(
+        self, event: ev.Event, at: Stamp, actor: str, command: str | None, batch: str | None
+    ) -> NewRecord:
         kind = type(event).__name__
         payload = encode_payload(None if kind in ev.UNIT_KINDS else batch, command, ev.to_body(event))
         return NewRecord(
             kind=kind,
             payload=payload,
             actor=actor,
-            stamp=stamp(self._clock),
+            stamp=at,
             payload_version=event.VERSION,
         )
 
@@ -104,7 +104,7 @@ class Journal:
         header = stored.header
         of_batch = None if header.kind in ev.UNIT_KINDS else batch
         fact = Fact(event, header.wall, header.actor, stored.seq, of_batch)
-        evolve(self._unit, fact)
+        self._take(fact)
         self._tell(
             EventMessage(
                 seq=stored.seq,
@@ -116,6 +116,11 @@ class Journal:
             )
         )
         return fact
+
+    def _take(self, fact: Fact) -> None:
+        evolve(self._unit, fact)
+        if isinstance(fact.event, ev.ReadingsUsed):
+            self.on_record.take(fact.event)
 
 
 def fact_of(stored: StoredRecord) -> Fact | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from appliance.access.identities import Identities
 from appliance.access.keys import Trust
 from appliance.access.people import People
 from appliance.config import Home, UnitConfig
@@ -32,6 +33,7 @@ class EnginePort(Protocol):
     pool: DevicePool
     desk: Desk
     readings: Readings
+    identities: Identities
     software_version: str
 
     @property
@@ -44,6 +46,7 @@ class EnginePort(Protocol):
         actor: str = ...,
         command: str | None = ...,
         batch: Callable[[], str | None] = ...,
+        taken: ev.CommandTaken | None = ...,
     ) -> list[Fact]:
         """One input: decide, commit, act, settle."""
 
