@@ -64,6 +64,10 @@ class Home:
         return self.keys / "pin.secret"
 
     @property
+    def identity_key(self) -> Path:
+        return self.keys / "identity.key"
+
+    @property
     def client_crt(self) -> Path:
         return self.keys / "client.crt"
 

@@ -21,7 +21,7 @@ from appliance.access.canonical import canonical_json
 from appliance.access.errors import DocumentRefused
 from appliance.access.private_files import write_whole
 
-DocumentType = Literal["recipe", "people", "order", "decision", "revocation"]
+DocumentType = Literal["recipe", "people", "order", "decision", "revocation", "identity"]
 SigningRole = Literal["root", "recipe_developer", "qa_reviewer", "qp", "central"]
 DOCUMENT_TYPES: tuple[str, ...] = get_args(DocumentType)
 SIGNING_ROLES: tuple[str, ...] = get_args(SigningRole)
@@ -35,6 +35,7 @@ THRESHOLDS: dict[str, dict[str, int]] = {
     "recipe": {"recipe_developer": 1, "qa_reviewer": 1},
     "people": {"root": 1},
     "order": {"central": 1},
+    "identity": {"central": 1},
     "decision": {"qp": 1},
     "revocation": {"root": 1},
 }

@@ -3,6 +3,7 @@
 ApplianceError (appliance.domain.errors)
 └── AccessRefused
     ├── DocumentRefused      a signed document is unsigned, altered, by the wrong key, stale …
+    ├── IdentityRefused      a patient's identity is locked or cannot be opened
     ├── KeyRefused           a key file is unreadable, unprotected or of the wrong kind
     ├── PeopleRefused        the people document breaks a rule (two ids alike, administrator as QA …)
     ├── SignInRefused        a PIN or password was wrong, the account is locked, or it is too early
@@ -28,6 +29,10 @@ class DocumentRefused(AccessRefused):
 
 class KeyRefused(AccessRefused):
     """A key or a key file cannot be used."""
+
+
+class IdentityRefused(AccessRefused):
+    """An identity cannot be opened; the words never say whose it is."""
 
 
 class PeopleRefused(AccessRefused):

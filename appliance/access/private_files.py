@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.access.errors import KeyRefused
@@ -73,3 +75,17 @@ def read_private(path: Path) -> bytes:
     if len(data) > KEY_FILE_BYTES_MAX:
         raise KeyRefused("key_garbled", f"{path} is too large to be a key.")
     return data
+
+
+@contextlib.contextmanager
+def overwritten_after(path: Path) -> Iterator[None]:
+    """Overwrite the present bytes of a file once the block has put another in its place or removed it.
+
+    What a disk keeps of its own accord (worn cells, snapshots) is out of reach of any program.
+    """
+    with path.open("r+b") as old:
+        yield
+        size = os.fstat(old.fileno()).st_size
+        old.write(os.urandom(size))
+        old.flush()
+        os.fsync(old.fileno())

@@ -23,6 +23,8 @@ NOT_READ = {
     "not_confirmed": "The label was read once only. Show it again, flat and near.",
     "unreadable_file": "The picture of the label cannot be read. Show the label again.",
     "source_gone": "The camera is not there. Look at its cable, then show the label again.",
+    "identity_unreadable": "This patient's sealed identity cannot be opened. Call the administrator.",
+    "identity_locked": "Patients' identities are locked since the unit started. Call the administrator.",
     "camera_restarting": "The camera restarted. Show the label again.",
 }
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from appliance.access.errors import IdentityRefused
+from appliance.access.identities import SEALED_MEDIA_TYPE, Identities
 from appliance.config import Home, Station
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit
@@ -50,12 +52,13 @@ class Effects:
         journal: Journal,
         pool: DevicePool,
         vision: VisionClient,
+        identities: Identities,
         report: Report,
         fault: Callable[[BaseException], None],
     ) -> None:
         self._home, self._station, self._unit = home, station, unit
         self._journal, self._pool, self._vision = journal, pool, vision
-        self._report, self._fault = report, fault
+        self._identities, self._report, self._fault = identities, report, fault
         self._stop_sent = False
         self._tasks: set[asyncio.Task[None]] = set()
         # A picture from before this engine is no look at a label now, whatever the clock of the unit says.
@@ -142,11 +145,17 @@ class Effects:
                 shown_after=self._scanned_at,
                 timeout_s=SCAN_DEADLINE_S,
             )
-            picture = await self._keep_picture(str(result.get("image") or ""))
             read = [symbol for symbol in result["symbols"] if symbol["confirmed"]]
             texts = [str(symbol["text"]) for symbol in read]
             symbologies = [str(symbol["symbology"]) for symbol in read]
             reasons = [str(reason) for reason in result["reasons"]]
+            shown = str(result.get("image") or "")
+            if scan.at_patient:
+                texts, picture = await self._without_names(texts, shown)
+            else:
+                picture = await self._keep_picture(shown)
+        except IdentityRefused as refused:
+            texts, symbologies, reasons = [], [], [refused.reason]
         except VisionAway:
             reasons = ["camera_restarting"]
         except VisionRefused as refused:
@@ -170,6 +179,24 @@ class Effects:
         shown = Path(path)
         self._scanned_at = f"{shown.stat().st_mtime:.6f}"
         return await self._put(shown)
+
+    async def _without_names(self, texts: list[str], path: str) -> tuple[list[str], str]:
+        """Texts that name nobody, and the picture as only this unit can open it; the frame goes."""
+        assert self._unit.batch is not None
+        order = self._unit.batch.order
+        try:
+            said = self._identities.pseudonymised(texts, order)
+            if not path:
+                return said, ""
+            data = await asyncio.to_thread(Path(path).read_bytes)
+            sealed = self._identities.seal_picture(order.patient, data)
+            put = self._journal.record.put_blob
+            reference = await self._journal.in_writer(put, sealed, SEALED_MEDIA_TYPE)
+            return said, str(reference.sha256)
+        finally:
+            if path:
+                self._scanned_at = f"{Path(path).stat().st_mtime:.6f}"
+                Path(path).unlink()
 
     async def _put(self, path: Path) -> str:
         data = await asyncio.to_thread(path.read_bytes)

@@ -14,6 +14,7 @@ from appliance.access.qp_decision import Decision, check_decision
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.errors import CommandRefused, NotPlausible
+from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.port import EnginePort
 from appliance.engine.sealing import expected_seal
 from appliance.link.messages import Command
@@ -101,6 +102,8 @@ class ReleaseDesk:
         if not isinstance(body, dict):
             raise NotPlausible("'envelope' is missing. Deliver the signed file as it is.")
         envelope = parse(body)
+        if envelope.type == "identity":  # its bytes must not become a file of the record
+            return await IdentityDesk(engine).deliver(envelope, command)
         reference = await engine.journal.in_writer(engine.record.put_blob, to_json(envelope), MEDIA_TYPE)
         blob = str(reference.sha256)
         if envelope.type != "decision":

@@ -134,10 +134,19 @@ def picture_path(record: Record, blob: str) -> str:
     return str(blob_path(record.blobs_folder, blob)) if blob else ""
 
 
-def prompt_views(unit: Unit, record: Record, now: datetime) -> list[PromptView]:
-    if unit.stop_latched:
+def prompt_views(
+    unit: Unit, record: Record, now: datetime, at_patient: tuple[PromptFact, ...] = ()
+) -> list[PromptView]:
+    """What is asked now; `at_patient` is shown where the identity of a patient is compared."""
+    if unit.stop_latched or unit.batch is None:
         return []
-    return [_prompt_view(prompt, record) for prompt in decisions.open_prompts(unit, now)]
+    views = []
+    for prompt in decisions.open_prompts(unit, now):
+        view = _prompt_view(prompt, record)
+        if decisions.logic_of(unit.batch.runs[prompt.phase]).AT_PATIENT:
+            view.facts = [*(_fact_view(fact) for fact in at_patient), *view.facts]
+        views.append(view)
+    return views
 
 
 def _prompt_view(prompt: Prompt, record: Record) -> PromptView:

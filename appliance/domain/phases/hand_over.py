@@ -6,7 +6,8 @@ import json
 from datetime import datetime
 
 from appliance.domain import events as ev
-from appliance.domain.identity import LabelNotUsable, ReadLabel, read_label, readable
+from appliance.domain.bedside_identity import read_at_bedside
+from appliance.domain.identity import LabelNotUsable, ReadLabel, readable
 from appliance.domain.phase_logic import Context, Logic, answer_events, complete, hold, scan_pending
 from appliance.domain.prompts import Prompt, PromptFact
 from appliance.domain.roles import VERIFY_ROLES, Actor
@@ -21,6 +22,7 @@ SCANS = {
 class HandOver(Logic):
     TYPE = "hand_over"
     INSTRUCTIONS = ("sign",)
+    AT_PATIENT = True
 
     def may_start(self, c: Context) -> bool:
         """Only a released dose that has not expired (SAFETY 11, 17); an expired one has no override."""
@@ -99,8 +101,9 @@ class HandOver(Logic):
 
     def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         try:
-            found = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
-            said = self._match(c, read.key, found)
+            order, time_zone = c.batch.order, c.batch.opened.time_zone
+            found = read_at_bedside(read.key, read.texts, read.reasons, order, time_zone)
+            said = order.patient if found is None else self._match(c, read.key, found)
         except LabelNotUsable as refusal:
             refused = ev.BagRefused(
                 phase=c.phase.id,
