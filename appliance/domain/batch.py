@@ -233,7 +233,7 @@ class Unit:
     # Not folded from events: the newest readings, which decide nothing until an event names them.
     readings: dict[tuple[str, str], ReadingNow] = field(default_factory=dict)
     # Not folded from events: which readings were looked at since the turn emptied this.
-    looked_at: dict[tuple[str, str], ReadingNow | None] = field(default_factory=dict)
+    looked_at: dict[tuple[str, str], ReadingNow | None] = field(default_factory=dict, compare=False)
 
     @property
     def time_trusted(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from appliance.domain.event import Event
 
@@ -38,9 +37,10 @@ class CommandTaken(Event):
     """What people asked for, first in the commit of what follows from it; no secret comes with it."""
 
     name: str
-    body: dict[str, Any]
+    body: dict[str, str]  # what is no text stands as JSON
+    values: dict[str, str]
     station: str
-    people: list[dict[str, Any]]  # who was proven, in the order of the command: id name roles proof
+    people: list[dict[str, str]]  # who was proven, in the order of the command: id name roles proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,10 @@ With these two every decision can be made again from the log alone (`appliance.r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from appliance.domain import events as ev
 from appliance.domain.batch import ReadingNow, Unit
@@ -36,7 +35,7 @@ class ReadingsOnRecord:
 
     def take(self, used: ev.ReadingsUsed) -> dict[ReadingKey, ReadingNow]:
         """Remember what an event names; returns it as readings."""
-        readings = {(one["device"] or "", one["name"] or ""): _reading(one) for one in used.readings}
+        readings = {(one["device"], one["name"]): _reading(one) for one in used.readings}
         self._known |= readings
         return readings
 
@@ -45,27 +44,27 @@ class ReadingsOnRecord:
         self._known.clear()
 
 
-def _named(key: ReadingKey, reading: ReadingNow) -> dict[str, str | None]:
-    return {
+def _named(key: ReadingKey, reading: ReadingNow) -> dict[str, str]:
+    named = {
         "device": key[0],
         "name": key[1],
-        "value": reading.value,
         "unit": reading.unit,
         "quality": reading.quality,
         "detail": reading.detail,
         "source_at": reading.source_at,
         "received_at": reading.received_at.isoformat(),
     }
+    return named if reading.value is None else {**named, "value": reading.value}
 
 
-def _reading(named: Mapping[str, str | None]) -> ReadingNow:
+def _reading(named: Mapping[str, str]) -> ReadingNow:
     return ReadingNow(
-        value=named["value"],
-        unit=named["unit"] or "",
-        quality=named["quality"] or "",
-        detail=named["detail"] or "",
-        source_at=named["source_at"] or "",
-        received_at=datetime.fromisoformat(named["received_at"] or ""),
+        value=named.get("value"),
+        unit=named["unit"],
+        quality=named["quality"],
+        detail=named["detail"],
+        source_at=named["source_at"],
+        received_at=datetime.fromisoformat(named["received_at"]),
     )
 
 
@@ -82,27 +81,34 @@ def command_taken(
     name: str, body: Mapping[str, Any], station: str, people: Sequence[Actor]
 ) -> ev.CommandTaken:
     """What was asked, by whom and with which proof; a secret never comes with it."""
+    values = body.get("values")
     return ev.CommandTaken(
         name=name,
-        body=_without_secrets(body),
+        body=_texts({key: one for key, one in body.items() if key != "values"}),
+        values=_texts(values) if isinstance(values, Mapping) else {},
         station=station,
-        people=[msgspec.to_builtins(person) for person in people],
+        people=[
+            {"id": one.id, "name": one.name, "roles": ",".join(one.roles), "proof": one.proof}
+            for one in people
+        ],
     )
 
 
 def people_of(taken: ev.CommandTaken) -> list[Actor]:
     """The proven people of a command, as its decision saw them."""
-    return msgspec.convert(taken.people, list[Actor])
+    return [
+        Actor(one["id"], one["name"], tuple(filter(None, one["roles"].split(","))), one["proof"])
+        for one in taken.people
+    ]
 
 
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            str(key): _without_secrets(one)
-            for key, one in value.items()
-            if not SECRET_WORDS & set(str(key).lower().split("_"))
-        }
-    if isinstance(value, list | tuple):
-        return [_without_secrets(one) for one in value]
-    # The record takes no floats; what decides travels as text anyway.
-    return value if value is None or isinstance(value, str | bool | int) else str(value)
+def _texts(values: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): _text(one) for key, one in values.items() if not _is_secret(str(key))}
+
+
+def _is_secret(key: str) -> bool:
+    return bool(SECRET_WORDS & set(key.lower().split("_")))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
