@@ -36,6 +36,7 @@ from appliance.engine.readings import Readings
 from appliance.engine.reserve import reopened_with_reserve
 from appliance.engine.sealing import must_seal, seal_owed, sealed_event
 from appliance.engine.shelf import Shelf
+from appliance.engine.telemetry import TelemetryLog
 from appliance.engine.vision_client import VisionClient
 from appliance.link.messages import (
     Command,
@@ -49,7 +50,7 @@ from appliance.link.messages import (
     UnitView,
 )
 from appliance.link.server import Answer, Caller, LinkServer
-from appliance.record.canonical import NewRecord, Stamp, encode_payload
+from appliance.record.canonical import Stamp
 from appliance.record.errors import RecordError, RecordFull, RecordUnusable
 from appliance.record.log import Record
 
@@ -105,12 +106,15 @@ class Engine:
         )
         self.vision = VisionClient()
         self.readings = Readings(unit)
+        self.telemetry = TelemetryLog(self)
         self.desk = Desk(
             shelf.people,
             pin_secret,
             config,
+            unit=unit,
+            clock=self.clock,
+            keys=home.keys,
             commit=self._commit_for_desk,
-            monotonic_ns=clock.monotonic_ns,
         )
         self.effects = Effects(
             home=home,
@@ -174,6 +178,7 @@ class Engine:
     def _act(self, facts: list[Fact]) -> None:
         for fact in facts:
             self.effects.carry_out(fact)
+        self.telemetry.phases_ended(facts)
         if must_seal(self.unit, facts):
             self.begin(self._seal_batch())
         if facts:
@@ -261,6 +266,7 @@ class Engine:
         await self.server.start()
         loops = [asyncio.create_task(loop()) for loop in (self._lease_loop, self._tick_loop)]
         closing = asyncio.create_task(self._closing.wait())
+        self.begin(self.seal_soon())  # readings that a crash left unsigned
         self.begin(self._seal_batch())  # an engine that died between the last signature and the seal owes it
         done, _ = await asyncio.wait([*loops, closing], return_when=asyncio.FIRST_COMPLETED)
         for task in [*loops, closing]:
@@ -278,6 +284,7 @@ class Engine:
         await self.effects.close()
         await self.vision.close()
         with contextlib.suppress(RecordError):
+            await self.telemetry.anchor("end of run")
             await self.turn(lambda: [ev.EngineStoppedCleanly(term=self.unit.term)])
             await self.journal.in_writer(self._seal_segments)
         await self.server.close()
@@ -310,14 +317,14 @@ class Engine:
     async def _tick(self) -> None:
         await self.turn(lambda: self._devices.silent_devices(self.clock.monotonic_ns()))
         await self._watch_clock()
-        await self._pack_readings()
+        await self.telemetry.tick()
         prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
-        if await self.desk.lock_idle() or prompts != self._prompts_shown:
+        if await self.desk.watch_time() or prompts != self._prompts_shown:
             # Time alone opens some prompts: no event tells of them.
             self._prompts_shown = prompts
             self.server.broadcast_snapshot(self.snapshot)
         if (self.clock.monotonic_ns() - self._sealed_at_ns) / 1e9 > SEGMENT_EVERY_S:
-            await self.journal.in_writer(self._seal_segments)
+            await self.journal.in_writer(self._seal_gxp)
 
     async def _watch_clock(self) -> None:
         """A step of the wall clock goes on record once; it moves no timer of an open batch."""
@@ -334,29 +341,19 @@ class Engine:
     # ── Sealing ────────────────────────────────────────────────────────────────────────
 
     def _seal_segments(self) -> None:
-        self._sealed_at_ns = self.clock.monotonic_ns()
-        for log in ("gxp", "telemetry"):
-            self.record.seal(stamp(self.clock), log)
+        # Telemetry first: what a signed event of gxp names is signed before it.
+        self.telemetry.sign()
+        self._seal_gxp()
 
-    async def _pack_readings(self, *, force: bool = False) -> None:
-        body = self.readings.chunk(self.clock.utc(), force=force)
-        if body is None or not body["channels"]:
-            return
-        batch = self.unit.batch.id if self.unit.batch is not None and not self.unit.batch.closed else None
-        record = NewRecord(
-            kind="ReadingsPacked",
-            payload=encode_payload(batch, None, body),
-            actor=UNIT_ACTOR,
-            stamp=stamp(self.clock),
-            log="telemetry",
-        )
-        await self.journal.in_writer(self.record.append_many, [record])
+    def _seal_gxp(self) -> None:
+        self._sealed_at_ns = self.clock.monotonic_ns()
+        self.record.seal(stamp(self.clock), "gxp")
 
     async def _seal_batch(self) -> None:
         """Bind everything of the batch up to now; the decision of the QP names these heads."""
         if not seal_owed(self.unit, self.record):
             return
-        await self._pack_readings(force=True)
+        await self.telemetry.anchor("end of batch")
         await self.turn(lambda: sealed_event(self.unit, self.record))
         await self.journal.in_writer(self._seal_segments)
         self.server.broadcast_snapshot(self.snapshot)
@@ -407,7 +404,6 @@ class Engine:
         """Everything a screen needs to draw itself from nothing."""
         now, unit = self.clock.utc(), self.unit
         session = self.desk.session_at(caller.station)
-        person = self.people.person(session.person) if session else None
         acked, acked_at = self._acked
         head = self.journal.head
         return Snapshot(
@@ -415,8 +411,8 @@ class Engine:
             utc=now,
             time_trust=self.clock.trust(),
             unit=self._unit_view(),
-            people=view.people_views(self.people),
-            person=view.person_view(person) if person else None,
+            people=view.people_views(self.desk.people),
+            person=view.session_person(self.desk, unit, session) if session else None,
             locked=bool(session and session.locked),
             stop_latched=unit.stop_latched,
             orders=view.order_views(unit, self.shelf),
