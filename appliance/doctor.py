@@ -325,17 +325,47 @@ def _certificate(unit: Unit) -> Iterator[Finding]:
 
 
 def _theft(unit: Unit) -> Iterator[Finding]:
+    """What may be claimed, and no more (SAFETY 22)."""
+    from appliance.access.errors import KeyRefused
+    from appliance.access.identity_key import is_wrapped
+
+    wrapped = False
+    try:
+        wrapped = is_wrapped(unit.home.identity_key) if unit.home.identity_key.exists() else False
+    except KeyRefused as refused:
+        yield _refused_key("identity key", refused)
+    else:
+        yield from _identity_key(unit.home, wrapped)
     if disk_is_encrypted(unit.home.root):
         tpm = "a TPM is there" if Path("/sys/class/tpm/tpm0").exists() else "there is no TPM"
         yield Finding(about="theft", state="ok", words=f"the unit's folder is on an encrypted disk; {tpm}")
-    else:
-        yield Finding(
-            about="theft",
-            state="note",
-            words="the unit's folder is not on a disk that is known to be encrypted: no protection "
-            "against theft is claimed, and whoever has the disk has keys and patient data",
-            do="Encrypt the disk (LUKS with TPM or boot passphrase) before patients' data is on it.",
+        return
+    words = "the unit's folder is not on a disk that is known to be encrypted: "
+    if wrapped:
+        words += (
+            "protection against theft is claimed for patients' identities alone, which a passphrase "
+            "seals; whoever has the disk has the unit's keys and its record of pseudonyms"
         )
+    else:
+        words += "no protection against theft is claimed, and whoever has the disk has keys and patient data"
+    do = "Encrypt the disk (LUKS with TPM or boot passphrase) before patients' data is on it."
+    yield Finding(about="theft", state="note", words=words, do=do)
+
+
+def _identity_key(home: Home, wrapped: bool) -> Iterator[Finding]:
+    if wrapped:
+        yield Finding(about="identity key", state="ok", words="wrapped by a boot passphrase")
+    elif home.identity_key.exists():
+        yield Finding(
+            about="identity key",
+            state="note",
+            words="open: it protects patients' names against nobody who has the disk",
+            do="Give it a passphrase with `cellwright keys identity-rewrap` before the first patient.",
+        )
+    else:
+        words = "there is none yet; the engine makes an open one when it first starts"
+        do = "Make it under a passphrase with `cellwright keys identity-make`."
+        yield Finding(about="identity key", state="note", words=words, do=do)
 
 
 def disk_is_encrypted(folder: Path) -> bool:

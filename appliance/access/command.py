@@ -35,6 +35,19 @@ def keys(argv: Sequence[str]) -> int:
     qp.add_argument("--out", required=True, type=Path, metavar="FILE")
     qp.add_argument("--person", required=True, metavar="ID", help="person id of the QP")
     qp.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from stdin")
+    for name, what, run in (
+        (
+            "identity-make",
+            "make the key of patients' identities; an empty passphrase leaves it open",
+            _identity_make,
+        ),
+        ("identity-rewrap", "put that key under another passphrase, or under none", _identity_rewrap),
+    ):
+        key = _verb(verbs, name, what, run)
+        _add_home(key)
+        key.add_argument(
+            "--passphrase-stdin", action="store_true", help="read passphrases from stdin, old first"
+        )
     for name, what in (
         ("root-make", "make an offline root key (keep it off every networked machine)"),
         ("signer-make", "make a recipe developer's or QA reviewer's key"),
@@ -158,6 +171,35 @@ def _qp_make(arguments: argparse.Namespace) -> int:
     save_qp_key(file, arguments.out)
     facts = {"person": arguments.person, "file": str(arguments.out), "fingerprint": fingerprint(key)}
     _say(arguments.json, facts, [f"QP {arguments.person}: key {fingerprint(key)} in {arguments.out}"])
+    return GOOD
+
+
+def _identity_make(arguments: argparse.Namespace) -> int:
+    from appliance.access.identity_key import make_identity_key
+
+    path = arguments.home / "keys" / "identity.key"
+    passphrase = _passphrase(arguments, "Boot passphrase (empty: none): ")
+    make_identity_key(path, passphrase)
+    return _say_identity_key(arguments, path, bool(passphrase))
+
+
+def _identity_rewrap(arguments: argparse.Namespace) -> int:
+    from appliance.access.identity_key import is_wrapped, rewrap_identity_key
+
+    path = arguments.home / "keys" / "identity.key"
+    old = _passphrase(arguments, "Present boot passphrase: ") if is_wrapped(path) else ""
+    new = _passphrase(arguments, "New boot passphrase (empty: none): ")
+    rewrap_identity_key(path, old, new)
+    return _say_identity_key(arguments, path, bool(new))
+
+
+def _passphrase(arguments: argparse.Namespace, words: str) -> str:
+    return sys.stdin.readline().rstrip("\r\n") if arguments.passphrase_stdin else getpass.getpass(words)
+
+
+def _say_identity_key(arguments: argparse.Namespace, path: Path, wrapped: bool) -> int:
+    words = "under the boot passphrase" if wrapped else "open: NO protection against theft is claimed"
+    _say(arguments.json, {"file": str(path), "wrapped": wrapped}, [f"{path} is {words}."])
     return GOOD
 
 
