@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from appliance.domain import events as ev
 from appliance.domain import phase_states
 from appliance.domain.people_state import PeopleState
 from appliance.domain.recipe import Phase, Recipe, parse
+from appliance.domain.signatures import SignatureBook
 
 E = TypeVar("E", bound=ev.Event)
 
@@ -83,6 +84,26 @@ class PhaseRun:
     phase: Phase
     state: str = phase_states.IDLE
     facts: list[Fact] = field(default_factory=list)
+    corrections: list[tuple[Fact, ev.ValueCorrected]] = field(default_factory=list)
+    proposals: list[tuple[Fact, ev.CorrectionProposed]] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)  # proposals that a second person confirmed
+    lapsed: set[int] = field(default_factory=set)  # first acts that no second person confirmed in time
+
+    def take(self, fact: Fact) -> None:
+        """Fold one fact of this phase."""
+        self.facts.append(fact)
+        match fact.event:
+            case ev.ValueCorrected() as corrected:
+                self.corrections.append((fact, corrected))
+            case ev.CorrectionProposed() as proposed:
+                self.proposals.append((fact, proposed))
+            case ev.SecondPersonConfirmed(key=key) if key.startswith("correction:"):
+                self.settled.add(int(key.removeprefix("correction:")))
+            case ev.FirstActLapsed(first_seq=first_seq):
+                self.lapsed.add(first_seq)
+        kind = type(fact.event).__name__
+        if kind in phase_states.STATE_EVENTS:
+            self.state = phase_states.after(self.state, kind)
 
     def last(self, kind: type[E], **match: Any) -> tuple[Fact, E] | None:
         return find_last(self.facts, kind, **match)
@@ -98,7 +119,15 @@ class PhaseRun:
         return None if found is None else Decimal(found[1].value)
 
     def confirmed(self, key: str) -> tuple[Fact, ev.InstructionConfirmed] | None:
-        return self.last(ev.InstructionConfirmed, key=key)
+        """The newest confirmation of an instruction, with its values as they were corrected since.
+
+        The fact on record keeps the first values (R-09); one that lapsed counts for nothing.
+        """
+        found = self.last(ev.InstructionConfirmed, key=key)
+        if found is None or found[0].seq in self.lapsed:
+            return None
+        newer = {c.field: c.new for fact, c in self.corrections if c.key == key and fact.seq > found[0].seq}
+        return (found[0], replace(found[1], values=found[1].values | newer)) if newer else found
 
     @property
     def started_at(self) -> datetime | None:
@@ -122,6 +151,7 @@ class Batch:
     recipe: Recipe
     order: Order
     runs: dict[str, PhaseRun]
+    signatures: SignatureBook
     facts: list[Fact] = field(default_factory=list)
 
     def last(self, kind: type[E], **match: Any) -> tuple[Fact, E] | None:
@@ -205,6 +235,7 @@ class DeviceSpec:
     id: str
     role: str
     title: str
+    serial_number: str = ""  # the qualified one; empty when any will do
 
 
 @dataclass(slots=True)
@@ -257,12 +288,10 @@ def evolve(unit: Unit, fact: Fact) -> None:
     batch = unit.batch
     if batch is not None and fact.batch == batch.id:
         batch.facts.append(fact)
+        batch.signatures.take(fact)
         run = batch.runs.get(getattr(event, "phase", ""))
         if run is not None:
-            run.facts.append(fact)
-            kind = type(event).__name__
-            if kind in phase_states.STATE_EVENTS:
-                run.state = phase_states.after(run.state, kind)
+            run.take(fact)
     _evolve_unit(unit, fact)
 
 
@@ -271,7 +300,8 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
     recipe = parse(event.recipe_text.encode("utf-8"))
     order = Order.from_text(event.order_text)
     runs = {phase.id: PhaseRun(phase) for phase in recipe.phases.values()}
-    unit.batch = Batch(fact.batch, event, fact.at, recipe, order, runs)
+    sealing = frozenset(phase.id for phase in recipe.phases.values() if phase.type == "seal")
+    unit.batch = Batch(fact.batch, event, fact.at, recipe, order, runs, SignatureBook(sealing))
     unit.batch_count += 1
     unit.made_orders[event.order_id] = fact.batch
 
@@ -279,8 +309,13 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
     unit.people.take(fact.event, fact.at)
     match fact.event:
-        case ev.EngineStarted(term=term):
+        case ev.EngineStarted(term=term, devices=devices):
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
+            if devices:
+                unit.devices = {one["id"]: DeviceSpec(**one) for one in devices}
+                # An engine that starts has heard of no device yet.
+                unit.qualified.clear()
+                unit.silent.clear()
         case ev.EngineStoppedCleanly():
             unit.cleanly_stopped = True
         case ev.TimeConfirmed():

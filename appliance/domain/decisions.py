@@ -9,20 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from appliance.domain import corrections, phase_states
 from appliance.domain import events as ev
-from appliance.domain import phase_states
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
+from appliance.domain.before import before
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
 from appliance.domain.people_rules import permit, permit_answer, permit_signature, refuse_untrained
-from appliance.domain.phase_logic import Context, Logic, request_scan
+from appliance.domain.phase_logic import Context, Logic, lapsed, request_scan
 from appliance.domain.phases import LOGIC
-from appliance.domain.prompts import Prompt
+from appliance.domain.prompts import Prompt, check_reason
 from appliance.domain.recipe import Recipe
 from appliance.domain.roles import Actor
 
 BAG_FORMATS = ["code128", "datamatrix"]
-SUPERVISOR_HOLDS = frozenset({"wrong_bag", "expired", "used", "label_refused", "mass_balance"})
-REASON_LENGTH_MAX = 200
+SUPERVISOR_HOLDS = frozenset(
+    {"wrong_bag", "expired", "used", "label_refused", "mass_balance", "corrected_value"}
+)
 CLOCK_DIFFERENCE_S_MAX = 60
 
 
@@ -107,6 +109,7 @@ def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
         time_zone=opening.time_zone,
         station=opening.station,
         build_hash=opening.build_hash,
+        **before(unit, opening.order),
     )
 
 
@@ -154,12 +157,13 @@ def open_prompts(unit: Unit, now: datetime) -> list[Prompt]:
     """What is asked of people now, in the order of the recipe."""
     if unit.batch is None or unit.batch.closed:
         return []
-    return [
-        prompt
-        for run in unit.batch.runs.values()
-        if run.state == phase_states.RUNNING
-        for prompt in logic_of(run).prompts(context(unit, run, now))
-    ]
+    asked = corrections.prompts(unit, unit.batch, now)
+    for run in unit.batch.runs.values():
+        if run.state == phase_states.RUNNING:
+            asked += logic_of(run).prompts(context(unit, run, now))
+        elif run.state == phase_states.COMPLETE:
+            asked += logic_of(run).prompts_after(context(unit, run, now))
+    return asked
 
 
 def find_prompt(unit: Unit, prompt_id: str, now: datetime) -> Prompt:
@@ -182,6 +186,8 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
         asked.check_actor(actor)
     checked = prompt.check_values(values)
     assert unit.batch is not None
+    if corrections.is_proposal(prompt):
+        return corrections.confirmed(unit.batch, prompt, actor)
     run = unit.batch.runs[prompt.phase]
     return logic_of(run).answered(context(unit, run, now), prompt, checked, actor)
 
@@ -323,6 +329,12 @@ def acknowledge_alarm(unit: Unit, actor: Actor, alarm: str) -> list[ev.Event]:
     return events
 
 
+def comment(unit: Unit, actor: Actor, text: str) -> list[ev.Event]:
+    """Anybody but a mere reader may write a remark into the record."""
+    permit(unit, actor, "comment")
+    return [ev.CommentAdded(text=text)]
+
+
 # ── Time ──────────────────────────────────────────────────────────────────
 
 
@@ -350,6 +362,27 @@ def confirm_time(
     ]
 
 
+# ── Faults of the unit itself ──────────────────────────────────────────────────────────
+
+
+def engine_fault(unit: Unit) -> list[ev.Event]:
+    """The control program met a fault of its own: everything that runs is held."""
+    words = "The control program met a fault of its own. Call service."
+    return _held_by_unit(unit, "engine_fault", words)
+
+
+def disk_full(unit: Unit) -> list[ev.Event]:
+    """The reserve is given to the batch that runs; it is held until somebody has looked."""
+    words = "The disk is full. The reserve is in use: finish this batch, then call the administrator."
+    held = _held_by_unit(unit, "record_full", "The disk was full. Look at the devices, then go on.")
+    return [ev.RecordFaultSeen(words=words), *held]
+
+
+def _held_by_unit(unit: Unit, reason: str, words: str) -> list[ev.Event]:
+    action = "Look at the devices and the bag. Then restart the phase."
+    return hold_with_alarm(unit, reason, words, title="Held by the unit", action=action)
+
+
 # ── What goes on by itself ─────────────────────────────────────────────────────────────
 
 
@@ -358,20 +391,24 @@ def advance(unit: Unit, now: datetime) -> list[ev.Event]:
     batch = unit.batch
     if batch is None or batch.closed:
         return []
+    following = corrections.follow(unit, batch, now)
+    if following:
+        return following
     for run in batch.runs.values():
-        events = _advance_one(unit, batch, run, now)
+        events = advance_one(unit, batch, run, now)
         if events:
             return events
     return []
 
 
-def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list[ev.Event]:
+def advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list[ev.Event]:
+    """What should become true of one phase."""
     logic, c = logic_of(run), context(unit, run, now)
     match run.state:
         case phase_states.HOLDING if logic.is_safe(c):
             return [ev.PhaseHeld(phase=run.phase.id)]
         case phase_states.RUNNING if not unit.stop_latched:
-            return logic.advance(c)
+            return lapsed(c) or logic.advance(c)
         case phase_states.IDLE if not unit.stop_latched and _startable(batch, run) and logic.may_start(c):
             return [ev.PhaseStarted(phase=run.phase.id)]
         case _:
@@ -418,9 +455,4 @@ def _open_batch_of(unit: Unit) -> Batch:
 
 
 def _reason(text: str) -> str:
-    text = text.strip()
-    if not 3 <= len(text) <= REASON_LENGTH_MAX:
-        raise CommandRefused(
-            f"Give a reason of 3 to {REASON_LENGTH_MAX} characters.", reason="reason_missing"
-        )
-    return text
+    return check_reason(text)

@@ -47,6 +47,11 @@ class BatchOpened(Event):
     time_zone: str
     station: dict[str, str]
     build_hash: str = ""  # SHA-256 over the program's files
+    second_person_within_min: int = 10  # a verification that comes later asks for the first act anew
+    # What the unit knew before, so that the batch's own record can be decided again by itself.
+    bench: list[dict[str, str]] = field(default_factory=list)  # id role title serial_number state
+    unit_before: dict[str, str] = field(default_factory=dict)
+    open_alarms: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,9 @@ class BatchSealed(Event):
     blob_count: int
     recipe_hash: str
     dose_labels: list[str]
+    # The engine's own state at this moment, which replay is held against; empty before replay was built.
+    state_digest: str = ""  # of the batch and what is asked of people
+    unit_digest: str = ""  # of everything that the unit keeps from batch to batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +339,7 @@ class DeviceIdentified(Event):
     firmware: str
     qualified: bool
     words: str = ""
+    calibrated_until: str = ""  # the day up to which its calibration holds; empty when none is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

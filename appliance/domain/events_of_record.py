@@ -16,6 +16,8 @@ class EngineStarted(Event):
     configuration_hash: str
     recipe_hashes: list[str] = field(default_factory=list)
     build_hash: str = ""
+    # Each device of the appliance file: id role title serial_number. Empty before replay was built.
+    devices: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,15 +33,18 @@ class ReadingsOnRecord:
         }
         return ev.ReadingsUsed(readings=[_named(key, one) for key, one in fresh.items()]) if fresh else None
 
-    def take(self, used: ev.ReadingsUsed) -> dict[ReadingKey, ReadingNow]:
-        """Remember what an event names; returns it as readings."""
-        readings = {(one["device"], one["name"]): _reading(one) for one in used.readings}
+    def take(self, event: ev.Event) -> dict[ReadingKey, ReadingNow]:
+        """Remember what an event names; returns it as readings.
+
+        A batch's record names them anew, so that it can be decided again by itself.
+        """
+        if isinstance(event, ev.EngineStarted | ev.BatchOpened):
+            self._known.clear()
+        if not isinstance(event, ev.ReadingsUsed):
+            return {}
+        readings = {(one["device"], one["name"]): _reading(one) for one in event.readings}
         self._known |= readings
         return readings
-
-    def forget(self) -> None:
-        """The engine starts: it has heard nothing yet."""
-        self._known.clear()
 
 
 def _named(key: ReadingKey, reading: ReadingNow) -> dict[str, str]:

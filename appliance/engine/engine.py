@@ -19,7 +19,7 @@ from typing import Any
 from appliance.access.keys import Trust
 from appliance.access.people import People
 from appliance.config import Home, UnitConfig
-from appliance.domain import decisions
+from appliance.domain import decisions, device_news
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit
 from appliance.domain.prompts import PromptFact
@@ -222,8 +222,7 @@ class Engine:
         _logger.error("a fault inside the engine: %s", fault, exc_info=fault)
         if not self._fault_seen:
             self._fault_seen = True  # once: a fault in holding must not call itself for ever
-            words = "The control program met a fault of its own. Call service."
-            self.begin(self.turn(lambda: self._held("engine_fault", words)))
+            self.begin(self.turn(lambda: decisions.engine_fault(self.unit)))
         self.server.broadcast_snapshot(self.snapshot)
 
     def record_failed(self, fault: RecordError) -> None:
@@ -237,10 +236,6 @@ class Engine:
             self.begin(self._use_reserve())
         self.server.broadcast_snapshot(self.snapshot)
 
-    def _held(self, reason: str, words: str) -> list[ev.Event]:
-        action = "Look at the devices and the bag. Then restart the phase."
-        return decisions.hold_with_alarm(self.unit, reason, words, title="Held by the unit", action=action)
-
     async def _use_reserve(self) -> None:
         """The disk is full: give the reserve to the running batch, open the record again, hold, go on."""
         async with self._turn:
@@ -248,14 +243,7 @@ class Engine:
                 self.journal.writer, reopened_with_reserve, self.record, self.home, self.software_version
             )
             self.journal.reopened(self.record)
-        words = "The disk is full. The reserve is in use: finish this batch, then call the administrator."
-        held = "The disk was full. Look at the devices, then go on."
-        await self.turn(
-            lambda: [
-                ev.RecordFaultSeen(words=words),
-                *self._held("record_full", held),
-            ]
-        )
+        await self.turn(lambda: decisions.disk_full(self.unit))
 
     # ── Life ───────────────────────────────────────────────────────────────────────────
 
@@ -315,7 +303,9 @@ class Engine:
                 self._fault(fault)
 
     async def _tick(self) -> None:
-        await self.turn(lambda: self._devices.silent_devices(self.clock.monotonic_ns()))
+        for device, words in self._devices.silent_devices(self.clock.monotonic_ns()):
+            await self._silent(device, words)
+        await self.turn(list)
         await self._watch_clock()
         await self.telemetry.tick()
         prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
@@ -325,6 +315,10 @@ class Engine:
             self.server.broadcast_snapshot(self.snapshot)
         if (self.clock.monotonic_ns() - self._sealed_at_ns) / 1e9 > SEGMENT_EVERY_S:
             await self.journal.in_writer(self._seal_gxp)
+
+    async def _silent(self, device: str, words: str) -> None:
+        """One device a turn: what the silence of each holds is decided after the other's is on record."""
+        await self.turn(lambda: device_news.silent(self.unit, device, words))
 
     async def _watch_clock(self) -> None:
         """A step of the wall clock goes on record once; it moves no timer of an open batch."""
@@ -354,7 +348,7 @@ class Engine:
         if not seal_owed(self.unit, self.record):
             return
         await self.telemetry.anchor("end of batch")
-        await self.turn(lambda: sealed_event(self.unit, self.record))
+        await self.turn(lambda: sealed_event(self.unit, self.record, self.clock.utc()))
         await self.journal.in_writer(self._seal_segments)
         self.server.broadcast_snapshot(self.snapshot)
 

@@ -119,8 +119,7 @@ class Journal:
 
     def _take(self, fact: Fact) -> None:
         evolve(self._unit, fact)
-        if isinstance(fact.event, ev.ReadingsUsed):
-            self.on_record.take(fact.event)
+        self.on_record.take(fact.event)
 
 
 def fact_of(stored: StoredRecord) -> Fact | None:

@@ -83,11 +83,10 @@ class DeviceMessages:
             )
         ]
 
-    def silent_devices(self, now_ns: int) -> list[ev.Event]:
-        """Devices of which nothing usable was heard for too long."""
-        events: list[ev.Event] = []
-        for device, heard_ns in self._heard_ns.items():
-            if now_ns - heard_ns > SILENT_NS and device not in self._engine.unit.silent:
-                words = self._fault.get(device, "It does not answer.")
-                events += device_news.silent(self._engine.unit, device, words)
-        return events
+    def silent_devices(self, now_ns: int) -> list[tuple[str, str]]:
+        """Devices of which nothing usable was heard for too long, and why."""
+        return [
+            (device, self._fault.get(device, "It does not answer."))
+            for device, heard_ns in self._heard_ns.items()
+            if now_ns - heard_ns > SILENT_NS and device not in self._engine.unit.silent
+        ]

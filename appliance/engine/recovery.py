@@ -30,6 +30,7 @@ ACCESS_EVENTS = (
     ev.SessionOpened,
     ev.SecondPersonConfirmed,
     ev.SignatureGiven,
+    ev.SecretChanged,
 )
 
 _logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ def folded_unit(
     config: UnitConfig, record: Record, answered: Answered | None = None
 ) -> tuple[Unit, list[tuple[str, dict[str, object]]]]:
     """The state that the record tells, and the bodies of its events about access."""
-    specs = {d.id: DeviceSpec(d.id, d.role, d.title) for d in config.devices}
+    specs = {d.id: DeviceSpec(d.id, d.role, d.title, d.serial_number) for d in config.devices}
     unit = Unit(config.unit.id, config.unit.simulated, specs)
     access: list[tuple[str, dict[str, object]]] = []
     for stored in record.read():
@@ -158,6 +159,10 @@ def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Eve
         configuration_hash=hashlib.sha256(engine.home.unit_toml.read_bytes()).hexdigest(),
         recipe_hashes=sorted(one.recipe.hash for one in shelf.recipes.values()),
         build_hash=build_hash(),
+        devices=[
+            {"id": one.id, "role": one.role, "title": one.title, "serial_number": one.serial_number}
+            for one in engine.config.devices
+        ],
     )
     return [started, *recovered]
 

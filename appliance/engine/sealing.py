@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from appliance.access.qp_decision import ExpectedSeal
 from appliance.domain import events as ev
-from appliance.domain.batch import Batch, Fact, Unit
-from appliance.domain.blob_names import blobs_hash, named_blobs
+from appliance.domain.batch import Fact, Unit
+from appliance.domain.sealed_head import Heads, batch_sealed
 from appliance.record.log import Record
-
-
-def batch_blobs(batch: Batch) -> list[str]:
-    """Every file that an event of the batch names, each once."""
-    names = (name for fact in batch.facts for name in named_blobs(ev.to_body(fact.event)))
-    return list(dict.fromkeys(names))
 
 
 def must_seal(unit: Unit, facts: Sequence[Fact]) -> bool:
@@ -39,27 +34,13 @@ def seal_owed(unit: Unit, record: Record) -> bool:
     return bool(following - ev.NOT_A_CHANGE_AFTER_SEAL)
 
 
-def sealed_event(unit: Unit, record: Record) -> list[ev.Event]:
+def sealed_event(unit: Unit, record: Record, now: datetime) -> list[ev.Event]:
     """`BatchSealed` over the heads as they are now; called in a turn, so nothing comes between."""
     if not seal_owed(unit, record):
         return []
-    batch = unit.batch
-    assert batch is not None
-    completed = batch.last(ev.BatchCompleted)
-    assert completed is not None
-    gxp, telemetry, names = record.head("gxp"), record.head("telemetry"), batch_blobs(batch)
-    sealed = ev.BatchSealed(
-        log_epoch=gxp.epoch.hex(),
-        sealed_seq=gxp.seq,
-        sealed_hash=gxp.hash.hex(),
-        telemetry_seq=telemetry.seq,
-        telemetry_hash=telemetry.hash.hex(),
-        blobs_hash=blobs_hash(names),
-        blob_count=len(names),
-        recipe_hash=batch.recipe.hash,
-        dose_labels=completed[1].dose_labels,
-    )
-    return [sealed]
+    gxp, telemetry = record.head("gxp"), record.head("telemetry")
+    heads = Heads(gxp.epoch.hex(), gxp.seq, gxp.hash.hex(), telemetry.seq, telemetry.hash.hex())
+    return [batch_sealed(unit, heads, now)]
 
 
 def expected_seal(unit: Unit, following: Iterable[str]) -> ExpectedSeal:

@@ -1,0 +1,72 @@
+"""What a batch's record says of the unit before it, so that it can be decided again by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from appliance.domain import events as ev
+from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
+
+ALARM_FIELDS = ("alarm", "priority", "title", "cause", "action", "phase")
+
+
+def before(unit: Unit, order: Order) -> dict[str, Any]:
+    """The fields of `BatchOpened` about the unit as it is when the batch opens."""
+    used_in = unit.used_bags.get(bag_key(order.din, order.description_code, order.division), "")
+    return {
+        "bench": [_device(unit, spec) for spec in unit.devices.values()],
+        "unit_before": {
+            "term": str(unit.term),
+            "stop_count": str(unit.stop_count),
+            "batch_count": str(unit.batch_count),
+            "time_confirmed": "yes" if unit.time_confirmed else "no",
+            "bag_used_in": used_in,
+        },
+        "open_alarms": [
+            {name: getattr(raised, name) for name in ALARM_FIELDS} | {"state": state, "at": at.isoformat()}
+            for raised, state, at in unit.alarms.values()
+        ],
+    }
+
+
+def _device(unit: Unit, spec: DeviceSpec) -> dict[str, str]:
+    state = "silent" if spec.id in unit.silent else ""
+    if spec.id in unit.qualified:
+        state = f"{state} {'qualified' if unit.qualified[spec.id] else 'not_qualified'}".strip()
+    return {
+        "id": spec.id,
+        "role": spec.role,
+        "title": spec.title,
+        "serial_number": spec.serial_number,
+        "state": state,
+    }
+
+
+def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
+    """The unit as `BatchOpened` tells it: enough for this batch, not all that the unit knew.
+
+    Accounts and orders made earlier are not in it: who was allowed to act was decided then.
+    """
+    devices = {
+        one["id"]: DeviceSpec(one["id"], one["role"], one["title"], one["serial_number"])
+        for one in opened.bench
+    }
+    unit = Unit(unit_id, opened.simulated, devices)
+    said = opened.unit_before
+    unit.term, unit.stop_count = int(said["term"]), int(said["stop_count"])
+    unit.batch_count, unit.time_confirmed = int(said["batch_count"]), said["time_confirmed"] == "yes"
+    unit.cleanly_stopped = False
+    for one in opened.bench:
+        state = one["state"].split()
+        if "silent" in state:
+            unit.silent.add(one["id"])
+        if "qualified" in state or "not_qualified" in state:
+            unit.qualified[one["id"]] = "qualified" in state
+    for one in opened.open_alarms:
+        raised = ev.AlarmRaised(**{name: one[name] for name in ALARM_FIELDS})
+        unit.alarms[raised.alarm] = (raised, one["state"], datetime.fromisoformat(one["at"]))
+    if said["bag_used_in"]:
+        order = Order.from_text(opened.order_text)
+        unit.used_bags[bag_key(order.din, order.description_code, order.division)] = said["bag_used_in"]
+    return unit
