@@ -161,6 +161,21 @@ class Batch:
         return list(find_all(self.facts, kind, **match))
 
     @property
+    def open_proposals(self) -> list[tuple[Fact, ev.CorrectionProposed]]:
+        """The corrections that wait for their second person."""
+        return [
+            (fact, proposed)
+            for run in self.runs.values()
+            for fact, proposed in run.proposals
+            if fact.seq not in run.lapsed and fact.seq not in run.settled
+        ]
+
+    @property
+    def must_be_signed(self) -> bool:
+        """Whether a signature of the seal was voided and not given again, or a correction waits."""
+        return bool(self.signatures.missing() or self.open_proposals)
+
+    @property
     def sealed(self) -> ev.BatchSealed | None:
         found = self.last(ev.BatchSealed)
         return found[1] if found else None

@@ -65,6 +65,8 @@ class SecondPersonConfirmed(Event):
     key: str
     person: str
     first_person: str
+    signs: str = ""  # SHA-256 of `content`
+    content: str = ""  # the facts that were shown, exactly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,30 @@ class SignatureGiven(Event):
     what: str
     at: str
     content: str  # the exact text that was signed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionProposed(Event):
+    """A person asks to correct what was entered; it holds only once a second person has looked (R-17)."""
+
+    phase: str
+    key: str
+    values: dict[str, str]  # field → new value
+    reason: str
+    corrected_seq: int
+    person: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstActLapsed(Event):
+    """No second person came in time: what the first one did at `first_seq` counts for nothing (F-058)."""
+
+    phase: str
+    key: str
+    person: str
+    first_seq: int
+    words: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from appliance.domain import events as ev
 from appliance.domain import phase_states
-from appliance.domain.batch import Batch, PhaseRun, ReadingNow, Unit
-from appliance.domain.prompts import Prompt, PromptFact, verification
+from appliance.domain.batch import Batch, Fact, PhaseRun, ReadingNow, Unit
+from appliance.domain.prompts import Field, Prompt, PromptFact, verification
 from appliance.domain.quantity import plain
 from appliance.domain.recipe import Phase
 from appliance.domain.roles import Actor
+from appliance.domain.signatures import NEUTRAL, OF_SIGNING, canonical
 
 ORDER_EXPIRES_MS = 2_000
 
@@ -105,6 +107,26 @@ class Context:
             source_at=self.now.isoformat(),
         )
 
+    def content(self, what: Mapping[str, Any], *, up_to: int | None = None) -> str:
+        """The exact text that a signature in this phase binds: what is said, and of which record (R-22)."""
+        return canonical(
+            {
+                "unit": self.unit.id,
+                "batch": self.batch.id,
+                "phase": self.phase.id,
+                "recipe": self.batch.recipe.id,
+                "recipe_hash": self.batch.recipe.hash,
+                "recorded_up_to_seq": self._recorded_up_to() if up_to is None else up_to,
+                **what,
+            }
+        )
+
+    def _recorded_up_to(self) -> int:
+        """The newest fact of this phase, signing itself left out."""
+        beside = NEUTRAL | OF_SIGNING
+        facts = (f.seq for f in reversed(self.run.facts) if type(f.event).__name__ not in beside)
+        return next(facts, 0)
+
     def elapsed_s(self, since: datetime) -> int:
         return max(0, int((self.now - since).total_seconds()))
 
@@ -123,6 +145,7 @@ class Logic:
     TEXTS: tuple[str, ...] = ()
     AT_PATIENT = False  # at the patient's side: names are shown, and nothing that names is recorded
     VERIFIABLE: tuple[str, ...] = ()  # instructions that a recipe may have a second person verify
+    ENTERED: Mapping[str, tuple[Field, ...]] = {}  # what people type, by instruction; it may be corrected
 
     def faults(self, phase: Phase) -> list[str]:
         """What is wrong with this phase of a recipe beyond missing names and units."""
@@ -136,9 +159,20 @@ class Logic:
         """What is asked of people now, first things first."""
         return []
 
+    def prompts_after(self, c: Context) -> list[Prompt]:
+        """What is asked once the phase is complete: signatures that were voided since."""
+        return []
+
     def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
         """What an accepted answer makes true."""
         return answer_events(c, prompt, values, actor)
+
+    def check_entered(self, c: Context, key: str, values: dict[str, str]) -> None:
+        """Beyond each field's own range: whether the values fit each other; raises `NotPlausible`."""
+
+    def corrected(self, c: Context, fact: Fact, correction: ev.ValueCorrected) -> list[ev.Event]:
+        """What is worked out anew once a value that was used already is corrected; empty when done."""
+        return []
 
     def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         """What a label that the camera has read makes true."""
@@ -170,7 +204,14 @@ def answer_events(c: Context, prompt: Prompt, values: dict[str, str], actor: Act
     if prompt.needs == "second_person":
         first = prompt.not_by[0] if prompt.not_by else ""
         events.append(
-            ev.SecondPersonConfirmed(phase=prompt.phase, key=prompt.key, person=actor.id, first_person=first)
+            ev.SecondPersonConfirmed(
+                phase=prompt.phase,
+                key=prompt.key,
+                person=actor.id,
+                first_person=first,
+                signs=content_hash(prompt.content),
+                content=prompt.content,
+            )
         )
     if prompt.needs in ("signature", "second_signature"):
         events.append(signature(c, prompt, actor))
@@ -235,7 +276,49 @@ def two_person_prompts(
     if performed is None:
         return [prompt]
     if prompt.key in c.phase.verify and c.run.confirmed(f"{prompt.key}.verify") is None:
-        return [verification(prompt, performed_by=performed[0].actor, facts=facts())]
+        shown = facts()
+        said = [[fact.label, fact.value] for fact in shown]
+        newest, not_by = _first_act(c, prompt.key, performed[0])
+        content = c.content({"key": prompt.key, "shown": said}, up_to=newest.seq)
+        return [verification(prompt, not_by=not_by, content=content, facts=shown)]
+    return []
+
+
+def _first_act(c: Context, key: str, performed: Fact) -> tuple[Fact, tuple[str, ...]]:
+    """The newest thing that the first person did, and everybody who had a hand in it."""
+    corrected = [fact for fact, one in c.run.corrections if one.key == key and fact.seq > performed.seq]
+    people = (performed.actor, *(fact.actor for fact in corrected))
+    return (corrected[-1] if corrected else performed), tuple(dict.fromkeys(people))
+
+
+def second_person_window(c: Context) -> timedelta:
+    """How long a first act waits for its second person, by the clock of people and not of the process.
+
+    A simulated unit's clock runs faster than the people at it, so its window is as much longer.
+    """
+    minutes = c.batch.opened.second_person_within_min * Decimal(c.batch.opened.clock_speed)
+    return timedelta(seconds=float(minutes * 60))
+
+
+def lapsed(c: Context) -> list[ev.Event]:
+    """A first act whose second person did not come in time counts for nothing (F-058)."""
+    for key in c.phase.verify:
+        performed = c.run.confirmed(key)
+        if performed is None or c.run.confirmed(f"{key}.verify") is not None:
+            continue
+        newest, _ = _first_act(c, key, performed[0])
+        if c.now - newest.at > second_person_window(c):
+            minutes = c.batch.opened.second_person_within_min
+            words = f"No second person came within {minutes} min. The first person does it again."
+            return [
+                ev.FirstActLapsed(
+                    phase=c.phase.id,
+                    key=key,
+                    person=performed[0].actor,
+                    first_seq=performed[0].seq,
+                    words=words,
+                )
+            ]
     return []
 
 
@@ -309,6 +392,27 @@ def check_limit(c: Context, name: str, value: Decimal, unit: str, title: str) ->
         )
     )
     return events
+
+
+def corrected_limit(
+    c: Context, correction: ev.ValueCorrected, name: str, title: str, *, value: Decimal
+) -> list[ev.Event]:
+    """Hold a corrected number against its limit: crossing it only now is a deviation of its own."""
+    limit, unit = c.phase.limits.get(name), correction.unit
+    if limit is None:
+        return []
+    level = limit.crossed_level(value, unit)
+    if not level or level == limit.crossed_level(Decimal(correction.old), unit):
+        return []
+    bound = limit.words(level)
+    words = f"{title}: corrected from {correction.old} to {plain(value)} {unit}, limit {bound}."
+    crossed = ev.LimitCrossed(
+        phase=c.phase.id, limit=name, value=plain(value), unit=unit, bound=bound, level=level
+    )
+    if level == "alert":
+        raised = alarm(c, name, priority="low", title=title, cause=words, action="Watch it closely.")
+        return [crossed, raised]
+    return [crossed, deviation(c, words)]
 
 
 def request_scan(c: Context, key: str, formats: list[str], *, at_patient: bool = False) -> ev.ScanRequested:

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from appliance.domain.errors import NotPermitted, NotPlausible
+from appliance.domain.errors import CommandRefused, NotPermitted, NotPlausible
 from appliance.domain.roles import VERIFY_ROLES, WORK_ROLES, Actor
 
 TEXT_LENGTH_MAX = 200
+REASON_LENGTH_MAX = 200
 # As the keypad writes it: ASCII digits, nothing that only a program would take for a number.
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
@@ -91,7 +92,7 @@ class Prompt:
     roles: tuple[str, ...] = WORK_ROLES
     not_by: tuple[str, ...] = ()
     meaning: str = ""
-    content: str = ""  # the exact text that a signature binds
+    content: str = ""  # the exact text that a signature or a second person's confirmation binds
     facts: tuple[PromptFact, ...] = ()
     fields: tuple[Field, ...] = ()
     picture: str = ""  # blob
@@ -125,19 +126,31 @@ class Prompt:
         return {field.name: field.check(values.get(field.name, "")) for field in self.fields}
 
 
+def check_reason(text: str) -> str:
+    """The reason as it goes to the record; raises `CommandRefused` (R-10)."""
+    text = text.strip()
+    if not 3 <= len(text) <= REASON_LENGTH_MAX:
+        raise CommandRefused(
+            f"Give a reason of 3 to {REASON_LENGTH_MAX} characters.", reason="reason_missing"
+        )
+    return text
+
+
 def verification(
-    of: Prompt, *, performed_by: str, instruction: str = "", facts: tuple[PromptFact, ...] = ()
+    of: Prompt, *, not_by: tuple[str, ...], content: str, facts: tuple[PromptFact, ...] = ()
 ) -> Prompt:
-    """The same matter for a different person, who sees the raw facts first."""
+    """The same matter for a different person, who sees the raw facts first and nobody's conclusion."""
     return Prompt(
         phase=of.phase,
         key=f"{of.key}.verify",
         kind="confirm",
         title=f"{of.title}: second person",
-        instruction=instruction or of.instruction,
+        instruction=of.instruction,
         button="I have checked this myself",
         needs="second_person",
         roles=VERIFY_ROLES,
-        not_by=(performed_by,),
+        not_by=not_by,
+        content=content,
         facts=facts,
+        picture=of.picture,
     )

@@ -6,14 +6,13 @@ interval.
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 
 from appliance.domain import events as ev
+from appliance.domain.batch import Batch
 from appliance.domain.phase_logic import Context
 from appliance.domain.quantity import rounded
-
-SIGNING_KINDS = frozenset({"SignatureGiven", "SecondPersonConfirmed", "InstructionConfirmed"})
+from appliance.domain.signatures import newest_change
 
 
 def judged(value: Decimal, low: Decimal | None, high: Decimal | None) -> str:
@@ -90,41 +89,33 @@ def replicate_cv_percent(values: list[Decimal]) -> Decimal:
     return (variance.sqrt() / mean * 100).quantize(Decimal("0.1"))
 
 
+def results_now(batch: Batch) -> list[ev.ResultReceived]:
+    """The results as they are so: of each test in each phase the newest, in the order of the first."""
+    return list({(r.phase, r.test): r for _, r in batch.all(ev.ResultReceived)}.values())
+
+
 def batch_statement(c: Context) -> str:
-    """The exact text that the signatures before the seal bind: results, labels, deviations."""
+    """The exact text that the signatures before the seal bind: results, labels, deviations, corrections."""
     labelled = c.batch.last(ev.ProductLabelled)
     statement = {
-        "batch": c.batch.id,
         "order": c.batch.order.id,
         "din": c.batch.order.din,
         "patient": c.batch.order.patient,
-        "recipe": c.batch.recipe.id,
-        "recipe_hash": c.batch.recipe.hash,
         "results": [
             {"test": r.test, "value": r.value, "unit": r.unit, "limit": r.limit, "verdict": r.verdict}
-            for _, r in c.batch.all(ev.ResultReceived)
+            for r in results_now(c.batch)
         ],
         "deviations": [f"{d.deviation}: {d.words}" for _, d in c.batch.all(ev.DeviationOpened)],
+        "corrections": [
+            f"{v.phase}/{v.key} {v.field}: {v.old} to {v.new} {v.unit}".strip()
+            for _, v in c.batch.all(ev.ValueCorrected)
+        ],
         "dose_label": labelled[1].label_id if labelled else "",
         "expires_at": labelled[1].expires_at if labelled else "",
-        "recorded_up_to_seq": _recorded_up_to(c),
         "simulated": c.batch.opened.simulated,
     }
-    return json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _recorded_up_to(c: Context) -> int:
-    """The newest fact that a signature must cover.
-
-    The signatures themselves, and what does not change a sealed record either, are left out: so
-    both persons sign the same text, and whatever else comes between them asks for both anew.
-    """
-    for fact in reversed(c.batch.facts):
-        kind, phase = type(fact.event).__name__, getattr(fact.event, "phase", "")
-        if kind in ev.NOT_A_CHANGE_AFTER_SEAL or (kind in SIGNING_KINDS and phase == c.phase.id):
-            continue
-        return fact.seq
-    return 0
+    # Both persons sign the same text; whatever changes the batch between them asks for both anew.
+    return c.content(statement, up_to=newest_change(reversed(c.batch.facts), c.phase.id))
 
 
 def percent(value: Decimal) -> str:

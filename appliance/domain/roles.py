@@ -59,6 +59,7 @@ MAY: dict[str, frozenset[str]] = {
     "end_emergency": frozenset({"administrator", "supervisor"}),
     "confirm_time": frozenset({"operator", "supervisor", "administrator"}),
     "comment": frozenset(set(ROLES) - {"auditor"}),
+    "correct": frozenset({"operator", "supervisor"}),
 }
 
 # Who may give a signature of which meaning.

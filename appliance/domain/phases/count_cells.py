@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -226,8 +225,7 @@ class CountCells(Logic):
             }
             for n in series
         ]
-        statement = {"batch": c.batch.id, "what": "cell count", "counts": counts}
-        return json.dumps(statement, sort_keys=True, separators=(",", ":"))
+        return c.content({"what": "cell count", "counts": counts})
 
     def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
         if prompt.key == "repeat" or values.get("decision") == "repeat":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from appliance.domain import events as ev
+from appliance.domain.batch import Fact
 from appliance.domain.phase_logic import (
     Context,
     Logic,
@@ -13,6 +14,7 @@ from appliance.domain.phase_logic import (
     complete,
     confirm,
     confirmed_by_two,
+    corrected_limit,
     deviation,
     two_person_prompts,
 )
@@ -37,6 +39,7 @@ RESULTS = (
         choices=(Choice("none_seen", "No organisms seen"), Choice("seen", "Organisms seen")),
     ),
 )
+RULE = "point value, entered and verified by two persons"
 
 
 class EnterResults(Logic):
@@ -45,6 +48,7 @@ class EnterResults(Logic):
     LIMITS = {"endotoxin": "EU/mL"}
     INSTRUCTIONS = ("setup", "result")
     VERIFIABLE = ("result",)
+    ENTERED = {"result": RESULTS}
 
     def prompts(self, c: Context) -> list[Prompt]:
         started = c.run.confirmed("setup")
@@ -68,39 +72,49 @@ class EnterResults(Logic):
             return []
         entered = c.run.confirmed("result")
         assert entered is not None
-        endotoxin, gram = Decimal(entered[1].values["endotoxin"]), entered[1].values["gram"]
-        limit = c.phase.limits["endotoxin"]
-        assert limit.action is not None
-        events = check_limit(c, "endotoxin", endotoxin, "EU/mL", "Endotoxin")
+        endotoxin, gram = entered[1].values["endotoxin"], entered[1].values["gram"]
+        events = check_limit(c, "endotoxin", Decimal(endotoxin), "EU/mL", "Endotoxin")
         if events:
             return events
-        results: list[ev.Event] = [
-            self._result(
-                c,
-                "endotoxin",
-                str(endotoxin),
-                "EU/mL",
-                limit.words("action"),
-                judged(endotoxin, None, limit.action.value),
-            ),
-            self._result(c, "gram", gram, "", "no organisms", "pass" if gram == "none_seen" else "fail"),
-        ]
+        results: list[ev.Event] = [self._judged(c, "endotoxin", endotoxin), self._judged(c, "gram", gram)]
         if gram == "seen":
             results.append(deviation(c, "Gram stain: organisms seen.", "critical"))
         return [*results, *complete(c)]
 
     @staticmethod
-    def _result(c: Context, test: str, value: str, unit: str, limit: str, verdict: str) -> ev.ResultReceived:
+    def _judged(c: Context, test: str, value: str, rule: str = RULE) -> ev.ResultReceived:
+        """One entered result against its limit."""
+        unit, bound, verdict = "", "no organisms", "pass" if value == "none_seen" else "fail"
+        if test == "endotoxin":
+            limit = c.phase.limits["endotoxin"]
+            assert limit.action is not None
+            unit, bound = "EU/mL", limit.words("action")
+            verdict = judged(Decimal(value), None, limit.action.value)
         return ev.ResultReceived(
             phase=c.phase.id,
             test=test,
-            value=value,
+            value=str(Decimal(value)) if unit else value,
             interval=[],
             unit=unit,
-            limit=limit,
+            limit=bound,
             verdict=verdict,
-            rule="point value, entered and verified by two persons",
+            rule=rule,
         )
+
+    def corrected(self, c: Context, fact: Fact, correction: ev.ValueCorrected) -> list[ev.Event]:
+        """A result that was judged already is judged anew, and says which correction it follows from."""
+        used = c.run.last(ev.ResultReceived, test=correction.field)
+        if used is None or used[0].seq > fact.seq:
+            return []
+        kept = f"entry {correction.corrected_seq} keeps the first value"
+        rule = f"{RULE}; corrected by entry {fact.seq}, {kept}"
+        result = self._judged(c, correction.field, correction.new, rule)
+        if correction.field == "endotoxin":
+            value = Decimal(correction.new)
+            return [result, *corrected_limit(c, correction, "endotoxin", "Endotoxin", value=value)]
+        if correction.new == "seen" and correction.old != "seen":
+            return [result, deviation(c, "Gram stain: corrected to organisms seen.", "critical")]
+        return [result]
 
     def words(self, c: Context) -> str:
         return "Tests run" if c.run.confirmed("setup") else "Waiting for the cartridge"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
 from appliance.domain import events as ev
@@ -28,7 +27,8 @@ class HandOver(Logic):
         """Only a released dose that has not expired (SAFETY 11, 17); an expired one has no override."""
         decision = c.batch.disposition
         released = decision is not None and decision.disposition == "released"
-        return released and c.unit.time_trusted and not self._expired(c)
+        signed = not c.batch.signatures.missing()
+        return released and signed and c.unit.time_trusted and not self._expired(c)
 
     def _expired(self, c: Context) -> bool:
         decision, dose = c.batch.disposition, c.batch.expires_at
@@ -45,11 +45,11 @@ class HandOver(Logic):
         missing = next((key for key in SCANS if f"match_{key}" not in self._scanned(c)), None)
         if missing is not None:
             return [self._scan_prompt(c, missing)]
-        giver = c.run.last(ev.SignatureGiven, key="giver")
+        giver = c.batch.signatures.standing(c.phase.id, "giver")
         if giver is None:
             return [self._sign_prompt(c, "giver", "signature", "performed", ())]
-        if not c.run.has(ev.SignatureGiven, key="receiver"):
-            return [self._sign_prompt(c, "receiver", "second_signature", "verified", (giver[1].person,))]
+        if c.batch.signatures.standing(c.phase.id, "receiver") is None:
+            return [self._sign_prompt(c, "receiver", "second_signature", "verified", (giver.person,))]
         return []
 
     def _scan_prompt(self, c: Context, key: str) -> Prompt:
@@ -68,7 +68,6 @@ class HandOver(Logic):
 
     def _sign_prompt(self, c: Context, key: str, needs: str, meaning: str, not_by: tuple[str, ...]) -> Prompt:
         content = {
-            "batch": c.batch.id,
             "order": c.batch.order.id,
             "patient": c.batch.order.patient,
             "dose_label": self._dose_label(c),
@@ -87,7 +86,7 @@ class HandOver(Logic):
             meaning=meaning,
             not_by=not_by,
             roles=VERIFY_ROLES,
-            content=json.dumps(content, sort_keys=True, separators=(",", ":")),
+            content=c.content(content),
             facts=(
                 PromptFact("Patient", c.batch.order.patient),
                 PromptFact("Dose label", self._dose_label(c)),
@@ -148,15 +147,14 @@ class HandOver(Logic):
             return []
         if not c.run.has(ev.BedsideMatched):
             return self._matched(c)
-        giver, receiver = (
-            c.run.last(ev.SignatureGiven, key="giver"),
-            c.run.last(ev.SignatureGiven, key="receiver"),
-        )
-        if giver is None or receiver is None:
+        signatures = c.batch.signatures
+        giver = signatures.standing(c.phase.id, "giver")
+        receiver = signatures.standing(c.phase.id, "receiver")
+        if giver is None or receiver is None or signatures.missing():
             return []
         dose = self._dose_label(c)
         return [
-            ev.HandOverSigned(giver=giver[1].person, receiver=receiver[1].person, dose_label=dose),
+            ev.HandOverSigned(giver=giver.person, receiver=receiver.person, dose_label=dose),
             *complete(c),
             ev.HandedOver(dose_label=dose, order_id=c.batch.order.id),
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from appliance.domain import events as ev
+from appliance.domain.batch import Fact
 from appliance.domain.phase_logic import (
     Context,
     Logic,
@@ -13,6 +14,7 @@ from appliance.domain.phase_logic import (
     complete,
     confirm,
     confirmed_by_two,
+    corrected_limit,
     two_person_prompts,
 )
 from appliance.domain.prompts import Field, Prompt, PromptFact
@@ -41,6 +43,7 @@ class OperatorDevice(Logic):
     INSTRUCTIONS = ("setup", "result")
     VERIFIABLE = ("result",)
     TEXTS = ("device", "programme")
+    ENTERED = {"result": RESULTS}
 
     def prompts(self, c: Context) -> list[Prompt]:
         started = c.run.confirmed("setup")
@@ -78,6 +81,18 @@ class OperatorDevice(Logic):
         recovery = c.run.value("recovery") or Decimal(0)
         events = check_limit(c, "recovery", recovery, "%", f"{c.phase.title}: recovery")
         return events or complete(c)
+
+    def corrected(self, c: Context, fact: Fact, correction: ev.ValueCorrected) -> list[ev.Event]:
+        """The corrected value is taken over anew, once it was taken over before."""
+        used = c.run.last(ev.ValueRecorded, key=correction.field)
+        if used is None or used[0].seq > fact.seq:
+            return []
+        source = f"corrected by entry {fact.seq}; entry {correction.corrected_seq} keeps the first value"
+        taken = c.derived(correction.field, correction.new, correction.unit, source)
+        if correction.field != "recovery":
+            return [taken]
+        title, value = f"{c.phase.title}: recovery", Decimal(correction.new)
+        return [taken, *corrected_limit(c, correction, "recovery", title, value=value)]
 
     def words(self, c: Context) -> str:
         return "Washer runs" if c.run.confirmed("setup") else "Waiting for the washer"

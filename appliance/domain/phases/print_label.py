@@ -41,6 +41,7 @@ class PrintLabel(Logic):
     PARAMETERS = {"expiry": "s", "volume": "mL"}
     INSTRUCTIONS = ("apply", "reconcile", "pack")
     VERIFIABLE = ("reconcile",)
+    ENTERED = {"reconcile": COUNTS}
 
     def _live(self, c: Context) -> tuple[Fact, ev.LabelRequested] | None:
         """The newest label that is not void."""
@@ -177,6 +178,7 @@ class PrintLabel(Logic):
             needs="second_person",
             roles=VERIFY_ROLES,
             not_by=(applied[0].actor,) if applied else (),
+            content=c.content({"key": "void", "label": printed.label_id}),
         )
         return [scan, void]
 
@@ -196,15 +198,21 @@ class PrintLabel(Logic):
         printed = PromptFact("Printed", str(len(c.run.all(ev.LabelPrinted))))
         return (printed, *entered_facts(c, "reconcile", COUNTS))
 
+    def check_entered(self, c: Context, key: str, values: dict[str, str]) -> None:
+        printed, told = len(c.run.all(ev.LabelPrinted)), sum(int(v) for v in values.values())
+        if printed != told:
+            raise NotPlausible(f"{printed} labels were printed, {told} are told. Look for the missing label.")
+        if int(values["applied"]) != 1:
+            raise NotPlausible("One label is on the dose bag: one was applied. Count again.")
+
+    def corrected(self, c: Context, fact: Fact, correction: ev.ValueCorrected) -> list[ev.Event]:
+        """The labels are reconciled anew with the corrected numbers."""
+        used = c.run.last(ev.LabelsReconciled)
+        return [] if used is None or used[0].seq > fact.seq else [self._reconciled(c)]
+
     def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
         if prompt.key == "reconcile":
-            printed, told = len(c.run.all(ev.LabelPrinted)), sum(int(v) for v in values.values())
-            if printed != told:
-                raise NotPlausible(
-                    f"{printed} labels were printed, {told} are told. Look for the missing label."
-                )
-            if int(values["applied"]) != 1:
-                raise NotPlausible("One label is on the dose bag: one was applied. Count again.")
+            self.check_entered(c, prompt.key, values)
         events = answer_events(c, prompt, values, actor)
         if prompt.key == "void":
             live = self._live(c)

@@ -5,25 +5,26 @@ from __future__ import annotations
 from appliance.domain import events as ev
 from appliance.domain.phase_logic import Context, Logic, complete
 from appliance.domain.prompts import Prompt, PromptFact
-from appliance.domain.release import batch_statement
+from appliance.domain.release import batch_statement, results_now
 from appliance.domain.roles import VERIFY_ROLES
 
 
 class Seal(Logic):
     TYPE = "seal"
 
-    def _signed(self, c: Context, key: str) -> ev.SignatureGiven | None:
-        """The newest signature of that key over what is so now; one over anything else counts for nothing."""
-        found = c.run.last(ev.SignatureGiven, key=key, content=batch_statement(c))
-        return found[1] if found else None
-
     def prompts(self, c: Context) -> list[Prompt]:
-        performed = self._signed(c, "performed")
+        if c.batch.open_proposals:
+            return []  # what waits for a second person may still change what is signed
+        performed = c.batch.signatures.standing(c.phase.id, "performed")
         if performed is None:
             return [self._prompt(c, key="performed", needs="signature", not_by=())]
-        if self._signed(c, "verified") is None:
+        if c.batch.signatures.standing(c.phase.id, "verified") is None:
             return [self._prompt(c, key="verified", needs="second_signature", not_by=(performed.person,))]
         return []
+
+    def prompts_after(self, c: Context) -> list[Prompt]:
+        """A change after the seal voids both signatures; they are given anew before it is sealed again."""
+        return self.prompts(c) if c.batch.disposition is None and not c.batch.closed else []
 
     def _prompt(self, c: Context, *, key: str, needs: str, not_by: tuple[str, ...]) -> Prompt:
         return Prompt(
@@ -44,14 +45,22 @@ class Seal(Logic):
     def _facts(self, c: Context) -> tuple[PromptFact, ...]:
         results = [
             PromptFact(r.test, f"{r.value} {r.unit} ({r.verdict})", r.verdict == "fail")
-            for _, r in c.batch.all(ev.ResultReceived)
+            for r in results_now(c.batch)
         ]
         deviations = [PromptFact(d.deviation, d.words, True) for _, d in c.batch.all(ev.DeviationOpened)]
-        return (*results, *deviations)
+        corrected = [
+            PromptFact("Corrected", f"{v.field}: {v.old} to {v.new} {v.unit}".strip())
+            for _, v in c.batch.all(ev.ValueCorrected)
+        ]
+        return (*results, *corrected, *deviations)
 
     def advance(self, c: Context) -> list[ev.Event]:
-        performed, verified = self._signed(c, "performed"), self._signed(c, "verified")
+        signatures = c.batch.signatures
+        performed = signatures.standing(c.phase.id, "performed")
+        verified = signatures.standing(c.phase.id, "verified")
         if performed is None or verified is None or performed.person == verified.person:
+            return []
+        if c.batch.open_proposals:
             return []
         labelled = c.batch.last(ev.ProductLabelled)
         completed = ev.BatchCompleted(
@@ -62,4 +71,6 @@ class Seal(Logic):
         return [*complete(c), completed]
 
     def words(self, c: Context) -> str:
+        if c.batch.open_proposals:
+            return "A correction waits for its second person"
         return "Waiting for two signatures"

@@ -169,7 +169,7 @@ def test_whatever_is_added_before_the_second_signature_asks_for_both_anew(
     bedside.answer(PERFORMED)
     before = bedside.prompt(VERIFIED).content
 
-    bedside.commit([ev.CommentAdded(text="The clamp was loose.")], CLEO.id)
+    bedside.commit([ev.SampleTaken(phase="sample", sample_id="S", volume_ml="0.1")], CLEO.id)
     asked = bedside.asks()
     bedside.answer(PERFORMED)
     after = bedside.prompt(VERIFIED).content
