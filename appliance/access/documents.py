@@ -21,7 +21,7 @@ from appliance.access.canonical import canonical_json
 from appliance.access.errors import DocumentRefused
 from appliance.access.private_files import write_whole
 
-DocumentType = Literal["recipe", "people", "order", "decision", "revocation", "identity"]
+DocumentType = Literal["recipe", "people", "order", "decision", "revocation", "roles", "identity"]
 SigningRole = Literal["root", "recipe_developer", "qa_reviewer", "qp", "central"]
 DOCUMENT_TYPES: tuple[str, ...] = get_args(DocumentType)
 SIGNING_ROLES: tuple[str, ...] = get_args(SigningRole)
@@ -38,6 +38,7 @@ THRESHOLDS: dict[str, dict[str, int]] = {
     "identity": {"central": 1},
     "decision": {"qp": 1},
     "revocation": {"root": 1},
+    "roles": {"root": 1},
 }
 
 _ROLE_WORDS = {
@@ -240,7 +241,7 @@ def refuse_expired(name: str, expires_at: datetime, now: datetime, *, time_trust
 
 
 def _named(document_type: str, *, inside: bool = False) -> str:
-    words = {"people": "list of people"}.get(document_type, document_type)
+    words = {"people": "list of people", "roles": "list of roles"}.get(document_type, document_type)
     return f"this {words}" if inside else f"This {words}"
 
 

@@ -122,6 +122,8 @@ class Lockouts:
             self.succeeded(person, "pin")
         elif kind == "SignatureGiven":
             self.succeeded(person, "password")
+        elif kind == "SecretChanged":
+            self.succeeded(person, "password" if body.get("factor") == "password" else "pin")
         elif kind == "AccountUnlocked":
             self.unlocked(person)
 

@@ -6,7 +6,7 @@ New people and changed roles appear by a higher version of this document and in 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Self
 
 import msgspec
@@ -29,7 +29,8 @@ from appliance.access.secret_hash import (
     verify_secret,
 )
 from appliance.domain.errors import NotPermitted
-from appliance.domain.roles import ROLES
+from appliance.domain.people_state import ANY_VERSION, Account, Training
+from appliance.domain.roles import EMERGENCY, ROLES, UNIT_ACTOR
 
 Role = Literal[
     "operator",
@@ -48,6 +49,15 @@ KeyRole = Literal["qp", "recipe_developer", "qa_reviewer"]
 # The record's header holds an actor in 32 bytes.
 PERSON_ID_BYTES_MAX = 32
 PEOPLE_MAX = 10_000
+# No account stands for nobody in particular, or for several people (R-06).
+SHARED_NAMES = frozenset(
+    {
+        UNIT_ACTOR, EMERGENCY, "admin", "administrator", "anonymous", "auditor", "default", "demo",
+        "everybody", "everyone", "guest", "integrator", "lab", "laboratory", "maintenance", "nobody",
+        "nurse", "operator", "qa", "qp", "root", "service", "shared", "supervisor", "system", "team",
+        "temp", "temporary", "test", "user", "verifier", "ward",
+    }
+)  # fmt: skip
 
 __all__ = [
     "ROLES",
@@ -55,6 +65,8 @@ __all__ = [
     "People",
     "Person",
     "PersonKey",
+    "Retired",
+    "TrainingRecord",
     "check_second_person",
     "dummy_verifier",
     "hash_secret",
@@ -64,8 +76,21 @@ __all__ = [
 ]
 
 
+class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Trained for a recipe (one version of it, or `*`) until the end of a day; `by` is who says so."""
+
+    recipe: str
+    version: str = ANY_VERSION
+    until: date
+    by: str
+
+
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One named account. `pin` and `password` are verifiers, empty where the person has none."""
+    """One named account. `pin` and `password` are verifiers, empty where the person has none.
+
+    A secret that an administrator issued is `one_time`: its person sets another before anything else
+    (R-28). `identity_confirmed_by` is the administrator who has seen who the person is (R-26).
+    """
 
     id: str
     name: str
@@ -74,6 +99,34 @@ class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pin: str = ""
     password: str = ""
     active: bool = True
+    pin_one_time: bool = False
+    password_one_time: bool = False
+    pin_set_at: datetime | None = None
+    password_set_at: datetime | None = None
+    identity_confirmed_by: str = ""
+    identity_confirmed_at: datetime | None = None
+    training: tuple[TrainingRecord, ...] = ()
+
+    @property
+    def account(self) -> Account:
+        """The account as the record tells it: no secret, no verifier."""
+        at = self.identity_confirmed_at
+        return Account(
+            self.id,
+            self.name,
+            tuple(self.roles),
+            self.active,
+            self.identity_confirmed_by,
+            at.isoformat() if at else "",
+            tuple(Training(t.recipe, t.version, t.until.isoformat(), t.by) for t in self.training),
+        )
+
+
+class Retired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An id that is never given to anybody again, and the badges that go with it (R-25)."""
+
+    id: str
+    badges: tuple[str, ...] = ()
 
 
 class PersonKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +145,7 @@ class People(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     issued_at: datetime
     people: tuple[Person, ...]
     keys: tuple[PersonKey, ...] = ()
+    retired: tuple[Retired, ...] = ()
 
     @classmethod
     def from_envelope(cls, envelope: Envelope, *, root_keys: Collection[str], seen_version: int = 0) -> Self:
@@ -142,8 +196,32 @@ class People(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _refuse_repeated("key", (key.key for key in self.keys))
         for person in self.people:
             _check_person(person)
+            self._check_identity(person)
         for key in self.keys:
             self._check_key(key)
+        self._check_retired()
+
+    def check_successor_of(self, before: People) -> None:
+        """Raises `PeopleRefused` when an id or a badge of this list was somebody else's before (R-25)."""
+        listed = {person.id for person in self.people}
+        retired = {one.id: set(one.badges) for one in self.retired}
+        for one in before.retired:
+            if not set(one.badges) <= retired.get(one.id, set()) or one.id not in retired:
+                raise PeopleRefused("retired", f"{one.id} is retired and must stay on the list as retired.")
+        for person in before.people:
+            if person.id in listed:
+                continue
+            if person.id not in retired or (person.badge and person.badge not in retired[person.id]):
+                raise PeopleRefused(
+                    "retired",
+                    f"{person.name} ({person.id}) left the list: put id and badge under [[retired]].",
+                )
+        holders = {person.badge: person.id for person in before.people if person.badge}
+        for person in self.people:
+            if person.badge and holders.get(person.badge, person.id) != person.id:
+                raise PeopleRefused(
+                    "badge", f"The badge {person.badge} was another person's. Take a new one."
+                )
 
     def person(self, person_id: str) -> Person | None:
         """The person with this id, active or not."""
@@ -176,6 +254,30 @@ class People(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if key.role == role and (not active_only or self._is_active(key.person))
         )
 
+    def _check_identity(self, person: Person) -> None:
+        by = person.identity_confirmed_by
+        if not by:
+            return
+        confirming = self.person(by)
+        gone = by in {one.id for one in self.retired}
+        administrator = gone or (confirming is not None and "administrator" in confirming.roles)
+        if by == person.id or not administrator or person.identity_confirmed_at is None:
+            raise PeopleRefused(
+                "identity",
+                f"Who {person.name} is must be confirmed by another person, an administrator, with the date.",
+            )
+
+    def _check_retired(self) -> None:
+        listed = {person.id for person in self.people}
+        badges = {person.badge for person in self.people}
+        _refuse_repeated("retired id", (one.id for one in self.retired))
+        for one in self.retired:
+            if one.id in listed:
+                raise PeopleRefused("retired", f"The id {one.id} is retired. Ids are never used again.")
+            for badge in one.badges:
+                if badge in badges:
+                    raise PeopleRefused("retired", f"The badge {badge} was of {one.id}. Take a new one.")
+
     def _is_active(self, person_id: str) -> bool:
         person = self.person(person_id)
         return person is not None and person.active
@@ -200,9 +302,22 @@ def make_person(
     pin: str = "",
     password: str = "",
     active: bool = True,
+    one_time: bool = False,
+    set_at: datetime | None = None,
+    identity_confirmed_by: str = "",
+    identity_confirmed_at: datetime | None = None,
+    training: Iterable[TrainingRecord] = (),
     cost: Argon2Cost | None = None,
 ) -> Person:
-    """A person with hashed PIN and password; raises `PeopleRefused` when either is too short."""
+    """A person with hashed PIN and password; raises `PeopleRefused` when either is too short.
+
+    Parameters
+    ----------
+    one_time
+        Whether the person must set other secrets before anything else.
+    set_at
+        When PIN and password were set, for their age.
+    """
     if pin:
         check_pin(pin)
     if password:
@@ -215,6 +330,13 @@ def make_person(
         pin=hash_secret(pin, pin_secret, cost) if pin else "",
         password=hash_secret(password, pin_secret, cost) if password else "",
         active=active,
+        pin_one_time=one_time and bool(pin),
+        password_one_time=one_time and bool(password),
+        pin_set_at=set_at if pin else None,
+        password_set_at=set_at if password else None,
+        identity_confirmed_by=identity_confirmed_by,
+        identity_confirmed_at=identity_confirmed_at,
+        training=tuple(training),
     )
 
 
@@ -242,6 +364,11 @@ def _check_person(person: Person) -> None:
         )
     if not person.name.strip() or not person.name.isprintable():
         raise PeopleRefused("person_name", f"{person.id} needs a printed name.")
+    for word in (person.id, person.name, person.badge):
+        if word.strip().casefold() in SHARED_NAMES:
+            raise PeopleRefused(
+                "shared", f"'{word}' names nobody in particular. Each account is of one named person."
+            )
     if not person.roles:
         raise PeopleRefused("no_role", f"{person.name} has no role.")
     if "administrator" in person.roles and {"qa_reviewer", "qp"} & set(person.roles):

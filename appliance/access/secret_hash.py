@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import os
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -32,6 +33,15 @@ class Argon2Cost:
     passes: int = 3
     memory_kib: int = 64 * 1024
     lanes: int = 4
+
+
+def cost_of(encoded: str) -> Argon2Cost:
+    """The cost that an encoded verifier names; the default where it names none."""
+    found = re.match(r"\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$", encoded)
+    if found is None:
+        return Argon2Cost()
+    memory_kib, passes, lanes = (int(part) for part in found.groups())
+    return Argon2Cost(passes=passes, memory_kib=memory_kib, lanes=lanes)
 
 
 def hash_secret(secret: str, pin_secret: bytes, cost: Argon2Cost | None = None) -> str:

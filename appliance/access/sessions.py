@@ -77,6 +77,10 @@ class Sessions:
             self.close(station)
         return sorted(stations)
 
+    def people_at(self) -> dict[str, str]:
+        """Station → the person whose session it has, locked or not."""
+        return {station: one.person for station, one in self._by_station.items()}
+
     def lock(self, station: str) -> str | None:
         """Lock the station; returns whose session became locked, None when there was nothing to lock."""
         session = self._by_station.get(station)

@@ -15,8 +15,10 @@ from pathlib import Path
 import appliance
 from appliance.access.canonical import canonical_json
 from appliance.access.documents import add_signature, dump, fingerprint, raw_public_key, sign
+from appliance.access.identities import Identities, Identity
+from appliance.access.identity_key import make_identity_key, open_identity_key
 from appliance.access.keys import Trust, load_key, make_key, make_pin_secret, save_qp_key
-from appliance.access.people import KeyRole, People, PersonKey, Role, make_person
+from appliance.access.people import KeyRole, People, PersonKey, Role, TrainingRecord, make_person
 from appliance.access.qp_key import make_qp_key
 from appliance.access.secret_hash import Argon2Cost
 from appliance.config import Home
@@ -30,6 +32,10 @@ TIME_ZONE = "Europe/London"
 RECIPES = {"thaw-wash-dose-50": Path(appliance.__file__).parent / "recipes" / "thaw_wash_dose_50.toml"}
 PICTURES = Path(appliance.__file__).parents[1] / "tests" / "data" / "vision" / "ldc_trypan"
 COST = Argon2Cost()
+# A demonstration clock runs fast, and its people stay trained.
+TRAINED_FOR = timedelta(days=3650)
+# Who the pseudonym of the order is: shown at the bedside, and nowhere in the record.
+PATIENT = Identity(name="Hana Demo", birth_date="1971-02-03", hospital_number="DEMO-HN-0042")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,7 @@ def make_unit(site: Site, *, speed: str, recipe: str = "thaw-wash-dose-50", sign
     site.bench.mkdir(exist_ok=True)
     unit_key = make_key(home.unit_key)
     secret = make_pin_secret(home.pin_secret)
+    make_identity_key(home.identity_key)  # open: a demonstration claims no protection against theft
     keys = {name: make_key(site.offline / f"{name}.key") for name in ("root", "developer", "reviewer")}
     qp, _ = make_qp_key(QP.id, QP.password)
     save_qp_key(qp, site.qp_key)
@@ -136,9 +143,10 @@ def make_unit(site: Site, *, speed: str, recipe: str = "thaw-wash-dose-50", sign
 def _people(secret: bytes, keys: dict[str, bytes]) -> People:
     owners = {"recipe_developer": DEVELOPER.id, "qa_reviewer": REVIEWER.id, "qp": QP.id}
     roles: tuple[KeyRole, ...] = ("recipe_developer", "qa_reviewer", "qp")
+    now = datetime.now(UTC)
     return People(
         version=1,
-        issued_at=datetime.now(UTC),
+        issued_at=now,
         people=tuple(
             make_person(
                 id=person.id,
@@ -148,6 +156,12 @@ def _people(secret: bytes, keys: dict[str, bytes]) -> People:
                 badge=f"BADGE-{person.id}",
                 pin=person.pin,
                 password=person.password,
+                identity_confirmed_by="" if person is ADMINISTRATOR else ADMINISTRATOR.id,
+                identity_confirmed_at=None if person is ADMINISTRATOR else now,
+                training=[
+                    TrainingRecord(recipe=recipe, until=now.date() + TRAINED_FOR, by=SUPERVISOR.id)
+                    for recipe in RECIPES
+                ],
                 cost=COST,
             )
             for person in PEOPLE
@@ -201,6 +215,8 @@ def add_central(site: Site, *, url: str) -> None:
         file.write(f'\n[central]\nurl = "{url}"\n')
     content = canonical_json(order_content())
     dump(sign("order", content, key, "central"), home.orders / f"{ORDER}.json")
+    identities = Identities(home.root, UNIT, open_identity_key(home.identity_key))
+    identities.put(order_content()["patient"], PATIENT)
 
 
 def order_content() -> dict[str, str]:
@@ -255,7 +271,9 @@ def draw_labels(site: Site, *, now: datetime) -> None:
             expires_on=(now + timedelta(days=200)).date(),
         )
         render_label("material", fields | {"simulated": "true"}, site.labels / f"material-{material.id}.png")
-    render_label("wristband", wristband_fields(order) | {"simulated": "true"}, site.labels / "wristband.png")
+    worn = f"{PATIENT.name} {PATIENT.birth_date}"
+    wristband = wristband_fields(order) | {"patient_readable": worn, "simulated": "true"}
+    render_label("wristband", wristband, site.labels / "wristband.png")
     render_label("order", order_fields(order) | {"simulated": "true"}, site.labels / "order.png")
 
 

@@ -206,6 +206,7 @@ def locked_out(unit: Unit, person: str, failures: int) -> list[ev.Event]:
 def unlock_account(unit: Unit, actor: Actor, person: str, reason: str) -> list[ev.Event]:
     """Open a locked account again; nobody opens their own."""
     permit(unit, actor, "unlock_account")
+    _known(unit, person)
     if actor.id == person:
         raise NotPermitted("Another administrator must unlock this account.", reason="same_person")
     cleared = [ev.AlarmCleared(alarm=key) for key in unit.alarms if key == locked_alarm(person)]
@@ -243,14 +244,22 @@ def _known(unit: Unit, person: str) -> None:
 
 
 def issue_badge(
-    unit: Unit, actor: Actor, person: str, badge: str, hours: int, reason: str, now: datetime
+    unit: Unit,
+    actor: Actor,
+    person: str,
+    badge: str,
+    hours: int,
+    reason: str,
+    now: datetime,
+    *,
+    in_use_by: str = "",
 ) -> list[ev.Event]:
     """A temporary badge for a lost one; whoever gets it is another person than the one who gives it."""
     permit(unit, actor, "issue_badge")
     _known(unit, person)
     if actor.id == person:
         raise NotPermitted("Nobody issues a badge to themselves.", reason="same_person")
-    if badge in unit.people.badges or badge in unit.people.withdrawn:
+    if in_use_by or badge in unit.people.badges or badge in unit.people.withdrawn:
         raise CommandRefused("This badge was used before. Take an unused one.", reason="badge_used")
     if not 1 <= hours <= BADGE_HOURS_MAX:
         raise CommandRefused(f"A temporary badge holds 1 to {BADGE_HOURS_MAX} hours.", reason="not_plausible")

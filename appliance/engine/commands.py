@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
-
-from appliance.domain import decisions, people_rules
+from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.errors import ApplianceError, CommandRefused, NotPlausible
 from appliance.domain.prompts import Prompt
 from appliance.domain.roles import Actor
 from appliance.domain.turns import command_taken
+from appliance.engine.command_body import text_of
 from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.opening import opening_of
+from appliance.engine.people_commands import PeopleCommands
 from appliance.engine.port import EnginePort
 from appliance.engine.release_desk import ReleaseDesk
-from appliance.engine.view import person_view, short_code
+from appliance.engine.view import short_code
 from appliance.link.messages import Accepted, Command, Refused
 from appliance.link.server import Answer, Caller
 from appliance.record.errors import RecordError
@@ -30,6 +29,7 @@ ON_RECORD = frozenset(
     {
         "same_person", "not_permitted", "proof_missing", "supervisor_needed", "order_already_made",
         "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
+        "not_active", "not_trained", "identity_not_confirmed", "not_needed",
     }
 )  # fmt: skip
 
@@ -47,9 +47,7 @@ class Commands:
         self._release = ReleaseDesk(engine)
         self._stops_sent: list[str] = []
         self._handlers: dict[str, Handler] = {
-            "sign_in": self._sign_in,
-            "sign_out": self._sign_out,
-            "lock": self._lock,
+            **PeopleCommands(engine).handlers,
             "open_batch": self._open_batch,
             "scan": self._scan,
             "answer": self._answer,
@@ -60,8 +58,6 @@ class Commands:
             "release_stop": self._release_stop,
             "acknowledge_alarm": self._acknowledge,
             "comment": self._comment,
-            "unlock_account": self._unlock_account,
-            "confirm_time": self._confirm_time,
             "unlock_identities": IdentityDesk(engine).unlock,
             "erase_identity": IdentityDesk(engine).erase,
             "store_ack": self._release.store_ack,
@@ -107,22 +103,6 @@ class Commands:
         except RecordError as fault:
             _logger.error("a refusal could not be recorded: %s", fault)
 
-    # ── People ─────────────────────────────────────────────────────────────────────────
-
-    async def _sign_in(self, command: Command, caller: Caller) -> dict[str, Any]:
-        proof = command.proof
-        handle = str(command.body.get("person", "")) or (proof.person if proof else "")
-        person = await self._engine.desk.sign_in(caller.station, handle, proof.pin if proof else "")
-        return {"person": msgspec.to_builtins(person_view(person))}
-
-    async def _sign_out(self, command: Command, caller: Caller) -> dict[str, Any]:
-        await self._engine.desk.sign_out(caller.station, "signed out")
-        return {}
-
-    async def _lock(self, command: Command, caller: Caller) -> dict[str, Any]:
-        await self._engine.desk.lock(caller.station)
-        return {}
-
     async def _actor(self, command: Command, caller: Caller) -> Actor:
         """Who acts: the proven person of a proof, else the session's; a signature is its session's own."""
         if command.proof is None:
@@ -134,7 +114,7 @@ class Commands:
     async def _open_batch(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine = self._engine
         actor = engine.desk.acting(caller.station)
-        opening = await opening_of(engine, _text(command, "order"))
+        opening = await opening_of(engine, text_of(command, "order"))
         opened: list[str] = []
 
         def decide() -> list[ev.Event]:
@@ -150,14 +130,14 @@ class Commands:
 
     async def _scan(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
-        prompt = _text(command, "prompt")
+        prompt = text_of(command, "prompt")
         await self._turn(
             command, caller, actor, lambda: decisions.scan(engine.unit, prompt, actor, engine.clock.utc())
         )
         return {}
 
     async def _answer(self, command: Command, caller: Caller) -> dict[str, Any]:
-        engine, prompt_id = self._engine, _text(command, "prompt")
+        engine, prompt_id = self._engine, text_of(command, "prompt")
         values = command.body.get("values", {})
         if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
             raise NotPlausible("The answer's values must be texts.")
@@ -185,64 +165,37 @@ class Commands:
 
     async def _hold(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
-        phase, reason = str(command.body.get("phase", "")), _text(command, "reason")
+        phase, reason = str(command.body.get("phase", "")), text_of(command, "reason")
         await self._turn(command, caller, actor, lambda: decisions.hold(engine.unit, actor, phase, reason))
         return {}
 
     async def _restart(self, command: Command, caller: Caller) -> dict[str, Any]:
-        engine, reason = self._engine, _text(command, "reason")
+        engine, reason = self._engine, text_of(command, "reason")
         actor = await self._actor(command, caller)
         await self._turn(command, caller, actor, lambda: decisions.restart(engine.unit, actor, reason))
         return {}
 
     async def _abort(self, command: Command, caller: Caller) -> dict[str, Any]:
-        engine, reason = self._engine, _text(command, "reason")
+        engine, reason = self._engine, text_of(command, "reason")
         actor = await self._actor(command, caller)
         await self._turn(command, caller, actor, lambda: decisions.abort_batch(engine.unit, actor, reason))
         return {}
 
     async def _acknowledge(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
-        alarm = _text(command, "alarm")
+        alarm = text_of(command, "alarm")
         await self._turn(
             command, caller, actor, lambda: decisions.acknowledge_alarm(engine.unit, actor, alarm)
         )
         return {}
 
     async def _comment(self, command: Command, caller: Caller) -> dict[str, Any]:
-        actor, text = self._engine.desk.acting(caller.station), _text(command, "text")
-        if not actor.may("comment"):
-            raise CommandRefused("This person may not write into the record.", reason="not_permitted")
+        engine, actor = self._engine, self._engine.desk.acting(caller.station)
+        text = text_of(command, "text")
         if len(text) > COMMENT_LENGTH_MAX:
             # Cut short, it would stand on record as something that nobody wrote.
             raise NotPlausible(f"A comment has at most {COMMENT_LENGTH_MAX} characters. Write two.")
-        await self._turn(command, caller, actor, lambda: [ev.CommentAdded(text=text)])
-        return {}
-
-    async def _unlock_account(self, command: Command, caller: Caller) -> dict[str, Any]:
-        engine, actor = self._engine, self._engine.desk.acting(caller.station)
-        person, reason = _text(command, "person"), _text(command, "reason")
-        if engine.people.person(person) is None:
-            raise NotPlausible(f"There is no account {person} on this unit.")
-        await self._turn(
-            command, caller, actor, lambda: people_rules.unlock_account(engine.unit, actor, person, reason)
-        )
-        engine.desk.lockouts.unlocked(person)
-        return {}
-
-    async def _confirm_time(self, command: Command, caller: Caller) -> dict[str, Any]:
-        """The signed-in person and a second one, whose PIN comes with the command."""
-        engine, first = self._engine, self._engine.desk.acting(caller.station)
-        reference = _utc(_text(command, "reference"))
-        if command.proof is None:
-            raise NotPlausible("The PIN of a second person is missing.")
-        second = await engine.desk.proven(caller.station, command.proof, for_what=command.name)
-        await self._turn(
-            command,
-            caller,
-            (first, second),
-            lambda: decisions.confirm_time(engine.unit, first, second, reference, engine.clock.utc()),
-        )
+        await self._turn(command, caller, actor, lambda: decisions.comment(engine.unit, actor, text))
         return {}
 
     async def _turn(
@@ -282,7 +235,7 @@ class Commands:
 
     async def _release_stop(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
-        reason = _text(command, "reason")
+        reason = text_of(command, "reason")
         await self._turn(command, caller, actor, lambda: decisions.release_stop(engine.unit, actor, reason))
         return {}
 
@@ -294,20 +247,3 @@ def _refuse_unseen(prompt: Prompt, shown: str) -> None:
             "What you are signing has changed since it was shown. Look at it again, then sign.",
             reason="content_changed",
         )
-
-
-def _utc(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise NotPlausible(f"'{text[:40]}' is not a time such as 2026-03-02T08:00:00Z.") from None
-    if moment.utcoffset() != timedelta(0):
-        raise NotPlausible("Give the reference time in UTC, such as 2026-03-02T08:00:00Z.")
-    return moment
-
-
-def _text(command: Command, name: str) -> str:
-    value = command.body.get(name)
-    if not isinstance(value, str) or not value or len(value) > 2000:
-        raise NotPlausible(f"'{name}' is missing. Do it again from the screen.")
-    return value

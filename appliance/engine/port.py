@@ -16,6 +16,7 @@ from appliance.engine.desk import Desk
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
 from appliance.engine.readings import Readings
+from appliance.engine.shelf import Shelf
 from appliance.record.errors import RecordError
 from appliance.record.log import Record
 
@@ -29,6 +30,7 @@ class EnginePort(Protocol):
     clock: Clock
     unit: Unit
     trust: Trust
+    shelf: Shelf
     journal: Journal
     pool: DevicePool
     desk: Desk

@@ -17,6 +17,7 @@ from appliance.engine.clock import Clock, ScaledClock, SystemClock, stamp
 from appliance.engine.engine import Engine
 from appliance.engine.journal import fact_of
 from appliance.engine.shelf import Shelf, load_shelf
+from appliance.engine.site_documents import SiteDocuments
 from appliance.link.server import ANSWERS_KEPT_MAX
 from appliance.record.canonical import Stamp, StoredRecord
 from appliance.record.disk import make_reserve
@@ -55,6 +56,7 @@ async def start(home: Home, *, clock: Clock | None = None) -> Engine:
     try:
         engine, last_seq = _recovered(home, config, record, clock)
         await engine.turn(lambda: _starting_events(engine, engine.shelf, last_seq))
+        await SiteDocuments(engine).at_start()
     except BaseException:
         record.close()
         raise

@@ -17,6 +17,7 @@ from appliance.domain.errors import CommandRefused, NotPlausible
 from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.port import EnginePort
 from appliance.engine.sealing import expected_seal
+from appliance.engine.site_documents import LISTS, SiteDocuments
 from appliance.link.messages import Command
 from appliance.link.server import Caller
 from appliance.record.segments import fingerprint, signed_by
@@ -47,6 +48,7 @@ class ReleaseDesk:
 
     def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
+        self._lists = SiteDocuments(engine)
 
     async def store_ack(self, command: Command, caller: Caller) -> dict[str, Any]:
         """Keep central's signed word, once its key, log and hash are ours."""
@@ -96,7 +98,7 @@ class ReleaseDesk:
         return {}
 
     async def deliver_document(self, command: Command, caller: Caller) -> dict[str, Any]:
-        """A signed document from central or carried by hand; only decisions are taken by this unit now."""
+        """A signed document from central or carried by hand: a decision, or a list that comes to hold."""
         engine = self._engine
         body = command.body.get("envelope")
         if not isinstance(body, dict):
@@ -106,6 +108,8 @@ class ReleaseDesk:
             return await IdentityDesk(engine).deliver(envelope, command)
         reference = await engine.journal.in_writer(engine.record.put_blob, to_json(envelope), MEDIA_TYPE)
         blob = str(reference.sha256)
+        if envelope.type in LISTS:
+            return await self._lists.deliver(envelope, blob, command.command_id)
         if envelope.type != "decision":
             words = f"A {envelope.type} document is not taken while the unit runs. Call the administrator."
             await self._refuse(envelope, blob, DocumentRefused("wrong_type", words), command)
@@ -137,7 +141,7 @@ class ReleaseDesk:
         following = [one.header.kind for one in engine.record.read(sealed_seq + 1)]
         decision = check_decision(
             envelope,
-            people=engine.people,
+            people=engine.desk.people,  # whose key was revoked here certifies nothing
             expected=expected_seal(engine.unit, following),
             seen_version=engine.unit.decision_versions.get(batch.id, 0),
             now=engine.clock.utc(),

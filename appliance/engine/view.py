@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from appliance.access.people import People, Person
+from appliance.access.sessions import Session
 from appliance.domain import decisions, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, PhaseRun, Unit
 from appliance.domain.phase_logic import content_hash
 from appliance.domain.phases.count_cells import POOLED
 from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.roles import EMERGENCY
+from appliance.engine.desk import Desk, emergency_name
 from appliance.engine.shelf import Shelf
 from appliance.link.messages import (
     AlarmView,
@@ -44,6 +47,19 @@ def people_views(people: People) -> list[PersonView]:
 
 def person_view(person: Person) -> PersonView:
     return PersonView(id=person.id, name=person.name, roles=list(person.roles))
+
+
+def session_person(desk: Desk, unit: Unit, session: Session) -> PersonView | None:
+    """Who is signed in at a station; the emergency account shows the two people behind it."""
+    opened = unit.people.emergency
+    if session.person == EMERGENCY:
+        return PersonView(id=EMERGENCY, name=emergency_name(opened), roles=[EMERGENCY]) if opened else None
+    person = desk.people.person(session.person)
+    if person is None:
+        return None
+    shown = person_view(person)
+    shown.must_change = list(desk.owes(person.id))
+    return shown
 
 
 def order_views(unit: Unit, shelf: Shelf) -> list[OrderView]:

@@ -31,12 +31,14 @@ class Hello(msgspec.Struct, tag="hello", tag_field="kind", kw_only=True):
 class Proof(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Who acts, proven at this moment: a PIN for an act, a password for a signature.
 
-    `person` is a person id or a badge payload.
+    `person` is a person id or a badge payload. `new` comes with `change_secret` alone: the PIN or
+    password that follows; secrets travel in no other field, so that none gets on record.
     """
 
     person: str
     pin: str = ""
     password: str = ""
+    new: str = ""
 
 
 class Command(msgspec.Struct, tag="command", tag_field="kind", kw_only=True):
@@ -120,6 +122,7 @@ class PersonView(msgspec.Struct, kw_only=True):
     id: str
     name: str
     roles: list[str]
+    must_change: list[Literal["pin", "password"]] = []  # before this person may do anything else
 
 
 class OrderView(msgspec.Struct, kw_only=True):

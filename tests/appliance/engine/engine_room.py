@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.access.documents import Envelope, add_signature, dump, sign
 from appliance.access.keys import Trust, fingerprint, make_key, make_pin_secret, raw_public_key
-from appliance.access.people import KeyRole, People, PersonKey, Role, make_person
+from appliance.access.people import KeyRole, People, PersonKey, Role, TrainingRecord, make_person
 from appliance.access.qp_decision import decision_content, sign_decision
 from appliance.access.secret_hash import Argon2Cost
 from appliance.config import Home
@@ -37,6 +37,7 @@ from appliance.record.log import Record
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 CHEAP = Argon2Cost(passes=1, memory_kib=8, lanes=1)
+TRAINED_UNTIL = START.date() + timedelta(days=300)
 STATION, ORDER, DIN = "bedside-1", "ORD-1", "A999926123456"
 UNTIL_S = 5.0
 
@@ -368,6 +369,9 @@ def _people(secret: bytes, keys: dict[str, Ed25519PrivateKey]) -> People:
                 pin=one.pin,
                 password=one.password,
                 pin_secret=secret,
+                identity_confirmed_by="" if one is GUS else GUS.id,
+                identity_confirmed_at=None if one is GUS else START - timedelta(days=2),
+                training=(TrainingRecord(recipe="short", until=TRAINED_UNTIL, by=CLEO.id),),
                 cost=CHEAP,
             )
             for one in ACCOUNTS
