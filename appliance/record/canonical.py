@@ -6,6 +6,7 @@ bytes made here are what is stored, hashed and sent; nothing is written again in
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections.abc import Mapping
@@ -51,8 +52,7 @@ class Stamp:
         assert self.quality in (QUALITY_UNTRUSTED, QUALITY_TRUSTED, QUALITY_SIMULATED), self.quality
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The fixed head of every record."""
 
     unit: str
@@ -70,8 +70,7 @@ class Header:
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRecord:
+class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A record that is about to be written; the log gives it its number and place."""
 
     kind: str
@@ -102,8 +101,7 @@ class StoredRecord:
         return self.data[HEADER_BYTES:]
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True):
     """What a payload says: the batch it belongs to, the command that caused it, the facts."""
 
     batch: str | None
@@ -230,18 +228,23 @@ def decode_payload(payload: bytes) -> Payload:
     RecordRefused
         It is not JSON of the payload's shape.
     """
-    value = read_json(payload)
-    try:
-        return msgspec.convert(value, _Envelope).payload()
-    except msgspec.ValidationError as problem:
-        raise RecordRefused(f"A record's payload is not of its form: {problem}.") from None
+    return _envelope(payload).payload()
+
+
+def checked_payload(payload: bytes) -> Payload:
+    """What a payload says, read once and checked whole; raises what `check_payload` raises."""
+    if len(payload) > LARGEST_PAYLOAD_BYTES:
+        raise RecordRefused(f"The payload has {len(payload)} bytes; at most {LARGEST_PAYLOAD_BYTES} fit.")
+    envelope = _envelope(payload)
+    _check_value(envelope.body, 0)
+    return envelope.payload()
 
 
 def check_payload(payload: bytes) -> None:
     """Refuse a payload that is not of the payload's shape, or holds a float or a huge integer."""
     if len(payload) > LARGEST_PAYLOAD_BYTES:
         raise RecordRefused(f"The payload has {len(payload)} bytes; at most {LARGEST_PAYLOAD_BYTES} fit.")
-    _check_value(decode_payload(payload).body, 0)
+    _check_value(_envelope(payload).body, 0)
 
 
 def canonical_json(value: Mapping[str, Any]) -> bytes:
@@ -276,6 +279,16 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
 _ENCODER = msgspec.json.Encoder()
 _SORTED = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder()
+_ENVELOPES = msgspec.json.Decoder(_Envelope)
+
+
+def _envelope(payload: bytes) -> _Envelope:
+    try:
+        return _ENVELOPES.decode(payload)
+    except msgspec.ValidationError as problem:
+        raise RecordRefused(f"A record's payload is not of its form: {problem}.") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise RecordRefused(f"It cannot be read as JSON: {problem}.") from None
 
 
 def _check_value(value: object, depth: int) -> None:
@@ -290,7 +303,8 @@ def _check_value(value: object, depth: int) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise RecordRefused(f"The key {key!r} of a fact is not text.")
-            _check_value(item, depth + 1)
+            if item.__class__ is not str or depth == DEEPEST_NESTING:
+                _check_value(item, depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
             _check_value(item, depth + 1)
@@ -301,6 +315,7 @@ def _check_value(value: object, depth: int) -> None:
         )
 
 
+@functools.lru_cache(maxsize=4096)
 def _text(value: str, size: int, what: str) -> bytes:
     raw = value.encode()
     if not raw or len(raw) > size or b"\x00" in raw:
@@ -308,6 +323,7 @@ def _text(value: str, size: int, what: str) -> bytes:
     return raw
 
 
+@functools.lru_cache(maxsize=4096)
 def _untext(raw: bytes, what: str) -> str:
     text = raw.rstrip(b"\x00")
     if not text or b"\x00" in text:

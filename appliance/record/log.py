@@ -9,6 +9,7 @@ refuses everything until it has been closed, opened and checked again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -380,41 +381,24 @@ class Record:
         return report
 
     def _insert(self, records: Sequence[NewRecord]) -> list[StoredRecord]:
+        execute, origin = self._connection.execute, self._origin
         heads: dict[str, tuple[int, bytes]] = {}
         stored: list[StoredRecord] = []
         for new in records:
-            table = schema.table_of(new.log)
-            if new.log not in heads:
-                newest = self._query(f"SELECT seq, hash FROM {table} ORDER BY seq DESC LIMIT 1")
-                heads[new.log] = newest[0] if newest else (0, NO_HASH)
-            if new.stamp.quality == QUALITY_SIMULATED and not self._origin.simulated:
+            log, stamp = new.log, new.stamp
+            if stamp.quality == QUALITY_SIMULATED and not origin.simulated:
                 raise RecordRefused("A simulated clock has no place in the record of a real unit.")
-            seq, previous = heads[new.log][0] + 1, heads[new.log][1]
-            data = encode_record(self._header(new, seq), new.payload)
-            item = StoredRecord(seq, record_hash(previous, data), data)
-            self._connection.execute(
-                f"INSERT INTO {table} (seq, hash, data) VALUES (?, ?, ?)", (item.seq, item.hash, item.data)
-            )
-            heads[new.log] = (item.seq, item.hash)
-            stored.append(item)
+            if log not in heads:
+                # Read here and nowhere else: a number kept in memory would be given twice after a rollback.
+                heads[log] = execute(_newest_sql(log)).fetchone() or (0, NO_HASH)
+            newest, previous = heads[log]
+            seq = newest + 1
+            data = encode_record(_header(origin, new, seq), new.payload)
+            hashed = record_hash(previous, data)
+            execute(_insert_sql(log), (seq, hashed, data))
+            heads[log] = (seq, hashed)
+            stored.append(StoredRecord(seq, hashed, data))
         return stored
-
-    def _header(self, new: NewRecord, seq: int) -> Header:
-        return Header(
-            unit=self._origin.unit,
-            log=new.log,
-            epoch=self._origin.epoch,
-            seq=seq,
-            wall=new.stamp.wall,
-            monotonic_ns=new.stamp.monotonic_ns,
-            boot_id=new.stamp.boot_id,
-            clock_quality=new.stamp.quality,
-            algorithm=ALGORITHM_SHA256_ED25519,
-            payload_version=new.payload_version,
-            down_cursor=new.down_cursor,
-            actor=new.actor,
-            kind=new.kind,
-        )
 
     def _sealed(self, log: str) -> int:
         return int(self._query("SELECT coalesce(max(last), 0) FROM segment WHERE log = ?", (log,))[0][0])
@@ -434,24 +418,31 @@ class Record:
             except sqlite.Error as problem:
                 raise sqlite.unusable(self.folder, problem) from problem
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self)
+
+    def _begin(self) -> None:
         if self._key is None:
             raise RecordUnusable("The record is open for reading only; the engine writes it.")
-        with self._mutex:
-            if self._lost:
-                raise RecordUnusable(self._lost)
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield
-                self._connection.execute("COMMIT")
-            except sqlite.Error as problem:
-                self._lose(problem)
-            except BaseException as problem:
-                self._roll_back()
-                if isinstance(problem, RecordUnusable):
-                    self._lost = str(problem)
-                raise
+        if self._lost:
+            raise RecordUnusable(self._lost)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite.Error as problem:
+            self._lose(problem)
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite.Error as problem:
+            self._lose(problem)
+
+    def _undo(self, problem: BaseException) -> None:
+        if isinstance(problem, sqlite.Error):
+            self._lose(problem)
+        self._roll_back()
+        if isinstance(problem, RecordUnusable):
+            self._lost = str(problem)
 
     def _lose(self, problem: Exception) -> NoReturn:
         """After a failed write: what the disk holds is unknown until the file is opened and read again."""
@@ -464,6 +455,63 @@ class Record:
         with contextlib.suppress(sqlite.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+
+class _Transaction:
+    """All of it or none; a failed one leaves the record unusable. Bare, because each event passes here."""
+
+    __slots__ = ("_record",)
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __enter__(self) -> None:
+        record = self._record
+        record._mutex.acquire()
+        try:
+            record._begin()
+        except BaseException:
+            record._mutex.release()
+            raise
+
+    def __exit__(self, _kind: object, problem: BaseException | None, _trace: object) -> None:
+        record = self._record
+        try:
+            if problem is None:
+                record._commit()
+            else:
+                record._undo(problem)
+        finally:
+            record._mutex.release()
+
+
+@functools.cache
+def _newest_sql(log: str) -> str:
+    return f"SELECT seq, hash FROM {schema.table_of(log)} ORDER BY seq DESC LIMIT 1"
+
+
+@functools.cache
+def _insert_sql(log: str) -> str:
+    return f"INSERT INTO {schema.table_of(log)} (seq, hash, data) VALUES (?, ?, ?)"
+
+
+def _header(origin: Origin, new: NewRecord, seq: int) -> Header:
+    stamp = new.stamp
+    return Header(
+        unit=origin.unit,
+        log=new.log,
+        epoch=origin.epoch,
+        seq=seq,
+        wall=stamp.wall,
+        monotonic_ns=stamp.monotonic_ns,
+        boot_id=stamp.boot_id,
+        clock_quality=stamp.quality,
+        algorithm=ALGORITHM_SHA256_ED25519,
+        payload_version=new.payload_version,
+        down_cursor=new.down_cursor,
+        actor=new.actor,
+        kind=new.kind,
+    )
 
 
 def _require_database(folder: Path) -> None:
