@@ -1,0 +1,131 @@
+"""What each kind of event says in the audit trail: one sentence, with what changed and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.record.report_text import listed, plain, words_of
+
+Body = Mapping[str, Any]
+NAMED_ELSEWHERE = ("phase", "reason", "why", "old", "new", "recipe_text", "order_text", "content")
+_EMPTY_END = re.compile(r"(?:[;,][^;,]*)?(?: -)+$")
+
+SENTENCES: dict[str, str] = {
+    "Genesis": "The log began, unit {unit}, software {software_version}",
+    "BatchOpened": "Batch opened: order {order_id}, recipe {recipe_id} version {recipe_version}",
+    "BatchCompleted": "All work up to the seal is done; dose labels {dose_labels}",
+    "BatchSealed": "The record was sealed at event {sealed_seq}",
+    "BatchAborted": "The batch was aborted",
+    "DispositionRecorded": "{disposition} ({stage}, version {version}) by {name}, over event {sealed_seq}",
+    "DispositionRefused": "A decision was refused: {words}",
+    "HandOverSigned": "Hand-over signed: {giver} gave, {receiver} received, label {dose_label}",
+    "HandedOver": "The dose {dose_label} was handed over for order {order_id}",
+    "ScanRequested": "The camera was asked for {key} ({scan_id})",
+    "ScanRead": "The camera read {texts} for {key}; not read: {reasons}",
+    "LineCleared": "Line clearance by {performed_by}, verified by {verified_by}",
+    "BagAccepted": "Bag {din} accepted",
+    "BagRefused": "Label refused ({reason}): {words}",
+    "MaterialAccepted": "{material} accepted: {catalogue}, lot {lot}, expires {expires_at}",
+    "MaterialRefused": "Material refused: {words}",
+    "LabelRequested": "Label {label_id} ({template}) was ordered",
+    "LabelPrinted": "Label {label_id} was printed",
+    "LabelVerified": "Label {label_id} was scanned back and is right",
+    "LabelVoided": "Label {label_id} was voided",
+    "LabelsReconciled": "Labels: printed {printed}, applied {applied}, void {void}, destroyed {destroyed}",
+    "ProductLabelled": "The product was labelled {label_id}, expires {expires_at}",
+    "BedsideMatched": "Wristband {wristband}, bag {bag} and order {order} belong together",
+    "PhaseStarted": "Phase started",
+    "PhaseHolding": "Phase going to hold: {words}",
+    "PhaseHeld": "Phase held",
+    "PhaseRestarting": "Phase restarting",
+    "PhaseRestarted": "Phase goes on",
+    "PhaseAborted": "Phase aborted",
+    "PhaseCompleted": "Phase completed",
+    "InstructionConfirmed": "Confirmed {key}: {words} {values}",
+    "ValueRecorded": "{key} = {value} {unit} ({quality}, from {source})",
+    "ValueCorrected": "{key} {field} of event {corrected_seq} corrected by {name}",
+    "CorrectionProposed": "A correction of event {corrected_seq} was proposed by {name}: {values}",
+    "SignatureGiven": "Signed by {name}: {meaning}, {what}",
+    "SignatureVoided": "The signature of {person} at event {signed_seq} no longer holds: {words}",
+    "SecondPersonConfirmed": "{key} checked by a second person, {person}, after {first_person}",
+    "SessionOpened": "{name} signed in at {station}",
+    "SessionClosed": "Session of {person} at {station} ended",
+    "SignInRefused": "Sign-in of {person} refused ({reason}), failure {failures}, locked: {locked}",
+    "AccountSet": "Account {person} ({name}) {change}: {roles}, active: {active}, list {people_version}",
+    "AccountRemoved": "Account {person} left the list, version {people_version}",
+    "AccountUnlocked": "Account {person} was unlocked",
+    "AccountDisabled": "Account {person} was disabled by {source}",
+    "AccountEnabled": "Account {person} was enabled by {source}",
+    "RolesApplied": "Permissions of version {version} apply",
+    "SecretChanged": "{person} set a new {factor}",
+    "IdentityErased": "The identity of {patient} was erased by {person}",
+    "IdentitiesUnlocked": "Patients' identities were unlocked by {person} at {station}",
+    "TimeConfirmed": "{first_person} and {second_person} confirmed the clock, {difference_s} s off",
+    "ClockAdjusted": "The clock stepped by {difference_s} s; followed: {followed}",
+    "EngineStarted": "Start {term}, software {software_version}, check passed: {check_passed}",
+    "EngineStoppedCleanly": "Clean end of start {term}",
+    "RecoveredFromCrash": "Restarted after an unclean end; phases held: {phases}",
+    "DeviceIdentified": "{device}: {maker} {model} {serial_number}, {firmware}, qualified: {qualified}",
+    "DeviceOrdered": "{device} was ordered: {name} {parameters}",
+    "DeviceReported": "{device} reported: {result}",
+    "DeviceRefusedOrder": "{device} did not do it ({fault}): {words}",
+    "DeviceWentSilent": "{device} fell silent: {words}",
+    "DeviceRecovered": "{device} answers again",
+    "DeviceStopped": "STOP was pressed at {station}",
+    "StopReleased": "STOP was ended",
+    "LimitCrossed": "{limit}: {value} {unit} is beyond the {level} limit {bound}",
+    "CellCountReported": "Count {replicate}: {verdict}, viability {viability_percent} %",
+    "CountRepeated": "A count was repeated",
+    "ResultReceived": "{test}: {value} {unit}, limit {limit}: {verdict}",
+    "AlarmRaised": "Alarm ({priority}): {title}. {cause}",
+    "AlarmAcknowledged": "Alarm {alarm} was acknowledged",
+    "AlarmCleared": "Alarm {alarm} ended",
+    "DeviationOpened": "Deviation {deviation} ({classification}): {words}",
+    "CommentAdded": "Comment: {text}",
+    "CommandWasRefused": "'{name}' was refused ({reason}): {words}",
+    "CommandTaken": "'{name}' was asked at {station}: {body} {values}",
+    "DocumentReceived": "A {type} document came: {words}",
+    "DocumentVerified": "The {type} document, version {version}, was verified",
+    "DocumentActivated": "The {type} document, version {version}, holds from here on",
+    "DocumentRefused": "A {type} document was refused ({reason}): {words}",
+}
+
+
+class _Plain(dict[str, str]):
+    """Fields as plain text; one that an event does not have is a dash, never a fault."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __missing__(self, name: str) -> str:
+        value = self._body.get(name)
+        return plain(value) if value not in (None, "", [], {}) else "-"
+
+
+def sentence(kind: str, body: Body) -> str:
+    """What happened, in words; a kind without a sentence says all its fields."""
+    found = SENTENCES.get(kind)
+    if found is None:
+        rest = listed(body, *(name for name in body if name not in NAMED_ELSEWHERE))
+        return f"{words_of(kind)}: {rest}" if rest else words_of(kind)
+    text = found.format_map(_Plain(body))
+    # Where nothing stands for a field at the end, nothing is said of it.
+    text = _EMPTY_END.sub("", text)
+    return text[:1].upper() + text[1:]
+
+
+def change(body: Body) -> tuple[str, str]:
+    """The old and the new value, where the event changed one."""
+    if "old" not in body and "new" not in body:
+        return "", ""
+    unit = f" {body['unit']}" if body.get("unit") else ""
+    return tuple(f"{plain(body.get(name, ''))}{unit}" for name in ("old", "new"))  # type: ignore[return-value]
+
+
+def reason(kind: str, body: Body) -> str:
+    """Why, as the person or the unit said it."""
+    if kind in ("BagRefused", "MaterialRefused", "CommandWasRefused", "DocumentRefused", "SignInRefused"):
+        return ""  # it stands in the sentence
+    return plain(body.get("reason") or body.get("why") or "")
