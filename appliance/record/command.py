@@ -6,15 +6,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from appliance.record.canonical import StoredRecord
     from appliance.record.log import Record
+    from appliance.record.report import Report
 
 DEFAULT_HOME = "/var/lib/cellwright"
 GOOD, BAD, UNREADABLE = 0, 1, 2
@@ -51,14 +51,17 @@ def export(argv: Sequence[str]) -> int:
     from appliance.record.errors import RecordError, RecordUnusable
     from appliance.record.export import export_batch
     from appliance.record.log import Record
+    from appliance.record.report import page, pdf
 
     home = _home(options.home)
     out = options.out or Path.cwd()
     try:
         key = _unit_key(home / "keys" / "unit.key")
         with Record.open_readonly(home / "record") as record:
-            page = report_of(record, options.batch)
-            path = export_batch(record, options.batch, out, report_html=page, key=key)
+            made = report_of(record, options.batch)
+            path = export_batch(
+                record, options.batch, out, report_html=page(made), report_pdf=pdf(made).data, key=key
+            )
     except (RecordUnusable, OSError) as problem:
         return _refuse(problem, UNREADABLE)
     except RecordError as problem:
@@ -69,83 +72,81 @@ def export(argv: Sequence[str]) -> int:
 
 
 def report(argv: Sequence[str]) -> int:
-    """Write the batch record for a human as an HTML page."""
+    """Write the batch record for a human as HTML and as archival PDF."""
     parser = _parser("report", report.__doc__)
-    parser.add_argument("target", metavar="TARGET", help="archive, record folder or batch id")
+    parser.add_argument("target", metavar="TARGET", help="archive, record folder, home folder or batch id")
     parser.add_argument("--batch", metavar="ID", help="which batch of a record folder; left out: the newest")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--html", "--out", type=Path, metavar="FILE", help="left out with --pdf: both, here")
+    parser.add_argument("--pdf", type=Path, metavar="FILE")
     options = parser.parse_args(argv)
-    from appliance.record.attachments import write_durably
     from appliance.record.errors import RecordError
 
     try:
         path = _path_of(options.target, options.home)
         batch = options.batch or (None if Path(options.target).exists() else options.target)
-        page = _page_of(path, batch)
-        write_durably(options.out, page)
+        result = _write_report(_content_in(path, batch), options.html, options.pdf)
     except (RecordError, OSError) as problem:
         return _refuse(problem, UNREADABLE)
-    result = {"report": str(options.out.absolute()), "bytes": len(page)}
-    print(json.dumps(result) if options.json else f"{result['report']} ({len(page)} bytes)")
+    if options.json:
+        print(json.dumps(result))
+        return GOOD
+    for form in ("html", "pdf"):
+        if form in result:
+            pages = f", {result[form]['pages']} pages" if form == "pdf" else ""
+            print(f"{result[form]['path']} ({result[form]['bytes']} bytes{pages})")
     return GOOD
 
 
-def report_of(record: Record, batch: str) -> bytes:
-    """The report of one batch of an open record."""
-    from appliance.record.errors import BlobMissing
-    from appliance.record.report import batch_report
+def report_of(record: Record, batch: str) -> Report:
+    """The report of one batch of an open record, ready to be drawn."""
+    from appliance.record.report import content_of, source_in
 
-    media = {reference.sha256: reference.media_type for reference in record.blob_refs()}
-
-    def picture(sha256: str) -> tuple[bytes, str] | None:
-        try:
-            return record.blob(sha256), media.get(sha256, "")
-        except BlobMissing:
-            return None
-
-    return batch_report(record.read(), batch, picture, simulated=record.simulated)
+    return content_of(source_in(record, batch))
 
 
-def _page_of(path: Path, batch: str | None) -> bytes:
+def _write_report(made: Report, html: Path | None, pdf: Path | None) -> dict[str, Any]:
+    """Draw the report into the files that were named, or into both forms here; what was written."""
+    from appliance.record import report as drawing
+
+    if html is None and pdf is None:
+        html, pdf = Path(f"{made.batch}.html"), Path(f"{made.batch}.pdf")
+    result: dict[str, Any] = {
+        "batch": made.batch,
+        "code": made.code,
+        "simulated": made.simulated,
+        "events": made.events,
+        "exceptions": made.exceptions,
+    }
+    if html is not None:
+        result["html"] = _written(html, drawing.page(made))
+    if pdf is not None:
+        printed = drawing.pdf(made)
+        result["pdf"] = _written(pdf, printed.data) | {"pages": printed.pages}
+    return result
+
+
+def _written(path: Path, data: bytes) -> dict[str, Any]:
+    from hashlib import sha256
+
+    from appliance.record.attachments import write_durably
+
+    write_durably(path, data)
+    return {"path": str(path.absolute()), "bytes": len(data), "sha256": sha256(data).hexdigest()}
+
+
+def _content_in(path: Path, batch: str | None) -> Report:
     from appliance.record.errors import RecordRefused
     from appliance.record.export import batches
     from appliance.record.log import Record
+    from appliance.record.report import content_of, source_of_archive
 
     if not path.is_dir():
-        return _page_of_archive(path)
+        return content_of(source_of_archive(path))
     with Record.open_readonly(path) as record:
         known = batches(record)
         if not known:
             raise RecordRefused(f"No batch was opened in {path}.")
         return report_of(record, batch or known[-1])
-
-
-def _page_of_archive(path: Path) -> bytes:
-    from appliance.record import archive
-    from appliance.record.errors import RecordRefused
-    from appliance.record.report import batch_report
-    from appliance.record.verify_archive import verify_archive
-
-    verdict = verify_archive(path)
-    if not verdict.whole:
-        raise RecordRefused(f"{path} is {verdict.words}")
-    entries = archive.take_apart(path.read_bytes()).entries
-    media = json.loads(entries["blobs.json"])["blobs"]
-
-    def picture(sha256: str) -> tuple[bytes, str] | None:
-        data = entries.get(f"blobs/{sha256}")
-        return None if data is None else (data, str(media.get(sha256, {}).get("media_type", "")))
-
-    stored = _stored(entries["records/gxp.bin"], entries["records/gxp.hashes"])
-    return batch_report(stored, verdict.batches[0], picture, simulated=verdict.simulated)
-
-
-def _stored(framed: bytes, hashes: bytes) -> Iterator[StoredRecord]:
-    from appliance.record.archive import unframe
-    from appliance.record.canonical import StoredRecord, split_record
-
-    for number, data in enumerate(unframe(framed)):
-        yield StoredRecord(split_record(data)[0].seq, hashes[32 * number : 32 * number + 32], data)
 
 
 def _unit_key(path: Path) -> Ed25519PrivateKey:

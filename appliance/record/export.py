@@ -22,13 +22,20 @@ README = """This archive is the record of one batch, made by Cellwright.
     python verify.py ARCHIVE [--trust FILE]
 
 tells with Python 3.11 alone whether it is whole and unchanged. An archive does not vouch for
-itself: take verify.py and the trusted fingerprints from outside it. report.html is for reading;
-records/ holds the exact bytes of every event; schema/record-format.txt says what they mean.
+itself: take verify.py and the trusted fingerprints from outside it. report.html and report.pdf are
+for reading; records/ holds the exact bytes of every event; schema/record-format.txt says what they
+mean.
 """
 
 
 def export_batch(
-    record: Record, batch: str, out: Path, *, report_html: bytes, key: Ed25519PrivateKey | None = None
+    record: Record,
+    batch: str,
+    out: Path,
+    *,
+    report_html: bytes,
+    report_pdf: bytes | None = None,
+    key: Ed25519PrivateKey | None = None,
 ) -> Path:
     """Write a batch's archive; `out` is the file, or the folder to put `<batch>.zip` into.
 
@@ -47,6 +54,8 @@ def export_batch(
     if signer is None or public_bytes(signer) != record.public_key:
         raise RecordUnusable("The archive must be signed with this unit's own key. Check keys/unit.key.")
     entries, manifest = _collect(record, batch, report_html)
+    if report_pdf is not None:
+        entries["report.pdf"] = report_pdf
     manifest["entries"] = {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
         for name, data in entries.items()

@@ -1,0 +1,137 @@
+"""Which events a reviewer must look at, and in what words (F-059).
+
+What is not known to be uneventful is an exception: a kind that this software never heard of is
+shown as one, not hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from appliance.domain.events import KINDS
+from appliance.record.canonical import QUALITY_SIMULATED, QUALITY_TRUSTED
+from appliance.record.report_entries import Entry
+from appliance.record.report_text import listed, plain, words_of
+
+Body = Mapping[str, Any]
+
+ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
+    # kind: (group, the fields that say it best)
+    "AlarmRaised": ("Alarm", ("title", "cause", "priority", "phase")),
+    "BagRefused": ("Identity", ("words", "scanned", "expected", "reason")),
+    "BatchAborted": ("Aborted", ("reason",)),
+    "ClockAdjusted": ("Time", ("difference_s", "followed")),
+    "CommandWasRefused": ("Refused", ("words", "name")),
+    "CommentAdded": ("Comment", ("text",)),
+    "CountFailed": ("Count", ("words", "replicate")),
+    "CountRepeated": ("Count", ("reason", "phase")),
+    "DeviationOpened": ("Deviation", ("words", "classification", "phase")),
+    "DeviceRefusedOrder": ("Device", ("words", "device", "fault")),
+    "DeviceRestartSeen": ("Device", ("words", "device")),
+    "DeviceStopped": ("STOP", ("station", "latency_ms")),
+    "DeviceWentSilent": ("Device", ("words", "device")),
+    "DispositionRefused": ("Refused", ("words", "reason")),
+    "DocumentRefused": ("Refused", ("words", "type", "reason")),
+    "EngineStarted": ("Restart", ("check", "software_version", "term")),
+    "LabelVoided": ("Label", ("reason", "label_id")),
+    "LimitCrossed": ("Limit", ("limit", "value", "unit", "bound", "level")),
+    "MaterialRefused": ("Identity", ("words", "scanned", "reason")),
+    "PhaseAborted": ("Aborted", ("phase", "reason")),
+    "PhaseHeld": ("Held", ("phase",)),
+    "PhaseHolding": ("Held", ("words", "phase", "reason")),
+    "PhaseRestarting": ("Held", ("phase", "reason")),
+    "RecordFaultSeen": ("Record", ("words",)),
+    "RecoveredFromCrash": ("Restart", ("phases", "last_seq")),
+    "SignatureVoided": ("Signature", ("words", "phase", "key", "person", "signed_seq")),
+    "SignInRefused": ("People", ("person", "reason", "failures", "locked")),
+    "TimeConfirmed": ("Time", ("reference_at", "difference_s", "first_person", "second_person")),
+    "ValueCorrected": ("Correction", ("key", "field", "old", "new", "unit", "reason", "name")),
+}
+
+# Later families of events are exceptions by the words in their names, until they stand above.
+TELLING = ("Refused", "Voided", "Corrected", "Emergency", "Restored", "Failed", "Lost", "Untrusted", "Fault")
+
+
+def exception_in(entry: Entry) -> tuple[str, str] | None:
+    """(group, words) when a reviewer must see this event, else None."""
+    found = _by_kind(entry.kind, entry.body)
+    if entry.header.clock_quality not in (QUALITY_TRUSTED, QUALITY_SIMULATED):
+        group, words = found or ("Time", words_of(entry.kind))
+        return group, f"{words} · the time is not trusted"
+    return found
+
+
+def _by_kind(kind: str, body: Body) -> tuple[str, str] | None:
+    if kind in ALWAYS:
+        group, names = ALWAYS[kind]
+        return group, _words(kind, body, names)
+    if kind in SOMETIMES:
+        group, judge = SOMETIMES[kind]
+        words = judge(body)
+        return (group, words) if words else None
+    if kind not in KINDS:
+        return "Unknown", f"{words_of(kind)}: this software does not know such events. Read it in full below."
+    if any(word in kind for word in TELLING):
+        return words_of(kind).split()[0], f"{words_of(kind)} · {listed(body, *body)}".rstrip(" ·")
+    return None
+
+
+def _words(kind: str, body: Body, names: tuple[str, ...]) -> str:
+    if kind == "LimitCrossed":
+        return (
+            f"{words_of(str(body.get('limit', '')))}: {body.get('value', '')} {body.get('unit', '')}, "
+            f"{body.get('level', '')} limit {body.get('bound', '')}"
+        )
+    first = body.get(names[0])
+    lead = f"{plain(first)} · " if names[0] in ("words", "text", "title") and first else ""
+    rest = listed(body, *(names[1:] if lead else names))
+    return f"{words_of(kind)}: {lead}{rest}".rstrip(" ·:")
+
+
+def _bad_quality(body: Body) -> str:
+    quality = str(body.get("quality", ""))
+    if quality in ("good", ""):
+        return ""
+    return f"A value of quality {quality} was used: {listed(body, 'phase', 'key', 'value', 'unit')}"
+
+
+def _not_counted(body: Body) -> str:
+    verdict = str(body.get("verdict", ""))
+    if verdict == "counted":
+        return ""
+    return f"Count {plain(body.get('replicate'))}, verdict {verdict}: {plain(body.get('reasons'))}"
+
+
+def _not_passed(body: Body) -> str:
+    verdict = str(body.get("verdict", ""))
+    if verdict in ("pass", "report"):
+        return ""
+    found = f"{plain(body.get('test'))} {plain(body.get('value'))} {plain(body.get('unit') or '')}".strip()
+    return f"{found}, limit {plain(body.get('limit'))}: {verdict or 'no verdict'}"
+
+
+def _unqualified(body: Body) -> str:
+    if body.get("qualified", True):
+        return ""
+    return str(body.get("words") or f"{body.get('device')} is another device than the qualified one.")
+
+
+def _fictitious(body: Body) -> str:
+    station = body.get("station")
+    said = isinstance(station, dict) and "fictitious" in station.values()
+    return "The station's scale is fictitious: volumes and concentrations are not measured." if said else ""
+
+
+def _by_hand(body: Body) -> str:
+    return f"Entered by hand: {listed(body, *body)}"
+
+
+SOMETIMES: dict[str, tuple[str, Callable[[Body], str]]] = {
+    "BatchOpened": ("Station", _fictitious),
+    "CellCountReported": ("Count", _not_counted),
+    "DeviceIdentified": ("Device", _unqualified),
+    "ManualEntryVerified": ("Value", _by_hand),
+    "ResultReceived": ("Result", _not_passed),
+    "ValueRecorded": ("Value", _bad_quality),
+}
