@@ -1,4 +1,4 @@
-"""`cellwright keys` and `cellwright people`: make keys, say fingerprints, sign the list of people."""
+"""`cellwright keys`: make keys and say fingerprints."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from appliance.access.people import People
+from typing import Any
 
 GOOD, BAD, USAGE = 0, 1, 2
 _HOME_DEFAULT = "/var/lib/cellwright"
@@ -54,18 +50,6 @@ def keys(argv: Sequence[str]) -> int:
     ):
         made = _verb(verbs, name, what, _key_make)
         made.add_argument("--out", required=True, type=Path, metavar="FILE")
-    return _run(parser, argv)
-
-
-def people(argv: Sequence[str]) -> int:
-    """Make the signed list of people from a plain file, or list who is on it."""
-    parser = argparse.ArgumentParser(prog="cellwright people", description=people.__doc__, allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    make = _verb(verbs, "make", "hash, sign and write documents/people.json", _people_make)
-    make.add_argument("--in", dest="source", required=True, type=Path, metavar="PEOPLE.TOML")
-    make.add_argument("--root-key", required=True, type=Path, metavar="FILE")
-    _add_home(make)
-    _add_home(_verb(verbs, "list", "verify documents/people.json and list who is on it", _people_list))
     return _run(parser, argv)
 
 
@@ -208,53 +192,4 @@ def _key_make(arguments: argparse.Namespace) -> int:
 
     mark = fingerprint(make_key(arguments.out))
     _say(arguments.json, {"file": str(arguments.out), "fingerprint": mark}, [f"{mark}  {arguments.out}"])
-    return GOOD
-
-
-def _people_make(arguments: argparse.Namespace) -> int:
-    from appliance.access.documents import dump, sign
-    from appliance.access.keys import KeyRefused, Trust, fingerprint, load_key, load_pin_secret
-    from appliance.access.people_file import people_from_plain, read_people_file
-
-    home: Path = arguments.home
-    plain = read_people_file(arguments.source)
-    root = load_key(arguments.root_key)
-    if fingerprint(root) not in Trust.load(home / "trust.json").root:
-        raise KeyRefused(
-            "root_not_trusted",
-            f"This unit does not trust that root key. `cellwright keys trust --home {home} --root "
-            f"{fingerprint(root)}` makes it do so.",
-        )
-    path = home / "documents" / "people.json"
-    made = people_from_plain(
-        plain,
-        folder=arguments.source.parent,
-        version=_people_of(home).version + 1 if path.exists() else 1,
-        issued_at=datetime.now(UTC),
-        pin_secret=load_pin_secret(home / "keys" / "pin.secret"),
-        ask=getpass.getpass if sys.stdin.isatty() else None,
-    )
-    dump(sign("people", made.to_content(), root, "root"), path)
-    facts = {"file": str(path), "version": made.version, "people": len(made.people), "keys": len(made.keys)}
-    _say(arguments.json, facts, [f"{path}: version {made.version}, {len(made.people)} people"])
-    return GOOD
-
-
-def _people_of(home: Path) -> People:
-    from appliance.access.documents import load
-    from appliance.access.keys import Trust
-    from appliance.access.people import People
-
-    envelope = load(home / "documents" / "people.json")
-    return People.from_envelope(envelope, root_keys=Trust.load(home / "trust.json").root)
-
-
-def _people_list(arguments: argparse.Namespace) -> int:
-    listed = _people_of(arguments.home)
-    for person in listed.people:
-        marks = {key.role: key.key for key in listed.keys if key.person == person.id}
-        facts: dict[str, Any] = {"id": person.id, "name": person.name, "roles": list(person.roles)}
-        facts |= {"badge": person.badge, "active": person.active, "keys": marks}
-        state = "" if person.active else "  (not active)"
-        _say(arguments.json, facts, [f"{person.id}  {person.name}  {', '.join(person.roles)}{state}"])
     return GOOD

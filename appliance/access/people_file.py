@@ -5,13 +5,18 @@ id = "p-0001"
 name = "Anna Berg"
 roles = ["operator"]
 badge = "B-0001"
-pin = "482915"            # left out: asked for at the terminal
+identity_confirmed_by = "p-0007"       # the administrator who has seen who this is
+identity_confirmed_at = 2026-03-02T08:00:00Z
+pin = "482915"                         # for one use; left out: as on the list before, else asked for
 password = "…"
+training = [{ recipe = "thaw-wash-dose-50", version = "*", until = 2027-03-01, by = "p-0003" }]
 
 [[keys]]
 person = "p-0007"
 role = "qp"
-file = "keys/qp.json"     # or public_key = "<base64>"
+file = "keys/qp.json"                  # or public_key = "<base64>"
+
+Whoever is left out of the next list is retired: id and badge are never given to anybody again.
 """
 
 from __future__ import annotations
@@ -25,7 +30,16 @@ import msgspec
 
 from appliance.access.errors import PeopleRefused
 from appliance.access.keys import fingerprint, read_public_key
-from appliance.access.people import KeyRole, People, Person, PersonKey, Role, make_person
+from appliance.access.people import (
+    KeyRole,
+    People,
+    Person,
+    PersonKey,
+    Retired,
+    Role,
+    TrainingRecord,
+    make_person,
+)
 from appliance.access.secret_hash import Argon2Cost
 
 # Who acts with a PIN at the unit, and who signs with a password there.
@@ -43,6 +57,9 @@ class PlainPerson(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     pin: str = ""
     password: str = ""
     active: bool = True
+    identity_confirmed_by: str = ""
+    identity_confirmed_at: datetime | None = None
+    training: tuple[TrainingRecord, ...] = ()
 
 
 class PlainKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,30 +88,55 @@ def people_from_plain(
     plain: PlainPeople,
     *,
     folder: Path,
-    version: int,
     issued_at: datetime,
     pin_secret: bytes,
+    before: People | None = None,
     ask: Ask | None = None,
     cost: Argon2Cost | None = None,
 ) -> People:
-    """Hash every PIN and password and find every key; `ask(question)` is called for what is left out."""
+    """The list that follows `before`: hash what is new, keep what is not, retire who has left.
+
+    A PIN or password from the file or from `ask(question)` is for one use: its person sets another
+    at the first sign-in, so that nobody else knows a secret that works (R-28).
+    """
     people = People(
-        version=version,
+        version=before.version + 1 if before is not None else 1,
         issued_at=issued_at,
-        people=tuple(_person(one, pin_secret, ask, cost) for one in plain.people),
+        people=tuple(_person(one, before, issued_at, pin_secret, ask, cost) for one in plain.people),
         keys=tuple(_key(one, folder) for one in plain.keys),
+        retired=_retired(plain, before),
     )
     people.check()
+    if before is not None:
+        people.check_successor_of(before)
     return people
 
 
-def _person(plain: PlainPerson, pin_secret: bytes, ask: Ask | None, cost: Argon2Cost | None) -> Person:
+def _retired(plain: PlainPeople, before: People | None) -> tuple[Retired, ...]:
+    if before is None:
+        return ()
+    listed = {one.id for one in plain.people}
+    left = [one for one in before.people if one.id not in listed]
+    gone = (Retired(id=one.id, badges=(one.badge,) if one.badge else ()) for one in left)
+    return (*before.retired, *gone)
+
+
+def _person(
+    plain: PlainPerson,
+    before: People | None,
+    issued_at: datetime,
+    pin_secret: bytes,
+    ask: Ask | None,
+    cost: Argon2Cost | None,
+) -> Person:
+    kept = before.person(plain.id) if before is not None else None
     pin, password = plain.pin, plain.password
-    if ask is not None and not pin and ROLES_WITH_PIN & set(plain.roles):
+    if ask is not None and not pin and ROLES_WITH_PIN & set(plain.roles) and not (kept and kept.pin):
         pin = ask(f"PIN of {plain.name}: ")
-    if ask is not None and not password and ROLES_WITH_PASSWORD & set(plain.roles):
+    needs_password = bool(ROLES_WITH_PASSWORD & set(plain.roles))
+    if ask is not None and not password and needs_password and not (kept and kept.password):
         password = ask(f"Password of {plain.name}: ")
-    return make_person(
+    made = make_person(
         id=plain.id,
         name=plain.name,
         roles=plain.roles,
@@ -102,9 +144,27 @@ def _person(plain: PlainPerson, pin_secret: bytes, ask: Ask | None, cost: Argon2
         pin=pin,
         password=password,
         active=plain.active,
+        one_time=True,
+        set_at=issued_at,
+        identity_confirmed_by=plain.identity_confirmed_by,
+        identity_confirmed_at=plain.identity_confirmed_at,
+        training=plain.training,
         pin_secret=pin_secret,
         cost=cost,
     )
+    return _with_kept(made, kept)
+
+
+def _with_kept(made: Person, kept: Person | None) -> Person:
+    """What was not issued anew stays as it was, with its age."""
+    if kept is None:
+        return made
+    fields: dict[str, object] = {}
+    for factor in ("pin", "password"):
+        if not getattr(made, factor):
+            names = (factor, f"{factor}_one_time", f"{factor}_set_at")
+            fields |= {name: getattr(kept, name) for name in names}
+    return msgspec.structs.replace(made, **fields)
 
 
 def _key(plain: PlainKey, folder: Path) -> PersonKey:

@@ -26,7 +26,9 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
     # Read anew, so that what is verified is what lies on the disk at this moment.
     shelf = load_shelf(engine.home, engine.trust)
     order, recipe = _order(shelf, order_id), _recipe(shelf, order_id)
-    names = [await _keep(engine, data) for data in (recipe.envelope, order.envelope, shelf.people_envelope)]
+    # The list of people that is in force, which a newer one on the disk is not before the next start.
+    people = engine.shelf.people_envelope
+    names = [await _keep(engine, data) for data in (recipe.envelope, order.envelope, people)]
     config = engine.config
     return Opening(
         order=order.order,
@@ -37,11 +39,12 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
         recipe_signers=list(recipe.approved.signers),
         recipe_blob=names[0],
         people_blob=names[2],
-        people_version=shelf.people.version,
+        people_version=engine.shelf.people.version,
         software_version=engine.software_version,
         clock_speed=str(config.unit.clock_speed),
         site=config.unit.site,
         time_zone=config.unit.time_zone,
+        second_person_within_min=config.session.second_person_within_min,
         station={
             "um_per_px": str(config.station.um_per_px),
             "field_depth_um": str(config.station.field_depth_um),

@@ -1,4 +1,4 @@
-"""`cellwright keys` and `cellwright people`, as an installer types them."""
+"""`cellwright keys` and `cellwright users`, as an installer types them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.access.command import keys, people
+from appliance.access.command import keys
 from appliance.access.documents import load
 from appliance.access.keys import Trust, fingerprint, load_key, load_pin_secret, unlock_qp_key
 from appliance.access.people import People, verify_secret
+from appliance.users_command import users
 
 CELLWRIGHT = str(Path(sys.executable).with_name("cellwright"))
 PEOPLE = """
@@ -59,7 +60,7 @@ def home(tmp_path, capsys, monkeypatch):
 
 def make_people(home) -> int:
     source, root = home.parent / "people.toml", home.parent / "root.key"
-    return people(["make", "--in", str(source), "--root-key", str(root), "--home", str(home), "--json"])
+    return users(["make", "--in", str(source), "--root-key", str(root), "--home", str(home), "--json"])
 
 
 def test_init_makes_the_unit_s_keys_private_and_trusts_the_given_root(home, capsys):
@@ -93,7 +94,7 @@ def test_people_are_hashed_signed_and_listed_and_no_plain_secret_is_left(home, c
     assert b"482915" not in written + envelope.content
     assert b"kettle" not in written + envelope.content
 
-    assert people(["list", "--home", str(home), "--json"]) == 0
+    assert users(["list", "--home", str(home), "--json"]) == 0
     listed = said(capsys)
     assert [one["name"] for one in listed] == ["Anna Berg", "Quinn Falk"]
     key = unlock_qp_key(home.parent / "qp.json", "correct horse battery")
@@ -147,7 +148,7 @@ def test_an_altered_list_is_not_listed(home, capsys):
     envelope["content"] = envelope["content"][:-8] + "AAAAAAA="
     path.write_text(json.dumps(envelope))
 
-    assert people(["list", "--home", str(home)]) == 1
+    assert users(["list", "--home", str(home)]) == 1
     assert "altered after it was signed" in capsys.readouterr().err
 
 
@@ -187,7 +188,7 @@ def test_a_pin_left_out_of_the_file_is_asked_for_at_the_terminal(home):
     source.write_text(PEOPLE.replace('pin = "482915"\n', ""))
     leader, follower = pty.openpty()
     root = home.parent / "root.key"
-    words = [CELLWRIGHT, "people", "make", "--in", source, "--root-key", root, "--home", home]
+    words = [CELLWRIGHT, "users", "make", "--in", source, "--root-key", root, "--home", home]
     run = subprocess.Popen(
         words, stdin=follower, stdout=follower, stderr=follower, start_new_session=True, close_fds=True
     )
