@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -130,6 +131,7 @@ class Unit:
 class Session:
     idle_lock_min: int
     lock_out_failures: int
+    second_person_within_min: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,7 @@ class Device:
     serial_number: str
     safe_state: SafeState
     poll_ms: int
+    calibrated_until: str = ""  # the day up to which its calibration holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +269,7 @@ def _session(table: _Table) -> Session:
     session = Session(
         idle_lock_min=table.whole("idle_lock_min", 2, 15, default=5),
         lock_out_failures=table.whole("lock_out_failures", 3, 10, default=5),
+        second_person_within_min=table.whole("second_person_within_min", 1, 60, default=10),
     )
     table.finish()
     return session
@@ -282,7 +286,10 @@ def _device(table: _Table) -> Device:
         serial_number=table.text("serial_number", default=""),
         safe_state=cast(SafeState, table.choice("safe_state", ("stop", "keep"))),
         poll_ms=table.whole("poll_ms", 50, 60_000, default=500),
+        calibrated_until=table.text("calibrated_until", default=""),
     )
+    if device.calibrated_until and not _is_day(device.calibrated_until):
+        table.fault("calibrated_until", f"is {device.calibrated_until!r}; write a day such as 2027-06-30")
     if role in MOVING_ROLES and device.safe_state == "keep":
         table.fault("safe_state", f"is 'keep' for a {role}; what moves fluid must write 'stop'")
     if device.port and not device.port.startswith("/"):
@@ -332,6 +339,13 @@ def _faults_across(config: UnitConfig) -> list[str]:
         for value in sorted({value for value in values if value and values.count(value) > 1}):
             faults.append(f"device.{key}: {value!r} is there twice; give each device its own")
     return faults
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _is_time_zone(name: str) -> bool:

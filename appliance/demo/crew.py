@@ -197,9 +197,9 @@ def _proof(prompt: PromptView) -> Proof | None:
         case "second_person":
             return _pin(VERIFIER)
         case "signature":
-            return Proof(person=OPERATOR.id, password=OPERATOR.password)
+            return Proof(person=OPERATOR.id, password=OPERATOR.password, typed=OPERATOR.id)
         case "second_signature":
-            return Proof(person=VERIFIER.id, password=VERIFIER.password)
+            return Proof(person=VERIFIER.id, password=VERIFIER.password, typed=VERIFIER.id)
         case _:
             return None
 

@@ -271,6 +271,7 @@ class Unit:
     decision_versions: dict[str, int] = field(default_factory=dict)  # batch → highest seen
     cleanly_stopped: bool = True
     qualified: dict[str, bool] = field(default_factory=dict)
+    calibrated_until: dict[str, str] = field(default_factory=dict)  # device → day, where one is told
     silent: set[str] = field(default_factory=set)
     time_confirmed: bool = False
     people: PeopleState = field(default_factory=PeopleState)
@@ -354,8 +355,8 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             unit.alarms[key] = (unit.alarms[key][0], "acknowledged", unit.alarms[key][2])
         case ev.AlarmCleared(alarm=key):
             unit.alarms.pop(key, None)
-        case ev.DeviceIdentified(device=device, qualified=qualified):
-            unit.qualified[device] = qualified
+        case ev.DeviceIdentified(device=device, qualified=qualified, calibrated_until=until):
+            unit.qualified[device], unit.calibrated_until[device] = qualified, until
             unit.silent.discard(device)
         case ev.DeviceWentSilent(device=device):
             unit.silent.add(device)

@@ -7,9 +7,10 @@ needs two again: then the first one's correction is a proposal, and holds when t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from appliance.domain import events as ev
 from appliance.domain import phase_states
@@ -74,6 +75,16 @@ class Asked:
     target: str
     values: dict[str, str]
     reason: str
+
+
+def asked_of(body: Mapping[str, Any]) -> Asked:
+    """What a command `correct` asks: `prompt` or `seq`, `field` and `value` or several `values`, `reason`."""
+    target = body.get("prompt") or body.get("seq")
+    values = body.get("values") or {body.get("field"): body.get("value")}
+    texts = [*values, *values.values()] if isinstance(values, dict) else [None]
+    if not all(isinstance(text, str) for text in (*texts, body.get("reason", ""))):
+        raise NotPlausible("Say which value is wrong, and what it is. Do it again from the screen.")
+    return Asked(str(target or ""), dict(values), str(body.get("reason", "")))
 
 
 def correct(unit: Unit, asked: Asked, actor: Actor, now: datetime) -> list[ev.Event]:
@@ -274,6 +285,7 @@ def prompts(unit: Unit, batch: Batch, now: datetime) -> list[Prompt]:
                 not_by=(proposed.person,),
                 content=c.content(what, up_to=fact.seq),
                 facts=(*_shown(entry, proposed.values), PromptFact("Reason", proposed.reason)),
+                until=fact.at + second_person_window(c),
             )
         )
     return asked

@@ -6,6 +6,7 @@ Each function takes the state, what came in, and now; it returns events or raise
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from appliance.domain import corrections, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
+from appliance.domain.calibration import refuse_uncalibrated, started
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
 from appliance.domain.people_rules import permit, permit_answer, permit_signature, refuse_untrained
 from appliance.domain.phase_logic import Context, Logic, lapsed, request_scan
@@ -47,6 +49,7 @@ class Opening:
     time_zone: str
     station: dict[str, str]
     build_hash: str = ""
+    second_person_within_min: int = 10
 
 
 def context(unit: Unit, run: PhaseRun, now: datetime) -> Context:
@@ -83,7 +86,7 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tup
     if opening.order.recipe != opening.recipe.id:
         raise CommandRefused("The order asks for another recipe. Call QA.", reason="recipe_differs")
     refuse_untrained(unit, actor, opening.recipe.id, opening.recipe.version, now)
-    _refuse_unqualified(unit, opening.recipe)
+    _refuse_unqualified(unit, opening.recipe, now)
     batch = f"{unit.id}-{unit.batch_count + 1:05d}"
     return batch, [_batch_opened(unit, opening)]
 
@@ -109,11 +112,12 @@ def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
         time_zone=opening.time_zone,
         station=opening.station,
         build_hash=opening.build_hash,
+        second_person_within_min=opening.second_person_within_min,
         **before(unit, opening.order),
     )
 
 
-def _refuse_unqualified(unit: Unit, recipe: Recipe) -> None:
+def _refuse_unqualified(unit: Unit, recipe: Recipe, now: datetime) -> None:
     roles = {role for phase in recipe.phases.values() for role in phase.uses}
     for role in sorted(roles):
         device = unit.device_of(role)
@@ -128,6 +132,7 @@ def _refuse_unqualified(unit: Unit, recipe: Recipe) -> None:
                 f"{device.title} is not the qualified device. Call maintenance.",
                 reason="device_not_qualified",
             )
+        refuse_uncalibrated(unit, device, now)
 
 
 def abort_batch(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
@@ -170,7 +175,22 @@ def find_prompt(unit: Unit, prompt_id: str, now: datetime) -> Prompt:
     for prompt in open_prompts(unit, now):
         if prompt.id == prompt_id:
             return prompt
+    _refuse_out_of_order(unit, prompt_id)
     raise NotOpen("This question is no longer open. Look at the screen again.")
+
+
+def _refuse_out_of_order(unit: Unit, prompt_id: str) -> None:
+    """What comes before its turn is refused in other words than what is over, and goes on record (R-14)."""
+    phase, _, key = prompt_id.partition("/")
+    run = unit.batch.runs.get(phase) if unit.batch is not None and not unit.batch.closed else None
+    if run is None:
+        return
+    asked = key.removesuffix(".verify") in run.phase.instruction and run.confirmed(key) is None
+    if run.state == phase_states.IDLE or (run.state == phase_states.RUNNING and asked):
+        raise CommandRefused(
+            f"{run.phase.title}: this is not asked yet. The recipe's order holds; no step can be skipped.",
+            reason="out_of_order",
+        )
 
 
 def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now: datetime) -> list[ev.Event]:
@@ -388,21 +408,20 @@ def _held_by_unit(unit: Unit, reason: str, words: str) -> list[ev.Event]:
 
 def advance(unit: Unit, now: datetime) -> list[ev.Event]:
     """The events that should become true now. The caller commits them and asks again until none come."""
+    return next(filter(None, due(unit, now)), [])
+
+
+def due(unit: Unit, now: datetime) -> Iterator[list[ev.Event]]:
+    """What should become true now by itself: of corrections first, then of each phase; may be empty."""
     batch = unit.batch
     if batch is None or batch.closed:
-        return []
-    following = corrections.follow(unit, batch, now)
-    if following:
-        return following
+        return
+    yield corrections.follow(unit, batch, now)
     for run in batch.runs.values():
-        events = advance_one(unit, batch, run, now)
-        if events:
-            return events
-    return []
+        yield _advance_one(unit, batch, run, now)
 
 
-def advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list[ev.Event]:
-    """What should become true of one phase."""
+def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list[ev.Event]:
     logic, c = logic_of(run), context(unit, run, now)
     match run.state:
         case phase_states.HOLDING if logic.is_safe(c):
@@ -410,7 +429,7 @@ def advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list[
         case phase_states.RUNNING if not unit.stop_latched:
             return lapsed(c) or logic.advance(c)
         case phase_states.IDLE if not unit.stop_latched and _startable(batch, run) and logic.may_start(c):
-            return [ev.PhaseStarted(phase=run.phase.id)]
+            return started(c)
         case _:
             return []
 

@@ -7,12 +7,16 @@ from appliance.domain.batch import Unit
 from appliance.domain.decisions import hold_running, hold_with_alarm
 
 
-def identified(unit: Unit, device: str, identity: dict[str, str], qualified_serial: str) -> list[ev.Event]:
+def identified(
+    unit: Unit, device: str, identity: dict[str, str], qualified_serial: str, calibrated_until: str = ""
+) -> list[ev.Event]:
     """A device said who it is; another serial number than the qualified one blocks its use (F-029)."""
     qualified = not qualified_serial or identity["serial_number"] == qualified_serial
     words = "" if qualified else f"Qualified is {qualified_serial}. Re-qualify the device before use."
     events: list[ev.Event] = [
-        ev.DeviceIdentified(device=device, qualified=qualified, words=words, **identity),
+        ev.DeviceIdentified(
+            device=device, qualified=qualified, words=words, calibrated_until=calibrated_until, **identity
+        ),
         *(ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(f"device:{device}:")),
     ]
     if not qualified:

@@ -280,7 +280,8 @@ def two_person_prompts(
         said = [[fact.label, fact.value] for fact in shown]
         newest, not_by = _first_act(c, prompt.key, performed[0])
         content = c.content({"key": prompt.key, "shown": said}, up_to=newest.seq)
-        return [verification(prompt, not_by=not_by, content=content, facts=shown)]
+        until = newest.at + second_person_window(c)
+        return [verification(prompt, not_by=not_by, content=content, until=until, facts=shown)]
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from appliance.domain.errors import CommandRefused, NotPermitted, NotPlausible
@@ -98,6 +99,7 @@ class Prompt:
     picture: str = ""  # blob
     expects: str = ""
     action: str = ""
+    until: datetime | None = None  # a second person must have confirmed by then
 
     @property
     def id(self) -> str:
@@ -137,7 +139,7 @@ def check_reason(text: str) -> str:
 
 
 def verification(
-    of: Prompt, *, not_by: tuple[str, ...], content: str, facts: tuple[PromptFact, ...] = ()
+    of: Prompt, *, not_by: tuple[str, ...], content: str, until: datetime, facts: tuple[PromptFact, ...]
 ) -> Prompt:
     """The same matter for a different person, who sees the raw facts first and nobody's conclusion."""
     return Prompt(
@@ -153,4 +155,5 @@ def verification(
         content=content,
         facts=facts,
         picture=of.picture,
+        until=until,
     )

@@ -10,7 +10,6 @@ from typing import Any
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.errors import ApplianceError, CommandRefused, NotPlausible
-from appliance.domain.prompts import Prompt
 from appliance.domain.roles import Actor
 from appliance.domain.turns import command_taken
 from appliance.engine.command_body import text_of
@@ -19,7 +18,7 @@ from appliance.engine.opening import opening_of
 from appliance.engine.people_commands import PeopleCommands
 from appliance.engine.port import EnginePort
 from appliance.engine.release_desk import ReleaseDesk
-from appliance.engine.view import short_code
+from appliance.engine.signature_commands import SignatureCommands
 from appliance.link.messages import Accepted, Command, Refused
 from appliance.link.server import Answer, Caller
 from appliance.record.errors import RecordError
@@ -29,7 +28,8 @@ ON_RECORD = frozenset(
     {
         "same_person", "not_permitted", "proof_missing", "supervisor_needed", "order_already_made",
         "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
-        "not_active", "not_trained", "identity_not_confirmed", "not_needed",
+        "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
+        "not_correctable", "device_not_calibrated", "id_needed",
     }
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ class Commands:
             **PeopleCommands(engine).handlers,
             "open_batch": self._open_batch,
             "scan": self._scan,
-            "answer": self._answer,
+            **SignatureCommands(engine).handlers,
             "hold": self._hold,
             "restart": self._restart,
             "abort_batch": self._abort,
@@ -136,33 +136,6 @@ class Commands:
         )
         return {}
 
-    async def _answer(self, command: Command, caller: Caller) -> dict[str, Any]:
-        engine, prompt_id = self._engine, text_of(command, "prompt")
-        values = command.body.get("values", {})
-        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
-            raise NotPlausible("The answer's values must be texts.")
-        prompt = decisions.find_prompt(engine.unit, prompt_id, engine.clock.utc())
-        if prompt.needs == "signature" and command.proof is not None:
-            self._refuse_other_signer(command, caller)
-        actor = await self._actor(command, caller)
-        shown = str(command.body.get("signs", ""))
-
-        def decide() -> list[ev.Event]:
-            now = engine.clock.utc()
-            _refuse_unseen(decisions.find_prompt(engine.unit, prompt_id, now), shown)
-            return decisions.answer(engine.unit, prompt_id, dict(values), actor, now)
-
-        await self._turn(command, caller, actor, decide)
-        return {}
-
-    def _refuse_other_signer(self, command: Command, caller: Caller) -> None:
-        """The first signature is the signed-in person's own."""
-        assert command.proof is not None
-        acting = self._engine.desk.acting(caller.station)
-        meant = self._engine.people.find(command.proof.person)
-        if meant is None or meant.id != acting.id:
-            raise CommandRefused(f"{acting.name} is signed in and signs here.", reason="not_permitted")
-
     async def _hold(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
         phase, reason = str(command.body.get("phase", "")), text_of(command, "reason")
@@ -238,12 +211,3 @@ class Commands:
         reason = text_of(command, "reason")
         await self._turn(command, caller, actor, lambda: decisions.release_stop(engine.unit, actor, reason))
         return {}
-
-
-def _refuse_unseen(prompt: Prompt, shown: str) -> None:
-    """Nobody signs what they have not seen: the code that was shown is of the text that is signed now."""
-    if shown and prompt.content and shown != short_code(prompt.content):
-        raise CommandRefused(
-            "What you are signing has changed since it was shown. Look at it again, then sign.",
-            reason="content_changed",
-        )

@@ -408,6 +408,9 @@ class Engine:
             people=view.people_views(self.desk.people),
             person=view.session_person(self.desk, unit, session) if session else None,
             locked=bool(session and session.locked),
+            signature_needs=self.desk.sessions.signature_needs(
+                caller.station, session.person if session else "", self.desk.now_s()
+            ),
             stop_latched=unit.stop_latched,
             orders=view.order_views(unit, self.shelf),
             batch=view.batch_view(unit, self.record, now),

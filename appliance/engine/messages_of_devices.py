@@ -30,9 +30,13 @@ class DeviceMessages:
                 key: str(message["ready"].get(key, ""))
                 for key in ("maker", "model", "serial_number", "firmware")
             }
-            qualified = engine.config.device(device).serial_number
+            known = engine.config.device(device)
             engine.begin(
-                engine.turn(lambda: device_news.identified(engine.unit, device, identity, qualified))
+                engine.turn(
+                    lambda: device_news.identified(
+                        engine.unit, device, identity, known.serial_number, known.calibrated_until
+                    )
+                )
             )
         if "outcome" in message:
             outcome = message["outcome"]

@@ -28,6 +28,8 @@ def seal_owed(unit: Unit, record: Record) -> bool:
     batch = unit.batch
     if batch is None or batch.state not in ("complete", "awaiting_disposition"):
         return False
+    if batch.must_be_signed:  # a signature that covers the batch is void, or a correction waits
+        return False
     if batch.sealed is None:
         return True
     following = {one.header.kind for one in record.read(batch.sealed.sealed_seq + 1)}

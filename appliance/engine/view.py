@@ -15,13 +15,12 @@ from appliance.domain.prompts import Prompt, PromptFact
 from appliance.domain.roles import EMERGENCY
 from appliance.engine.desk import Desk, emergency_name
 from appliance.engine.shelf import Shelf
+from appliance.engine.signature_view import entered_views, field_view, signature_views
 from appliance.link.messages import (
     AlarmView,
     BatchView,
-    ChoiceView,
     CountView,
     FactView,
-    FieldView,
     OrderView,
     PersonView,
     PhaseView,
@@ -107,6 +106,8 @@ def batch_view(unit: Unit, record: Record, now: datetime) -> BatchView | None:
         phases=[_phase_view(unit, batch, run, now) for run in batch.runs.values()],
         counts=[_count_view(count, record) for _, count in batch.all(ev.CellCountReported)],
         deviations=[f"{d.deviation}: {d.words}" for _, d in batch.all(ev.DeviationOpened)],
+        signatures=signature_views(batch),
+        entered=entered_views(batch),
     )
 
 
@@ -166,19 +167,6 @@ def prompt_views(
 
 
 def _prompt_view(prompt: Prompt, record: Record) -> PromptView:
-    fields = [
-        FieldView(
-            name=field.name,
-            label=field.label,
-            kind=field.kind,  # type: ignore[arg-type]  # the domain's three kinds
-            unit=field.unit,
-            minimum=field.minimum,
-            maximum=field.maximum,
-            decimals=field.decimals,
-            choices=[ChoiceView(value=choice.value, words=choice.words) for choice in field.choices],
-        )
-        for field in prompt.fields
-    ]
     return PromptView(
         id=prompt.id,
         phase=prompt.phase,
@@ -192,10 +180,11 @@ def _prompt_view(prompt: Prompt, record: Record) -> PromptView:
         meaning=prompt.meaning,
         signs=short_code(prompt.content) if prompt.content else "",
         facts=[_fact_view(fact) for fact in prompt.facts],
-        fields=fields,
+        fields=[field_view(field) for field in prompt.fields],
         picture=picture_path(record, prompt.picture),
         expects=prompt.expects,
         action=prompt.action,
+        until=prompt.until,
     )
 
 

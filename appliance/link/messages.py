@@ -38,6 +38,7 @@ class Proof(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     person: str
     pin: str = ""
     password: str = ""
+    typed: str = ""
     new: str = ""
 
 
@@ -231,6 +232,7 @@ class PromptView(msgspec.Struct, kw_only=True):
     picture: str = ""  # absolute path of a PNG to show
     expects: str = ""  # scan prompts: what symbol is awaited, in words
     action: str = ""  # key of the physical act that goes with it (a simulated bench plays it)
+    until: datetime | None = None  # a second person must confirm before, else the first act lapses
 
 
 class AlarmView(msgspec.Struct, kw_only=True):
@@ -272,6 +274,36 @@ class BatchView(msgspec.Struct, kw_only=True):
     phases: list[PhaseView] = []
     counts: list[CountView] = []
     deviations: list[str] = []
+    signatures: list[SignatureView] = []
+    entered: list[EnteredView] = []
+
+
+class SignatureView(msgspec.Struct, kw_only=True):
+    """One signature of the batch: printed name, time and meaning (R-21), and whether it still holds."""
+
+    phase: str
+    what: str
+    person: str
+    name: str
+    meaning: str
+    at: datetime
+    signs: str  # short code of what was signed
+    seq: int
+    void: str = ""  # empty while it stands; else why it does not
+
+
+class EnteredView(msgspec.Struct, kw_only=True):
+    """One value that a person entered and may correct. `first` is the value as it was first entered."""
+
+    prompt: str  # what the command `correct` names
+    phase: str
+    title: str
+    field: FieldView
+    value: str
+    words: str
+    first: str
+    reasons: list[str] = []  # of its corrections, oldest first
+    waits: str = ""  # the correction that waits for a second person, in words
 
 
 class SyncView(msgspec.Struct, kw_only=True):
@@ -308,6 +340,7 @@ class Snapshot(msgspec.Struct, tag="snapshot", tag_field="kind", kw_only=True):
     timers: list[TimerView]
     sync: SyncView
     record: RecordView
+    signature_needs: tuple[str, ...] = ("id", "password")  # of the signed-in person's next signature (R-27)
     v: int = PROTOCOL_VERSION
 
 

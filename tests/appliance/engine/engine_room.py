@@ -31,6 +31,7 @@ from appliance.engine.clock import HandClock
 from appliance.engine.engine import Engine
 from appliance.engine.journal import fact_of
 from appliance.engine.sealing import expected_seal
+from appliance.engine.view import short_code
 from appliance.link.client import Answer, LinkClient
 from appliance.link.messages import Accepted, Proof, Refused, Snapshot
 from appliance.record.log import Record
@@ -113,7 +114,7 @@ class Account:
 
     @property
     def by_password(self) -> Proof:
-        return Proof(person=self.id, password=self.password)
+        return Proof(person=self.id, password=self.password, typed=self.id)
 
 
 ADA = Account("p-0001", ("operator",), "246813", "blue kettle morning")
@@ -175,6 +176,8 @@ class Room:
         self, name: str, body: dict[str, Any] | None = None, proof: Proof | None = None, **more: Any
     ) -> Answer:
         assert self._client is not None
+        if name == "answer" and body and "signs" not in body:  # people look before they confirm
+            body = body | {"signs": self.code_shown(str(body.get("prompt", "")))}
         return await self._client.command(name, body, proof, **more)
 
     async def done(
@@ -196,6 +199,13 @@ class Room:
 
     async def answers(self, prompt: str, proof: Proof | None = None) -> Accepted:
         return await self.done("answer", {"prompt": prompt, "values": {}}, proof)
+
+    def code_shown(self, prompt: str) -> str:
+        """What the screen shows beside the facts, for whoever confirms or signs them."""
+        engine = self.engine
+        asked = decisions.open_prompts(engine.unit, engine.clock.utc())
+        content = next((one.content for one in asked if one.id == prompt), "")
+        return short_code(content) if content else ""
 
     async def begins_batch(self) -> str:
         await self.signs_in()

@@ -330,7 +330,8 @@ def test_nobody_signs_what_has_changed_since_it_was_shown(room: Room) -> None:
         await room.goes_to("seal/performed")
         prompt = next(one for one in (await room.connects()).prompts if one.id == "seal/performed")
         shown = {"prompt": prompt.id, "values": {}, "signs": prompt.signs}
-        await room.done("comment", {"text": "The clamp was loose."})
+        await room.done("hold", {"phase": "", "reason": "The clamp was loose"})
+        await room.done("restart", {"reason": "The clamp is shut"})
 
         refused = await room.refused("answer", shown, ADA.by_password)
         prompt = next(one for one in (await room.connects()).prompts if one.id == "seal/performed")

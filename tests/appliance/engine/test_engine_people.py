@@ -239,7 +239,7 @@ def test_a_wrong_password_at_a_signature_counts_and_is_on_record(room: Room) -> 
         refused = await room.refused(
             "answer",
             {"prompt": "seal/performed", "values": {}},
-            Proof(person=ADA.id, password="not the password"),
+            Proof(person=ADA.id, password="not the password", typed=ADA.id),
         )
 
         assert refused.reason == "wrong_secret"
