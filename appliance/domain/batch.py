@@ -325,10 +325,10 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
     unit.people.take(fact.event, fact.at)
     match fact.event:
-        case ev.EngineStarted(term=term, devices=devices):
+        case ev.EngineStarted(term=term) as started:
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
-            if devices:
-                unit.devices = {one["id"]: DeviceSpec(**one) for one in devices}
+            if started.inputs_on_record:
+                unit.devices = {one["id"]: DeviceSpec(**one) for one in started.devices}
                 # An engine that starts has heard of no device yet.
                 unit.qualified.clear()
                 unit.silent.clear()

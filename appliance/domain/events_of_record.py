@@ -16,8 +16,9 @@ class EngineStarted(Event):
     configuration_hash: str
     recipe_hashes: list[str] = field(default_factory=list)
     build_hash: str = ""
-    # Each device of the appliance file: id role title serial_number. Empty before replay was built.
+    # Each device of the appliance file: id role title serial_number.
     devices: list[dict[str, str]] = field(default_factory=list)
+    inputs_on_record: bool = False  # whether all that decides is an event, so that replay holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

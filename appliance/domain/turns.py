@@ -33,6 +33,12 @@ class ReadingsOnRecord:
         }
         return ev.ReadingsUsed(readings=[_named(key, one) for key, one in fresh.items()]) if fresh else None
 
+    def copy(self) -> ReadingsOnRecord:
+        """The same, to go on from without changing this one."""
+        twin = ReadingsOnRecord()
+        twin._known = dict(self._known)
+        return twin
+
     def take(self, event: ev.Event) -> dict[ReadingKey, ReadingNow]:
         """Remember what an event names; returns it as readings.
 

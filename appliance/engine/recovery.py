@@ -165,6 +165,7 @@ def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Eve
             {"id": one.id, "role": one.role, "title": one.title, "serial_number": one.serial_number}
             for one in engine.config.devices
         ],
+        inputs_on_record=True,
     )
     return [started, *recovered]
 
