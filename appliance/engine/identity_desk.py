@@ -23,7 +23,8 @@ from appliance.access.identity_key import (
 )
 from appliance.config import Home
 from appliance.domain import events as ev
-from appliance.domain.errors import CommandRefused, NotPermitted
+from appliance.domain.errors import CommandRefused
+from appliance.domain.people_rules import permit
 from appliance.domain.prompts import TEXT_LENGTH_MAX, PromptFact
 from appliance.domain.roles import Actor
 from appliance.engine.port import EnginePort
@@ -109,8 +110,7 @@ class IdentityDesk:
 
     def _permitted(self, command: Command, caller: Caller) -> Actor:
         actor = self._engine.desk.acting(caller.station)
-        if not actor.may(command.name):
-            raise NotPermitted(f"{actor.name} may not do this. Ask an administrator.")
+        permit(self._engine.unit, actor, command.name)
         return actor
 
 
