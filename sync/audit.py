@@ -65,14 +65,22 @@ def _review(options: argparse.Namespace) -> dict[str, Any]:
         password = getpass.getpass("Your password at central: ")
     with _client(options) as client:
         token = _sign_in(client, options.person, password)
-        unit = _find(client, options, for_review=True)
+        unit = _find(client, options)
         place = f"/batches/{unit}/{options.batch}/audit"
-        head = _ask(client, "GET", f"{place}/head", "")
-        asked = {
-            "seq": head["seq"],
-            "hash": head["hash"],
-            "filters": "read by a program",
-            "words": options.words,
-            "password": password,
-        }
+        seen = _ask(client, "GET", f"{place}/rows?only=critical", "")
+        _show(seen["rows"], ask=not options.password_stdin)
+        asked = {"only": "critical", "words": options.words, "password": password, **seen["head"]}
         return _ask(client, "POST", f"{place}/reviews", token, asked)
+
+
+def _show(rows: list[dict[str, Any]], *, ask: bool) -> None:
+    """Each critical row, for the reviewer's eyes, before anything is signed."""
+    from sync.qp import NotCertified
+
+    for row in rows:
+        changed = f" [{row['old']} → {row['new']}]" if row["old"] or row["new"] else ""
+        why = f" Why: {row['why']}" if row["why"] else ""
+        print(f"{row['seq']:>7} {row['utc']} {row['who']} {row['what']}{changed}{why}", file=sys.stderr)
+    print(f"{len(rows)} critical events.", file=sys.stderr)
+    if ask and input("Sign that you have reviewed them? Type yes: ").strip() != "yes":
+        raise NotCertified("Nothing was signed.")

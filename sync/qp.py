@@ -92,7 +92,7 @@ def certify(options: argparse.Namespace) -> dict[str, Any]:
     key = unlock_qp_key(options.key, passphrase)
     with _client(options) as client:
         token = _sign_in(client, options.person, password)
-        unit = _find(client, options)
+        unit = _find(client, options, audited=not options.reject)
         place = f"/batches/{unit}/{options.batch}"
         disposition = "rejected" if options.reject else "released"
         asked = {"stage": options.stage, "disposition": disposition, "reason": options.reason}
@@ -155,8 +155,11 @@ def _sign_in(client: httpx.Client, person: str, password: str) -> str:
     return str(answer.get("form_token", ""))
 
 
-def _find(client: httpx.Client, options: argparse.Namespace) -> str:
-    """The unit of the batch; waits until the batch can be decided, if asked to."""
+def _find(client: httpx.Client, options: argparse.Namespace, *, audited: bool = False) -> str:
+    """The unit of the batch; waits until the batch can be decided, if asked to.
+
+    With `audited`, waits also for the review of its audit trail, without which there is no release.
+    """
     deadline = time.monotonic() + options.wait_s
     while True:
         listed = _ask(client, "GET", "/api/batches", "").get("batches", [])
@@ -164,7 +167,8 @@ def _find(client: httpx.Client, options: argparse.Namespace) -> str:
         found = [one for one in found if options.unit in ("", one["unit"])]
         if len(found) > 1:
             raise NotCertified("Two units have a batch of this id. Name the unit with --unit.")
-        if found and not found[0]["missing"]:
+        ready = found and not found[0]["missing"]
+        if ready and not (audited and found[0].get("audit") != "holds" and time.monotonic() < deadline):
             return str(found[0]["unit"])
         if time.monotonic() >= deadline:
             if found:

@@ -224,8 +224,33 @@ def start_agent(processes: Processes) -> None:
     )
 
 
+def review_audit_trail(site: Site, batch: str, qa_url: str) -> None:
+    """The QA reviewer at central reads the critical events and signs that the audit trail was reviewed."""
+    command = cellwright(
+        "audit",
+        "review",
+        "--central",
+        qa_url,
+        "--ca",
+        str(site.home.central_ca),
+        "--batch",
+        batch,
+        "--person",
+        REVIEWER.id,
+        "--password-stdin",
+        "--wait-s",
+        "60",
+    )
+    run(command, words=f"{REVIEWER.password}\n")
+
+
 def certify(site: Site, batch: str, qa_url: str, *, reject: str = "", out: Path | None = None) -> None:
-    """The QP at central: reviews, unlocks their own key, signs the exact bytes; `out` keeps the file."""
+    """QA's review of the audit trail; then the QP reviews, unlocks their own key and signs the exact bytes.
+
+    `out` keeps the signed file.
+    """
+    if not reject:
+        review_audit_trail(site, batch, qa_url)
     command = cellwright(
         "qp",
         "certify",

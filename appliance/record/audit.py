@@ -19,7 +19,8 @@ from appliance.record.report_entries import Entry
 from appliance.record.report_exceptions import exception_in
 from appliance.record.report_text import Times
 
-ONLY = ("changes", "refusals", "signatures", "access", "time", "exceptions")
+ONLY = ("critical", "changes", "refusals", "signatures", "access", "time", "exceptions")
+JUDGED = ("critical", "exceptions")  # by what an event says, not by its name alone
 SORTS = ("time", "who", "kind")
 COLUMNS = (
     "seq",
@@ -64,6 +65,8 @@ _CHANGES = (
     "Aborted", "PhaseHolding", "PhaseRestarting", "CountRepeated", "DispositionRecorded", "ClockAdjusted",
     "IdentityErased", "LabelVoided", "StopReleased", "Restored",
 )  # fmt: skip
+# What a reviewer of the audit trail must have seen before a release (R-11), besides every exception.
+CRITICAL = ("changes", "refusals", "time")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,7 @@ class Filter:
                 name = data[_KIND].rstrip(b"\x00").decode("utf-8", "replace")
                 if kind and kind not in name.lower():
                     return False
-                if self.only not in ("", "exceptions") and not is_of(self.only, name):
+                if self.only and self.only not in JUDGED and not is_of(self.only, name):
                     return False
             return (not who or who in data) and (not batch or batch in data)
 
@@ -135,7 +138,15 @@ class Filter:
             return False
         if self.who and self.who not in _people(entry):
             return False
-        return self.only != "exceptions" or exception_in(entry) is not None
+        if self.only == "critical" and any(is_of(group, entry.kind) for group in CRITICAL):
+            return True
+        return self.only not in JUDGED or exception_in(entry) is not None
+
+    @property
+    def covers_critical(self) -> bool:
+        """Whether nothing critical is left out, so that a review can be signed over what it shows."""
+        narrowed = (self.begin, self.end, self.who, self.kind, self.what)
+        return not any(narrowed) and self.only in ("", "critical")
 
 
 def is_of(group: str, kind: str) -> bool:

@@ -69,6 +69,15 @@ class Accounts:
         SignInRefused
             Unknown, wrong, or locked: each attempt is on record.
         """
+        return self._open(self._proven(person, password, now), now)
+
+    def prove(self, person: str, password: str, *, now: datetime) -> Account:
+        """That this is the person, at this moment: for an act that is signed. Raises as `sign_in`."""
+        account = self._proven(person, password, now)
+        self.store.put_account(replace(account, failures=0, locked_until=""))
+        return account
+
+    def _proven(self, person: str, password: str, now: datetime) -> Account:
         account = self.store.account(person)
         # The same work for a stranger: time must not tell who has an account.
         with _AT_ONCE:
@@ -85,7 +94,7 @@ class Accounts:
         if not right:
             self._failed(account, now)
             raise SignInRefused("Name or password is wrong.")
-        return self._open(account, now)
+        return account
 
     def session(self, token: str, *, now: datetime) -> SignedIn | None:
         """Who a cookie belongs to, if its session is still open; being used keeps it open."""

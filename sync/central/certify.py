@@ -143,6 +143,8 @@ class Certify:
             raise CertifyRefused(
                 f"Out of the release limit: {', '.join(review.failed)}. Such a batch can only be rejected."
             )
+        if disposition == "released" and not review.audit.holds:
+            raise CertifyRefused(f"No release yet: {review.audit.words} A QA reviewer signs it first.")
         verdict = verify_record(self.store, self.blobs, review)
         if not verdict.good:
             raise CertifyRefused("The record does not verify: " + " ".join(verdict.faults[:3]))

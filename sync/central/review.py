@@ -17,6 +17,7 @@ from appliance.domain.errors import RecipeRefused
 from appliance.domain.events import NOT_A_CHANGE_AFTER_SEAL
 from appliance.record.canonical import decode_payload, split_record
 from appliance.record.errors import RecordRefused
+from sync.central.audit_review import AuditState, audit_state
 from sync.central.exceptions import exception_in
 from sync.central.store import BatchRow, BlobName, Decision, Row, Store
 
@@ -84,6 +85,7 @@ class Review:
     decisions: list[Decision]
     disposition: str
     missing: list[str]  # why no decision is possible yet
+    audit: AuditState  # whether QA's review of the audit trail holds
 
     @property
     def group(self) -> str:
@@ -161,6 +163,9 @@ def review_batch(store: Store, unit_id: str, batch: str) -> Review | None:
         decisions=decisions,
         disposition=_disposition(decisions),
         missing=[],
+        audit=audit_state(
+            store.events(unit_id=unit_id, batch=batch), [(e.seq, e.hash, e.kind, e.batch) for e in entries]
+        ),
     )
     review.missing = _missing(store, review)
     return review

@@ -27,6 +27,7 @@ from appliance.access.errors import AccessRefused
 from appliance.record.errors import RecordRefused
 from sync.acks import utc_text
 from sync.central.accounts import Accounts, SignedIn, SignInRefused, token_matches
+from sync.central.audit_pages import AuditPages, AuditRefused
 from sync.central.blob_store import BlobStore
 from sync.central.certify import Certify, CertifyRefused
 from sync.central.home import Settings
@@ -96,6 +97,7 @@ class Web:
         self._store, self._blobs, self._accounts = store, blobs, accounts
         self._certify = Certify(store, blobs, lambda: settings().root)
         self._pages = Pages(settings())
+        self._audit = AuditPages(store, accounts, self._pages)
 
     def application(self) -> Starlette:
         batch = "/batches/{unit}/{batch}"
@@ -107,6 +109,10 @@ class Web:
                 Route("/sign-in", self._gate(self.sign_in, public=True), methods=["POST"]),
                 Route("/sign-out", self._gate(self.sign_out), methods=["POST"]),
                 Route(batch, self._gate(self.batch), methods=["GET"]),
+                Route(f"{batch}/audit", self._gate(self.audit), methods=["GET"]),
+                Route(f"{batch}/audit.csv", self._gate(self.audit_csv), methods=["GET"]),
+                Route(f"{batch}/audit/rows", self._gate(self.audit_rows), methods=["GET"]),
+                Route(f"{batch}/audit/reviews", self._gate(self.audit_review), methods=["POST"]),
                 Route(f"{batch}/notes", self._gate(self.note), methods=["POST"]),
                 Route(f"{batch}/decision", self._gate(self.decision_page), methods=["POST"]),
                 Route(f"{batch}/offers", self._gate(self.offer), methods=["POST"]),
@@ -220,6 +226,7 @@ class Web:
                 "exceptions": len(review.exceptions),
                 "missing": review.missing,
                 "failed": review.failed,
+                "audit": review.audit.state,
             }
             for review in all_reviews(self._store)
         ]
@@ -257,6 +264,43 @@ class Web:
             body=body,
         )
         return RedirectResponse(f"/batches/{review.unit_id}/{review.batch}#notes", status_code=303)
+
+    # ── The audit trail ────────────────────────────────────────────────────────────────
+
+    def audit(self, ask: Ask) -> Response:
+        try:
+            return self._audit.page(self._review(ask), ask.who, ask.request.query_params)
+        except AuditRefused as refused:
+            raise PageRefused(400, str(refused)) from None
+
+    def audit_csv(self, ask: Ask) -> Response:
+        try:
+            text = self._audit.csv(self._review(ask), ask.request.query_params)
+        except AuditRefused as refused:
+            raise PageRefused(400, str(refused)) from None
+        return _attachment(text.encode(), f"audit-trail-{ask.path('batch')}.csv")
+
+    def audit_rows(self, ask: Ask) -> Response:
+        """The rows for a program."""
+        try:
+            return _json(self._audit.rows(self._review(ask), ask.request.query_params))
+        except AuditRefused as refused:
+            raise PageRefused(400, str(refused)) from None
+
+    def audit_review(self, ask: Ask) -> Response:
+        """The signed review, from the page's form or from a program."""
+        review = self._review(ask)
+        try:
+            signed = self._audit.sign(
+                review, ask.person, _object(ask.body) if ask.body else ask.form, now=_now()
+            )
+        except AuditRefused as refused:
+            raise PageRefused(409, str(refused)) from None
+        if ask.body:
+            return _json({"seq": signed.seq, "hash": signed.hash, "name": signed.name, "rows": signed.rows})
+        return RedirectResponse(
+            f"/batches/{review.unit_id}/{review.batch}/audit?only=critical", status_code=303
+        )
 
     def file(self, ask: Ask) -> Response:
         """A file that an event of this unit names; shown in the page only when it is a picture."""

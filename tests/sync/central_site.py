@@ -215,6 +215,25 @@ def agent_of(unit: Unit, url: str) -> Agent:
     )
 
 
+def review_audit(central: CentralProcess, unit: Unit, batch: str = "B-0001") -> None:
+    """The QA reviewer signs at central, in this process, that they reviewed the audit trail as it is now."""
+    from appliance.access.keys import load_pin_secret
+    from sync.central.accounts import Accounts, SignedIn
+    from sync.central.audit_pages import AuditPages, head_of
+    from sync.central.pages import Pages
+    from sync.central.review import review_batch
+
+    store = central.home.store()
+    accounts = Accounts(store, load_pin_secret(central.home.password_secret))
+    review = review_batch(store, unit.unit_id, batch)
+    assert review is not None
+    seq, hash_ = head_of(review)
+    said = {"seq": seq, "hash": hash_, "only": "critical", "password": PASSWORD}
+    who = SignedIn("p-qa", "Ada Quist", "qa_reviewer", "")
+    AuditPages(store, accounts, Pages(central.home.settings())).sign(review, who, said, now=datetime.now(UTC))
+    store.close()
+
+
 def png() -> bytes:
     """A small picture."""
     import cv2

@@ -20,6 +20,7 @@ from central_site import (
     Unit,
     agent_of,
     make_batch,
+    review_audit,
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from small_engine import SmallEngine
@@ -48,6 +49,7 @@ def shipped(unit: Unit, shared_central: CentralProcess) -> Unit:
     make_batch(unit)
     agent_of(unit, shared_central.url).round()
     engine.close()
+    review_audit(shared_central, unit)
     return unit
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from central_site import PASSPHRASE, PASSWORD, CentralProcess, Unit, agent_of, make_batch
+from central_site import PASSPHRASE, PASSWORD, CentralProcess, Unit, agent_of, make_batch, review_audit
 from small_engine import SmallEngine
 
 from appliance.access import documents
@@ -59,6 +59,7 @@ def shipped(unit: Unit, shared_central: CentralProcess) -> Unit:
     make_batch(unit)
     agent_of(unit, shared_central.url).round()
     engine.close()
+    review_audit(shared_central, unit)
     return unit
 
 
