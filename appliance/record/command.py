@@ -47,6 +47,16 @@ def export(argv: Sequence[str]) -> int:
     parser = _parser("export", export.__doc__)
     parser.add_argument("batch", metavar="BATCH", help="batch id")
     parser.add_argument("--out", type=Path, metavar="FILE", help="file or folder; left out: <batch>.zip here")
+    parser.add_argument(
+        "--redacted", action="store_true", help="withhold what names people or was typed; it stays provable"
+    )
+    parser.add_argument(
+        "--for",
+        dest="reader",
+        choices=("qa", "outside"),
+        default="qa",
+        help="for people outside it is always redacted",
+    )
     options = parser.parse_args(argv)
     from appliance.record.errors import RecordError, RecordUnusable
     from appliance.record.export import export_batch
@@ -60,7 +70,13 @@ def export(argv: Sequence[str]) -> int:
         with Record.open_readonly(home / "record") as record:
             made = report_of(record, options.batch)
             path = export_batch(
-                record, options.batch, out, report_html=page(made), report_pdf=pdf(made).data, key=key
+                record,
+                options.batch,
+                out,
+                report_html=page(made),
+                report_pdf=pdf(made).data,
+                redact=options.redacted or options.reader == "outside",
+                key=key,
             )
     except (RecordUnusable, OSError) as problem:
         return _refuse(problem, UNREADABLE)

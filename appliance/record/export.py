@@ -14,6 +14,7 @@ from appliance.record import archive, attachments, schema
 from appliance.record.canonical import NO_HASH, StoredRecord, canonical_json, decode_payload
 from appliance.record.errors import RecordRefused, RecordUnusable
 from appliance.record.log import Record
+from appliance.record.redact import redacted
 from appliance.record.segments import Segment, fingerprint, public_bytes
 
 OPENED = "BatchOpened"
@@ -35,13 +36,15 @@ def export_batch(
     *,
     report_html: bytes,
     report_pdf: bytes | None = None,
+    redact: bool = False,
     key: Ed25519PrivateKey | None = None,
 ) -> Path:
     """Write a batch's archive; `out` is the file, or the folder to put `<batch>.zip` into.
 
     The run goes from the signed segment in which the batch was opened to the log's signed end. The
     same record and report give the same bytes. `key` is the unit's key, needed where the record was
-    opened for reading only.
+    opened for reading only. With `redact`, what names people or was typed is withheld, by the table
+    of `domain.redaction`, and the report is made from what remains.
 
     Raises
     ------
@@ -56,6 +59,8 @@ def export_batch(
     entries, manifest = _collect(record, batch, report_html)
     if report_pdf is not None:
         entries["report.pdf"] = report_pdf
+    if redact:
+        entries = redacted(entries, batch)
     manifest["entries"] = {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
         for name, data in entries.items()
@@ -63,7 +68,7 @@ def export_batch(
     entries[archive.MANIFEST] = canonical_json(manifest)
     entries[archive.MANIFEST_SIGNATURE] = signer.sign(archive.MANIFEST_DOMAIN + entries[archive.MANIFEST])
     entries[archive.VERIFIER] = Path(__file__).with_name("stand_alone_verify.py").read_bytes()
-    path = out / f"{batch}.zip" if out.is_dir() else out
+    path = out / (f"{batch}-redacted.zip" if redact else f"{batch}.zip") if out.is_dir() else out
     attachments.write_durably(path, archive.build(entries))
     return path
 

@@ -44,7 +44,7 @@ class Asked:
     @property
     def words(self) -> str:
         """What a person saw, for the record of the review."""
-        typed = [f"{name}={value}" for name, value in self.typed.items() if name not in ("sort", "reverse")]
+        typed = [f"{name}: {value}" for name, value in self.typed.items() if name not in ("sort", "reverse")]
         return ", ".join(typed) or "everything"
 
     def query(self, **changed: str) -> str:

@@ -132,7 +132,7 @@ def test_the_review_is_itself_on_record_with_person_time_meaning_and_the_head_th
     body = json.loads(event.body)
     assert (event.actor, body["name"], body["meaning"]) == ("p-qa", "Ada Quist", "reviewed")
     assert (body["seq"], body["hash"]) == (review.entries[-1].seq, review.entries[-1].hash)
-    assert (body["filters"], body["rows"], body["words"]) == ("only=critical", len(rows), "Nothing odd.")
+    assert (body["filters"], body["rows"], body["words"]) == ("only: critical", len(rows), "Nothing odd.")
     assert datetime.fromisoformat(event.at).utcoffset() is not None
     assert PASSWORD not in event.body
 
