@@ -11,11 +11,10 @@ from appliance.build import build_hash
 from appliance.config import Home, UnitConfig, read_config
 from appliance.domain import events as ev
 from appliance.domain import recovery
-from appliance.domain.batch import DeviceSpec, Unit, evolve
-from appliance.engine.answered import Answered
+from appliance.domain.batch import DeviceSpec, Unit
 from appliance.engine.clock import Clock, ScaledClock, SystemClock, stamp
 from appliance.engine.engine import Engine
-from appliance.engine.journal import fact_of
+from appliance.engine.folding import folded
 from appliance.engine.shelf import Shelf, load_shelf
 from appliance.engine.site_documents import SiteDocuments
 from appliance.link.server import ANSWERS_KEPT_MAX
@@ -23,16 +22,6 @@ from appliance.record.canonical import Stamp, StoredRecord
 from appliance.record.disk import make_reserve
 from appliance.record.errors import RecordFull, RecordUnusable
 from appliance.record.log import Record
-
-# What the lock-outs are folded from.
-ACCESS_EVENTS = (
-    ev.SignInRefused,
-    ev.AccountUnlocked,
-    ev.SessionOpened,
-    ev.SecondPersonConfirmed,
-    ev.SignatureGiven,
-    ev.SecretChanged,
-)
 
 _logger = logging.getLogger(__name__)
 
@@ -82,24 +71,23 @@ def _recovered(home: Home, config: UnitConfig, record: Record, clock: Clock | No
     refuse_mixed(record, config)
     _keep_reserve(home, config)
     last = next(iter(record.read(record.head().seq)))
-    answered = Answered()
-    unit, access = folded_unit(config, record, answered)
+    state = folded(fresh_unit(config), record)
     trust = Trust.load(home.trust)
     engine = Engine(
         home=home,
         config=config,
         record=record,
         clock=clock or _clock_after(config, last),
-        unit=unit,
+        unit=state.unit,
         shelf=load_shelf(home, trust),
         trust=trust,
         pin_secret=load_pin_secret(home.pin_secret),
         software_version=appliance.__version__,
-        term=unit.term + 1,
+        term=state.unit.term + 1,
     )
-    for kind, body in access:
+    for kind, body in state.access:
         engine.desk.lockouts.fold(kind, body, engine.desk.now_s())
-    engine.server.answered.preload(answered.newest(ANSWERS_KEPT_MAX))
+    engine.server.answered.preload(state.answered.newest(ANSWERS_KEPT_MAX))
     return engine, last.seq
 
 
@@ -126,25 +114,10 @@ def refuse_mixed(record: Record, config: UnitConfig) -> None:
         )
 
 
-def folded_unit(
-    config: UnitConfig, record: Record, answered: Answered | None = None
-) -> tuple[Unit, list[tuple[str, dict[str, object]]]]:
-    """The state that the record tells, and the bodies of its events about access."""
+def fresh_unit(config: UnitConfig) -> Unit:
+    """The unit of an appliance file, before anything is known of it."""
     specs = {d.id: DeviceSpec(d.id, d.role, d.title, d.serial_number) for d in config.devices}
-    unit = Unit(config.unit.id, config.unit.simulated, specs)
-    access: list[tuple[str, dict[str, object]]] = []
-    for stored in record.read():
-        fact = fact_of(stored)
-        if fact is None:
-            continue
-        evolve(unit, fact)
-        if answered is not None:
-            answered.take(stored)
-        if isinstance(fact.event, ACCESS_EVENTS):
-            access.append((type(fact.event).__name__, ev.to_body(fact.event)))
-    unit.qualified.clear()
-    unit.silent.clear()
-    return unit, access
+    return Unit(config.unit.id, config.unit.simulated, specs)
 
 
 def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Event]:

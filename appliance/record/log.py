@@ -12,7 +12,7 @@ import contextlib
 import functools
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from appliance.record import acknowledgements, attachments, schema, sqlite, star
 from appliance.record.attachments import BlobRef
 from appliance.record.canonical import (
     ALGORITHM_SHA256_ED25519,
+    HEADER_BYTES,
     NO_HASH,
     QUALITY_SIMULATED,
     Header,
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
 DATABASE = "record.db"
 BLOBS = "blobs"
 READ_PAGE = 500
+SCAN_PAGE = 20_000  # of which few records come back
+KIND_BYTES = 48
+KIND_AT = HEADER_BYTES - 4 - KIND_BYTES  # the kind stands before the payload's length, which ends the header
+_SEGMENTS_SQL = "SELECT header, signature, first, last FROM segment WHERE log = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +249,13 @@ class Record:
         self, first_seq: int = 1, last_seq: int | None = None, *, log: str = "gxp"
     ) -> Iterator[StoredRecord]:
         """Records in order, in short transactions: a slow reader never holds the writer's file."""
+        for page in self.pages(first_seq, last_seq, log=log):
+            yield from (StoredRecord(*row) for row in page)
+
+    def pages(
+        self, first_seq: int = 1, last_seq: int | None = None, *, log: str = "gxp"
+    ) -> Iterator[list[tuple[int, bytes, bytes]]]:
+        """Rows of records (number, hash, bytes) by the page, for who passes over very many."""
         table, seq = schema.table_of(log), first_seq
         while last_seq is None or seq <= last_seq:
             end = seq + READ_PAGE - 1 if last_seq is None else min(last_seq, seq + READ_PAGE - 1)
@@ -252,8 +264,31 @@ class Record:
             )
             if not rows:
                 return
-            yield from (StoredRecord(*row) for row in rows)
+            yield rows
             seq = rows[-1][0] + 1
+
+    def read_without(
+        self, kinds: Iterable[str], last_seq: int, *, log: str = "gxp"
+    ) -> Iterator[StoredRecord]:
+        """Records up to `last_seq` of every kind but these, in order; the others are not even decoded."""
+        table, left_out = schema.table_of(log), [_kind_bytes(kind) for kind in kinds]
+        marks = ", ".join("?" * len(left_out))
+        for first in range(1, last_seq + 1, SCAN_PAGE):
+            rows = self._query(
+                f"SELECT seq, hash, data FROM {table} WHERE seq BETWEEN ? AND ?"
+                f" AND substr(data, {KIND_AT + 1}, {KIND_BYTES}) NOT IN ({marks}) ORDER BY seq",
+                (first, min(last_seq, first + SCAN_PAGE - 1), *left_out),
+            )
+            yield from (StoredRecord(*row) for row in rows)
+
+    def newest(self, kind: str, log: str = "gxp") -> StoredRecord | None:
+        """The newest record of a kind, None when there is none."""
+        rows = self._query(
+            f"SELECT seq, hash, data FROM {schema.table_of(log)}"
+            f" WHERE substr(data, {KIND_AT + 1}, {KIND_BYTES}) = ? ORDER BY seq DESC LIMIT 1",
+            (_kind_bytes(kind),),
+        )
+        return StoredRecord(*rows[0]) if rows else None
 
     def head(self, log: str = "gxp") -> Head:
         """The newest record's number and hash."""
@@ -289,10 +324,17 @@ class Record:
     def segments(self, first_seq: int = 1, log: str = "gxp") -> Iterator[Segment]:
         """Signed runs that reach `first_seq` or later, in order."""
         rows = self._query(
-            "SELECT header, signature, first, last FROM segment WHERE log = ? AND last >= ? ORDER BY first",
-            (log, first_seq),
+            f"{_SEGMENTS_SQL} AND last >= ? ORDER BY first LIMIT ?", (log, first_seq, READ_PAGE)
         )
-        yield from (Segment(*row) for row in rows)
+        while rows:
+            yield from (Segment(*row) for row in rows)
+            rows = self._query(
+                f"{_SEGMENTS_SQL} AND first > ? ORDER BY first LIMIT ?", (log, rows[-1][2], READ_PAGE)
+            )
+
+    def signed(self, log: str = "gxp") -> int:
+        """The newest number that a segment signs, 0 when none does."""
+        return self._sealed(log)
 
     def put_blob(self, data: bytes, media_type: str) -> BlobRef:
         """Keep a picture or file for good; the event that names it comes after."""
@@ -512,6 +554,11 @@ def _header(origin: Origin, new: NewRecord, seq: int) -> Header:
         actor=new.actor,
         kind=new.kind,
     )
+
+
+def _kind_bytes(kind: str) -> bytes:
+    """A kind as it stands in a record's header."""
+    return kind.encode().ljust(KIND_BYTES, b"\x00")
 
 
 def _require_database(folder: Path) -> None:
