@@ -58,8 +58,8 @@ SHOWN = frozenset(
         "InstructionConfirmed", "LabelPrinted", "LabelRequested", "LabelVerified", "LabelsReconciled",
         "LimitCrossed", "LineCleared", "MaterialAccepted", "MeasurementsSealed", "PhaseCompleted",
         "PhaseHeld", "PhaseRestarted", "PhaseStarted", "ProductLabelled", "ReadingsUsed",
-        "RecoveredFromCrash", "ResultReceived", "SampleTaken", "ScanRequested", "SessionClosed", "SignInRefused", "TimeConfirmed",
-        "TimerElapsed", "ValueRecorded",
+        "RecoveredFromCrash", "ResultReceived", "SampleTaken", "ScanRequested", "SessionClosed",
+        "SignInRefused", "TimeConfirmed", "TimerElapsed", "ValueRecorded",
     }
 )  # fmt: skip
 
