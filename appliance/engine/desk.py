@@ -79,6 +79,10 @@ class Desk:
         return self._authentication.people
 
     @property
+    def _time_trusted(self) -> bool:
+        return self._clock.trust() == "trusted" or self._unit.time_confirmed
+
+    @property
     def secret_rules(self) -> SecretRules:
         return SecretRules.of(self._unit.people.secrets)
 
@@ -107,7 +111,7 @@ class Desk:
     async def sign_in(self, station: str, handle: str, pin: str) -> Person:
         """Open a session; raises `SignInRefused`, which is on record."""
         person = await self._prove(station, handle, pin, for_what="sign_in")
-        rules, trusted = self.secret_rules, self._unit.time_trusted
+        rules, trusted = self.secret_rules, self._time_trusted
         owed = {
             factor: why
             for factor in FACTORS
@@ -185,7 +189,7 @@ class Desk:
 
     def _refuse_unchanged(self, person: Person, factor: Factor) -> None:
         """A one-time or aged secret proves nothing but that its person may change it."""
-        rules, trusted = self.secret_rules, self._unit.time_trusted
+        rules, trusted = self.secret_rules, self._time_trusted
         why = must_change(factor, person, rules, self._clock.utc(), time_trusted=trusted)
         if why:
             raise CommandRefused(_words_of_owed({factor: why}), reason=CHANGE_FIRST)
@@ -323,7 +327,7 @@ class Desk:
         if temporary is not None:
             person, expires_at = temporary
             # Without trusted time a temporary badge names nobody: type the name instead (SAFETY 17).
-            holds = self._unit.time_trusted and datetime.fromisoformat(expires_at) > self._clock.utc()
+            holds = self._time_trusted and datetime.fromisoformat(expires_at) > self._clock.utc()
             return person if holds else ""
         found = self.people.find(handle)
         return found.id if found is not None else ""
