@@ -6,6 +6,7 @@ Merkle root over the exact record bytes. The signature is Ed25519 by the unit's 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,15 +43,19 @@ class Segment:
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """The RFC 9162 tree head over `leaves` (section 2.1.1)."""
-    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    return tree_head([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves])
+
+
+def tree_head(level: list[bytes]) -> bytes:
+    """The tree head over leaves that are hashed already."""
     if not level:
         return hashlib.sha256(b"").digest()
+    sha256 = hashlib.sha256
     while len(level) > 1:
         # Pairing neighbours and carrying an odd last one up gives the RFC's left-full tree.
-        paired = [
-            hashlib.sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)
-        ]
-        level = paired + ([level[-1]] if len(level) % 2 else [])
+        pairs = zip(level[::2], level[1::2], strict=False)
+        odd = [level[-1]] if len(level) % 2 else []
+        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
     return level[0]
 
 
@@ -65,10 +70,15 @@ def fingerprint(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()
 
 
+@functools.lru_cache(maxsize=64)
+def _public_key(raw: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
 def signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Whether `signature` over `message` was made with the private half of `public_key`."""
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+        _public_key(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True

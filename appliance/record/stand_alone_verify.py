@@ -47,12 +47,16 @@ MANIFEST_FIELDS = {
     "simulated": bool, "software_version": str, "gxp": dict, "telemetry": dict, "entries": dict,
 }  # fmt: skip
 RANGE_FIELDS = {"first": int, "last": int, "prev_hash": str, "last_hash": str}
-DOCUMENT_ROLES = {
-    ("BatchOpened", "people_blob"): "root",
-    ("BatchOpened", "order_blob"): "central",
-    ("BatchOpened", "recipe_blob"): "recipe",
-    ("DispositionRecorded", "decision_blob"): "qp",
+DOCUMENTS = {
+    ("BatchOpened", "people_blob"): ("root",),
+    ("DocumentActivated", "blob"): ("root",),
+    ("BatchOpened", "order_blob"): ("central",),
+    ("BatchOpened", "recipe_blob"): ("recipe_developer", "qa_reviewer"),
+    ("DispositionRecorded", "decision_blob"): ("qp",),
 }
+SEAL_FIELDS = (
+    "sealed_seq", "sealed_hash", "log_epoch", "telemetry_seq", "telemetry_hash", "blobs_hash", "recipe_hash",
+)  # fmt: skip
 
 
 class Unreadable(Exception):
@@ -88,6 +92,9 @@ class Run:
     events: list[dict[str, Any]] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     broken: bool = False
+    opened: dict[str, tuple[int, str]] = field(default_factory=dict)  # batch: number, hash of its recipe
+    files: dict[str, set[str]] = field(default_factory=dict)
+    anchors: list[tuple[int, str, int, str]] = field(default_factory=list)  # heads of telemetry named here
 
     @property
     def last(self) -> int:
@@ -327,19 +334,81 @@ def record_misfit(run: Run, manifest: dict[str, Any], data: bytes, stored: bytes
         return "it belongs to another unit, log or epoch."
     if event["simulated_time"] and not manifest["simulated"]:
         return "it carries a simulated time in the record of a real unit."
-    body = event["payload"]["body"]
-    content = body.get("content")
-    signed = event["kind"] == "SignatureGiven" and isinstance(content, str) and content
-    if signed and hashlib.sha256(content.encode()).hexdigest() != body.get("signs"):
-        return "the signature does not cover the text it stands under."
-    sealed_seq = body.get("sealed_seq")
-    if event["kind"] == "BatchSealed" and isinstance(sealed_seq, int) and sealed_seq >= run.first:
-        held = run.hash_at(sealed_seq)
-        if held is None or held.hex() != body.get("sealed_hash"):
-            return "it seals another record."
+    words = promise_misfit(run, event, manifest["unit"])
+    if words:
+        return words
     run.events.append({**event, "hash": computed})
     run.leaves.append(data)
     return ""
+
+
+def promise_misfit(run: Run, event: dict[str, Any], unit: str) -> str:
+    """What an event says of the record around it, held against that record."""
+    kind, seq, batch, body = event["kind"], event["seq"], event["payload"]["batch"], event["payload"]["body"]
+    if kind == "BatchOpened" and batch is not None:
+        run.opened[batch] = (seq, str(body.get("recipe_hash", "")))
+        run.files[batch] = set()
+    if kind in ("SignatureGiven", "SecondPersonConfirmed"):
+        words = signature_misfit(run, event, unit)
+    else:
+        words = seal_misfit(run, event) if kind == "BatchSealed" else ""
+    if words:
+        return words
+    if kind in ("BatchSealed", "MeasurementsSealed") and isinstance(body.get("telemetry_seq"), int):
+        run.anchors.append((seq, kind, body["telemetry_seq"], str(body.get("telemetry_hash"))))
+    if batch is not None:
+        run.files.setdefault(batch, set()).update(named_blobs(body))
+    return ""
+
+
+def signature_misfit(run: Run, event: dict[str, Any], unit: str) -> str:
+    batch, body = event["payload"]["batch"], event["payload"]["body"]
+    content = body.get("content")
+    if not isinstance(content, str) or not content:
+        return ""
+    if hashlib.sha256(content.encode()).hexdigest() != body.get("signs"):
+        return "the signature does not cover the text it stands under."
+    try:
+        said = json.loads(content, parse_constant=no_float) if content.startswith("{") else None
+    except (ValueError, RecursionError, Misfit):
+        said = None
+    if not isinstance(said, dict):
+        return ""
+    opened, recipe_hash = run.opened.get(batch or "", (run.first, said.get("recipe_hash")))
+    place = {"unit": unit, "batch": batch, "phase": body.get("phase"), "recipe_hash": recipe_hash}
+    up_to = said.get("recorded_up_to_seq", 0)
+    earlier = up_to == 0 or (isinstance(up_to, int) and opened <= up_to < event["seq"])
+    if not earlier or any(said.get(name, fact) != fact for name, fact in place.items()):
+        return "the signature was given for another place of the record."
+    return ""
+
+
+def seal_misfit(run: Run, event: dict[str, Any]) -> str:
+    batch, body = event["payload"]["batch"], event["payload"]["body"]
+    sealed_seq = body.get("sealed_seq")
+    if isinstance(sealed_seq, int) and sealed_seq >= run.first:
+        held = run.hash_at(sealed_seq)
+        if held is None or held.hex() != body.get("sealed_hash"):
+            return "it seals another record."
+    if batch not in run.opened:
+        return ""
+    files = sorted(run.files[batch])
+    both = (hashlib.sha256("\n".join(files).encode()).hexdigest(), len(files))
+    if "blobs_hash" in body and (body["blobs_hash"], body.get("blob_count")) != both:
+        return "it seals other files than the batch names."
+    if "recipe_hash" in body and body["recipe_hash"] != run.opened[batch][1]:
+        return "it seals another recipe than the batch was opened with."
+    return ""
+
+
+def check_anchors(gxp: Run, telemetry: Run) -> list[Finding]:
+    for seq, kind, named_seq, named_hash in gxp.anchors:
+        held = telemetry.hash_at(named_seq)
+        if named_seq < telemetry.first - 1 or (held is None and telemetry.broken):
+            continue
+        if held is None or held.hex() != named_hash:
+            return [Finding("it names telemetry that is not this record's.", gxp.log, seq, kind)]
+    return []
 
 
 def merkle_root(leaves: list[bytes]) -> bytes:
@@ -389,6 +458,7 @@ def check_run(run: Run, manifest: dict[str, Any], entries: dict[str, bytes]) -> 
         for row in rows:
             bytes.fromhex(row["signature"]), row["header"].encode()
     except (Misfit, ValueError, KeyError, TypeError, AttributeError):
+        run.broken = True
         return [Finding(f"The {run.log} log cannot be read.")]
     findings = []
     for number, data in enumerate(records):
@@ -467,7 +537,7 @@ def check_files(runs: list[Run], entries: dict[str, bytes]) -> list[Finding]:
 def open_envelope(data: bytes) -> tuple[list[tuple[str, str]], bytes, str]:
     """Signers (role, fingerprint), content, and what is wrong; a file that is no envelope has no signers."""
     try:
-        envelope = json.loads(data)
+        envelope = json.loads(data.decode())
         content = base64.b64decode(envelope["content"], validate=True)
         message = b"cellwright/doc/1\x00" + envelope["type"].encode() + b"\x00"
         message += hashlib.sha256(content).digest()
@@ -484,37 +554,83 @@ def open_envelope(data: bytes) -> tuple[list[tuple[str, str]], bytes, str]:
     return signers, content, ""
 
 
-def decision_misfit(run: Run, event: dict[str, Any], content: bytes) -> str:
+def decision_misfit(run: Run, event: dict[str, Any], content: bytes, seals: dict[str, Any]) -> str:
     try:
-        decision = json.loads(content)
+        decision = json.loads(content.decode(), parse_constant=no_float)
         sealed_seq, sealed_hash, batch = decision["sealed_seq"], decision["sealed_hash"], decision["batch"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, Misfit):
         return "the decision it names cannot be read."
     held = run.hash_at(sealed_seq) if isinstance(sealed_seq, int) else None
     if batch != event["payload"]["batch"] or held is None or held.hex() != sealed_hash:
         return "the decision it names was made for another record."
+    said = event["payload"]["body"].get("decision_hash")
+    if said is not None and said != hashlib.sha256(content).hexdigest():
+        return "the decision it names is another one than was recorded."
+    seal = seals.get(batch, {})
+    if any(decision.get(name, seal[name]) != seal[name] for name in SEAL_FIELDS if name in seal):
+        return "the decision it names was made for another seal."
     return ""
+
+
+def people_of(content: bytes) -> dict[tuple[str, str], str]:
+    """Who signs with which key, by a list of people."""
+    try:
+        rows = json.loads(content.decode(), parse_constant=no_float)["keys"]
+        return {(str(row["role"]), str(row["key"])): str(row["person"]) for row in rows}
+    except (ValueError, KeyError, TypeError, Misfit):
+        return {}
+
+
+def is_trusted(
+    trust: dict[str, list[str]],
+    people: dict[tuple[str, str], str],
+    roles: tuple[str, ...],
+    signers: list[tuple[str, str]],
+) -> bool:
+    """Whether in each role somebody signed whom the list of keys, and the list of people, vouch for."""
+    persons: list[set[str]] = []
+    for role in roles:
+        mine = [signer for signer in signers if signer[0] == role]
+        if role in trust:
+            mine = [signer for signer in mine if signer[1] in trust[role]]
+            if not mine:
+                return False
+        if role not in ("root", "central") and "root" in trust:
+            listed = {people[signer] for signer in mine if signer in people}
+            if not listed:
+                return False
+            persons.append(listed)
+    return len(persons) < 2 or len(persons[0] | persons[1]) > 1
 
 
 def check_documents(
     run: Run, entries: dict[str, bytes], trust: dict[str, list[str]] | None
 ) -> tuple[list[Finding], list[str]]:
     """The signed documents a batch stands on, and which of them no trusted key signed."""
-    findings, distrusted = [], []
+    findings: list[Finding] = []
+    distrusted: list[str] = []
+    people: dict[tuple[str, str], str] = {}
+    seals: dict[str, Any] = {}
     for event in run.events:
         body, kind, seq = event["payload"]["body"], event["kind"], event["seq"]
-        for (of_kind, key), role in DOCUMENT_ROLES.items():
+        if kind == "BatchSealed" and event["payload"]["batch"] is not None:
+            seals[event["payload"]["batch"]] = body
+        for (of_kind, key), roles in DOCUMENTS.items():
             data = entries.get(f"blobs/{body.get(key, '')}") if kind == of_kind else None
             if data is None:
                 continue
             signers, content, words = open_envelope(data)
-            if not words and role == "qp":
-                words = decision_misfit(run, event, content)
+            if not words and key == "decision_blob":
+                words = decision_misfit(run, event, content, seals)
+            other = body.get("recipe_hash") not in (None, hashlib.sha256(content).hexdigest())
+            if not words and key == "recipe_blob" and signers and other:
+                words = "the batch was opened with another recipe than the one it names."
             if words:
                 findings.append(Finding(words, run.log, seq, kind))
                 continue
-            known = [signer for by, signer in signers if by == role and signer in (trust or {}).get(role, [])]
-            if trust is not None and role in trust and signers and not known:
+            if roles == ("root",) and body.get("type", "people") == "people":
+                people = people_of(content)
+            if trust is not None and signers and not is_trusted(trust, people, roles, signers):
                 distrusted.append(f"the document named in {run.log} event {seq} ({kind}), {key}")
     return findings, distrusted
 
@@ -579,6 +695,7 @@ def verify(raw: bytes, trust: dict[str, list[str]] | None = None) -> dict[str, A
         )
     runs = [Run(log, manifest[log]["first"], bytes.fromhex(manifest[log]["prev_hash"])) for log in LOGS]
     findings = [finding for run in runs for finding in check_run(run, manifest, entries)]
+    findings += check_anchors(runs[0], runs[1])
     findings += check_files(runs, entries)
     wrong_documents, distrusted = check_documents(runs[0], entries, trust)
     findings += wrong_documents + check_manifest(entries, manifest) + layout

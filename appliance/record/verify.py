@@ -6,17 +6,19 @@ archive (`stand_alone_verify.py`) says the same without Cellwright; the two shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from appliance.domain.blob_names import named_blobs
 from appliance.record import acknowledgements, attachments, schema, sqlite
+from appliance.record.acknowledgement_checks import check_acks
 from appliance.record.canonical import NO_HASH, read_json
-from appliance.record.checks import Finding, Origin, Run, Trust, check_documents, check_segments
+from appliance.record.checks import Finding, Origin, Run, Trust, check_anchors, check_files
+from appliance.record.document_checks import check_documents
 from appliance.record.errors import BlobMissing, RecordError, RecordRefused
 from appliance.record.log import DATABASE, Record
 from appliance.record.segments import Segment, fingerprint
@@ -38,6 +40,16 @@ class Verdict:
     trusted: bool | None = None
     distrusted: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    signatures: int = 0
+    signatures_ns: int = 0  # the time that checking the segments' signatures took
+
+    def count(self, run: Run, unsigned: int) -> None:
+        """Add what was checked of one log."""
+        self.events += run.count
+        self.unsigned_events += max(0, unsigned)
+        self.batches += run.batches
+        self.signatures += run.walk.signatures
+        self.signatures_ns += run.walk.signatures_ns
 
     @property
     def whole(self) -> bool:
@@ -127,9 +139,13 @@ def verify_folder(folder: Path, trust: Trust | None = None) -> Verdict:
     with Record.open_readonly(folder) as record:
         verdict.unit, verdict.simulated = record.unit_id, record.simulated
         _check_database(record, verdict)
-        runs = {log: _check_log(record, log, verdict) for log in schema.LOGS}
+        distrusted: list[str] = []
+        runs = {log: _check_log(record, log, trust, verdict, distrusted) for log in schema.LOGS}
+        verdict.findings += check_anchors(runs["gxp"], runs["telemetry"])
         _check_blobs(record, runs.values(), verdict)
-        _judge_trust(record, runs["gxp"], trust, verdict)
+        findings, unknown = check_documents(runs["gxp"], _blob_of(record), trust)
+        verdict.findings += findings
+        judge_unit(record.public_key, trust, unknown + distrusted, verdict)
     return verdict
 
 
@@ -148,67 +164,49 @@ def _check_database(record: Record, verdict: Verdict) -> None:
         connection.close()
 
 
-def _check_log(record: Record, log: str, verdict: Verdict) -> Run:
+def _check_log(record: Record, log: str, trust: Trust | None, verdict: Verdict, distrusted: list[str]) -> Run:
     head = record.head(log)
-    run = Run(log, 1, NO_HASH, Origin(record.unit_id, head.epoch, record.public_key, record.simulated))
-    # Segments and acknowledgements are read first: what comes in meanwhile only makes the run longer.
-    segments, acks = list(record.segments(log=log)), _acks(record, log)
+    # What is signed and acknowledged is asked first: what comes in meanwhile only makes the run longer.
+    signed, acks = record.signed(log), _acks(record, log)
+    origin = Origin(record.unit_id, head.epoch, record.public_key, record.simulated)
+    segments = itertools.takewhile(lambda one: one.last <= signed, record.segments(log=log))
+    run = Run(log, 1, NO_HASH, origin)
+    run.signed_in(segments)
     try:
-        for stored in record.read(log=log):
-            if not run.add(stored.data, stored.hash):
-                break
+        _pass_all(record, run)
     except RecordError as problem:
         run.findings.append(Finding(str(problem), log, run.last + 1))
     if run.last < head.seq and not run.findings:
         run.findings.append(Finding("the event is missing.", log, run.last + 1, "gap"))
     verdict.findings += run.findings
-    verdict.findings += check_segments(run, segments, whole_run=False)
-    verdict.findings += _check_acks(run, acks)
-    verdict.events += len(run.events)
-    verdict.unsigned_events += run.last - (segments[-1].last if segments else 0)
-    if log == "gxp":
-        verdict.batches = list(
-            dict.fromkeys(
-                event.payload.batch
-                for event in run.events
-                if event.header.kind == "BatchOpened" and event.payload.batch
-            )
-        )
+    verdict.findings += run.end(whole_run=False)
+    findings, unknown = check_acks(
+        run, acks, trust, lambda seq: next(record.read(seq, seq, log=log)).header.kind
+    )
+    verdict.findings += findings
+    distrusted += unknown
+    verdict.count(run, run.last - signed)
     return run
 
 
-def _acks(record: Record, log: str) -> list[tuple[int, bytes]]:
+def _pass_all(record: Record, run: Run) -> None:
+    for page in record.pages(log=run.log):
+        for _, stored_hash, data in page:
+            if not run.add(data, stored_hash):
+                return
+
+
+def _acks(record: Record, log: str) -> list[tuple[int, bytes, bytes]]:
     kept = acknowledgements.second_place(record.folder, log)
-    return [(seq, ack) for seq, ack, _ in record.acks(log)] + ([kept] if kept else [])
-
-
-def _check_acks(run: Run, acks: list[tuple[int, bytes]]) -> list[Finding]:
-    findings = []
-    for acked_seq, ack in acks:
-        held, said = run.hash_at(acked_seq), acknowledgements.acked_hash(ack)
-        if acked_seq > run.last:
-            words = f"central acknowledged events up to {acked_seq}; the record ends at {run.last}."
-            findings.append(Finding(words, run.log, run.last + 1, "missing"))
-        elif said and held is not None and held.hex() != said:
-            words = "central acknowledged another event under this number."
-            findings.append(Finding(words, run.log, acked_seq, run.events[acked_seq - 1].header.kind))
-    return findings[:1]
+    # The second place holds the same bytes as the record; its signature is the one kept there.
+    return record.acks(log) + ([(*kept, b"")] if kept else [])
 
 
 def _check_blobs(record: Record, runs: Iterable[Run], verdict: Verdict) -> None:
     seen: set[str] = set()
     for run in runs:
-        for event in run.events:
-            for sha256 in named_blobs(event.payload.body):
-                if sha256 in seen:
-                    continue
-                seen.add(sha256)
-                try:
-                    record.blob(sha256)
-                except BlobMissing as problem:
-                    verdict.findings.append(
-                        Finding(str(problem), run.log, event.header.seq, event.header.kind)
-                    )
+        verdict.findings += check_files(run, lambda sha256: _blob_of(record)(sha256) is not None)
+        seen |= run.named.keys()
     for reference in record.blob_refs():
         if reference.sha256 in seen:
             continue
@@ -218,16 +216,14 @@ def _check_blobs(record: Record, runs: Iterable[Run], verdict: Verdict) -> None:
             verdict.findings.append(Finding(str(problem)))
 
 
-def _judge_trust(record: Record, run: Run, trust: Trust | None, verdict: Verdict) -> None:
+def _blob_of(record: Record) -> Callable[[str], bytes | None]:
     def blob(sha256: str) -> bytes | None:
         try:
             return attachments.load(record.blobs_folder, sha256)
         except RecordError:
             return None  # said by the check of the files
 
-    findings, distrusted = check_documents(run, blob, trust)
-    verdict.findings += findings
-    judge_unit(record.public_key, trust, distrusted, verdict)
+    return blob
 
 
 def judge_unit(public_key: bytes, trust: Trust | None, distrusted: list[str], verdict: Verdict) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from appliance.domain.blob_names import named_blobs
 from appliance.record import archive
 from appliance.record.canonical import canonical_json, decode_payload, read_json, split_record
-from appliance.record.checks import Finding, Origin, Run, Trust, check_documents, check_segments
+from appliance.record.checks import Finding, Origin, Run, Trust, check_anchors, check_files
+from appliance.record.document_checks import check_documents
 from appliance.record.errors import RecordRefused, RecordUnusable
 from appliance.record.segments import signed_by
 from appliance.record.verify import Verdict, judge_unit, segments_from_json
@@ -46,6 +46,8 @@ def verify_archive(path: Path, trust: Trust | None = None) -> Verdict:
     verdict.unit, verdict.simulated, verdict.batches = origin.unit, origin.simulated, [manifest["batch"]]
     for run in runs:
         _check_run(entries, manifest, run, verdict)
+    verdict.batches = [manifest["batch"]]
+    verdict.findings += check_anchors(*runs)
     _check_files(entries, runs, verdict)
     findings, distrusted = check_documents(runs[0], lambda name: entries.get(f"blobs/{name}"), trust)
     verdict.findings += findings
@@ -129,17 +131,18 @@ def _check_run(entries: dict[str, bytes], manifest: dict[str, Any], run: Run, ve
     stored = [hashes[start : start + 32] for start in range(0, len(hashes), 32)]
     try:
         records = archive.unframe(entries[f"records/{run.log}.bin"])
-        segments = segments_from_json(entries[f"records/{run.log}-segments.json"])
+        run.signed_in(segments_from_json(entries[f"records/{run.log}-segments.json"]))
     except RecordRefused:
-        verdict.findings.append(Finding(f"The {run.log} log cannot be read."))
+        run.findings.append(Finding(f"The {run.log} log cannot be read."))
+        verdict.findings += run.findings
         return
     for number, data in enumerate(records):
         if not run.add(data, stored[number] if number < len(stored) else b""):
             break
-    verdict.events += len(run.events)
+    verdict.count(run, 0)
     said = manifest[run.log]
     verdict.findings += run.findings
-    verdict.findings += check_segments(run, segments, whole_run=True)
+    verdict.findings += run.end(whole_run=True)
     newest = run.hash_at(run.last)
     if not run.findings and (run.last != said["last"] or newest is None or newest.hex() != said["last_hash"]):
         words = f"the {run.log} log does not end where the manifest says."
@@ -161,23 +164,20 @@ def _check_genesis(entries: dict[str, bytes], run: Run) -> list[Finding]:
         origin.unit, run.log, origin.epoch, 1, "Genesis",
     )  # fmt: skip
     said = (body.get("public_key"), body.get("simulated")) == (origin.public_key.hex(), origin.simulated)
-    if not same or not said or (run.first == 1 and run.leaves[:1] != [data]):
+    if not same or not said or (run.first == 1 and run.first_record != data):
         return [Finding("the beginning of the log is not this record's.", run.log, 1, "Genesis")]
     return []
 
 
 def _check_files(entries: dict[str, bytes], runs: list[Run], verdict: Verdict) -> None:
+    def whole(sha256: str) -> bool:
+        data = entries.get(f"blobs/{sha256}")
+        return data is not None and hashlib.sha256(data).hexdigest() == sha256
+
     named: set[str] = set()
     for run in runs:
-        for event in run.events:
-            for sha256 in named_blobs(event.payload.body):
-                if sha256 in named:
-                    continue
-                named.add(sha256)
-                data = entries.get(f"blobs/{sha256}")
-                if data is None or hashlib.sha256(data).hexdigest() != sha256:
-                    words = f"the file {sha256} it names is missing or was changed."
-                    verdict.findings.append(Finding(words, run.log, event.header.seq, event.header.kind))
+        verdict.findings += check_files(run, whole)
+        named |= run.named.keys()
     for name, data in entries.items():
         unnamed = name.startswith("blobs/") and name[6:] not in named
         if unnamed and hashlib.sha256(data).hexdigest() != name[6:]:

@@ -60,12 +60,21 @@ def signed_document(kind: str, content: bytes, role: str, key: Ed25519PrivateKey
     return json.dumps({"type": kind, "content": content_text, "signatures": [signature]}).encode()
 
 
+def people_content(**keys: Ed25519PrivateKey) -> bytes:
+    """A list of people that names who signs with which key, by role; the QP when nobody is named."""
+    rows = [
+        {"person": f"p-{role}", "role": role, "key": fingerprint(public_bytes(key))}
+        for role, key in (keys or {"qp": QP_KEY}).items()
+    ]
+    return json.dumps({"version": 1, "keys": rows}).encode()
+
+
 def run_batch(record: Record, *, events: int = 6) -> None:
     """One batch: opened, worked, sealed, certified; with files, a signature and telemetry."""
     write(record, "EngineStarted", {"term": 1}, batch=None)
     record.seal(stamp(1))
     people = record.put_blob(
-        signed_document("people", b'{"version":1}', "root", ROOT_KEY), "application/json"
+        signed_document("people", people_content(), "root", ROOT_KEY), "application/json"
     )
     opened = {
         "order_id": "order-7",
