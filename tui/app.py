@@ -32,6 +32,7 @@ from tui.engine_link import (
 from tui.screens.alarms import AlarmsScreen
 from tui.screens.chrome import BedsideScreen
 from tui.screens.home import HomeScreen
+from tui.screens.lists import EnteredScreen, SignaturesScreen
 from tui.screens.quiet import AwayScreen, LockScreen
 from tui.screens.record import RecordScreen
 from tui.screens.run import RunScreen
@@ -339,6 +340,14 @@ class BedsideApp(App[None], inherit_bindings=False):
     def start_end_demo(self) -> None:
         """Let a person leave a simulated unit."""
         self._begin(lambda: flows.end_demo(self))
+
+    def start_list(self, what: str) -> None:
+        """Show the signatures or the typed values of the batch."""
+
+        async def conversation() -> None:
+            await self.push_screen_wait(SignaturesScreen() if what == "signatures" else EnteredScreen())
+
+        self._begin(conversation)
 
     def start_more(self) -> None:
         """Offer what is seldom done."""

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.link.messages import Accepted, FieldView, OrderView, PersonView, PromptView, Proof, Refused
+from appliance.link.messages import (
+    Accepted,
+    EnteredView,
+    FactView,
+    FieldView,
+    OrderView,
+    PersonView,
+    PromptView,
+    Proof,
+    Refused,
+)
 from tui import wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
@@ -148,12 +158,13 @@ async def release_stop(app: BedsideApp) -> None:
 
 
 async def more(app: BedsideApp) -> None:
-    """What is seldom done: a comment, or the end of the batch."""
+    """What is seldom done: a comment, a correction, or the end of the batch."""
     chosen = await app.push_screen_wait(
         ChoicesScreen(
             wording.MORE_TITLE,
             [
                 Offer("comment", wording.COMMENT, wording.COMMENT_DETAIL),
+                Offer("correct", wording.CORRECT, wording.CORRECT_DETAIL),
                 Offer("abort", wording.ABORT, wording.ABORT_DETAIL),
             ],
         )
@@ -162,6 +173,8 @@ async def more(app: BedsideApp) -> None:
         text = await app.push_screen_wait(TextScreen(title=wording.COMMENT_TEXT, button=wording.ENTER))
         if text:
             await tell(app, await app.ask("comment", {"text": text}, key="comment"))
+    elif chosen == "correct":
+        await correct(app)
     elif chosen == "abort":
         await abort(app)
 
@@ -308,20 +321,117 @@ async def collect_proof(app: BedsideApp, prompt: PromptView, refusal: str) -> Pr
     if who is None:
         return None
     if prompt.needs == "second_person":
-        pin = await app.push_screen_wait(
-            PinScreen(
-                title=wording.PIN_TITLE.format(name=who[1]),
-                button=wording.CONFIRM_AS.format(name=who[1]),
-                refusal=refusal,
-                words=prompt.instruction,
-                facts=prompt.facts,
-            )
-        )
-        return Proof(person=who[0], pin=pin) if pin else None
+        return await _second_person_proof(app, prompt, who, refusal)
     if not refusal and not await app.push_screen_wait(SignScreen(prompt, who[1])):
         return None
+    typed = await _typed_id(app, prompt, who, refusal)
+    if typed is None:
+        return None
     password = await ask_password(app, who[1], button=wording.SIGN_NOW, refusal=refusal)
-    return Proof(person=who[0], password=password) if password else None
+    return Proof(person=who[0], password=password, typed=typed) if password else None
+
+
+async def _second_person_proof(
+    app: BedsideApp, prompt: PromptView, who: tuple[str, str], refusal: str
+) -> Proof | None:
+    """The raw facts, and the picture where there is one, before the PIN."""
+    if prompt.picture and not refusal and await app.push_screen_wait(ReviewScreen(prompt, [])) is None:
+        return None
+    pin = await app.push_screen_wait(
+        PinScreen(
+            title=wording.PIN_TITLE.format(name=who[1]),
+            button=wording.CONFIRM_AS.format(name=who[1]),
+            refusal=refusal,
+            words=prompt.instruction,
+            facts=prompt.facts,
+        )
+    )
+    return Proof(person=who[0], pin=pin) if pin else None
+
+
+async def _typed_id(app: BedsideApp, prompt: PromptView, who: tuple[str, str], refusal: str) -> str | None:
+    """The id or badge that the first signature of a session needs beside the password; None to go back."""
+    view = app.view
+    later = prompt.needs == "signature" and view is not None and "id" not in view.snapshot.signature_needs
+    if later or who[1] == wording.BADGE_NAME:
+        return "" if later else who[0]
+    title = wording.ID_TITLE.format(name=who[1])
+    screen = TextScreen(title=title, button=wording.ENTER_NEXT, refusal=refusal)
+    return await app.push_screen_wait(screen) or None
+
+
+async def correct(app: BedsideApp) -> None:
+    """Correct a value that somebody typed: which, what it is, why; then a signature."""
+    entered = app.view.snapshot.batch.entered if app.view and app.view.snapshot.batch else []
+    offers = [
+        Offer(
+            str(place),
+            wording.ENTERED_WORDS.format(label=one.field.label, words=one.words),
+            wording.CORRECTION_WAITS.format(words=one.waits) if one.waits else one.title,
+            not one.waits,
+        )
+        for place, one in enumerate(entered)
+    ]
+    hint = wording.CORRECT_HINT if offers else wording.CORRECT_NONE
+    chosen = await app.push_screen_wait(ChoicesScreen(wording.CORRECT_TITLE, offers, hint=hint))
+    if not chosen:
+        return
+    one = entered[int(chosen)]
+    value = await _corrected_value(app, one)
+    reason = value and await choose_reason(app, wording.CORRECT_WHY, wording.CORRECT_REASONS)
+    if not value or not reason:
+        return
+    body: dict[str, Any] = {"prompt": one.prompt, "values": {one.field.name: value}, "reason": reason}
+    seen = await app.ask("correct", body, key="correct")
+    others = [other for other in entered if other.prompt == one.prompt and other is not one]
+    if isinstance(seen, Refused) and seen.reason == "not_plausible" and others:
+        # Numbers that must fit each other are corrected together.
+        await tell(app, seen)
+        for other in others:
+            more_value = await _corrected_value(app, other)
+            if not more_value:
+                return
+            body["values"][other.field.name] = more_value
+        seen = await app.ask("correct", body, key="correct")
+    await (tell(app, seen) if isinstance(seen, Refused) else _sign_correction(app, body, seen, one.phase))
+
+
+async def _corrected_value(app: BedsideApp, one: EnteredView) -> str | None:
+    facts = [FactView(label=wording.ON_RECORD, value=one.words)]
+    asked = PromptView(
+        id="", phase=one.phase, kind="enter", title=one.title, instruction="", button="", facts=facts
+    )
+    return await _enter_field(app, asked, one.field, one.title, go_on=True)
+
+
+async def _sign_correction(app: BedsideApp, body: dict[str, Any], seen: Accepted, phase: str) -> None:
+    """Show exactly what is signed, then take id and password."""
+    shown = seen.result
+    prompt = PromptView(
+        id="",
+        phase=phase,
+        kind="sign",
+        title=str(shown["title"]),
+        instruction=str(shown["instruction"]),
+        button="",
+        needs="signature",
+        meaning=str(shown["meaning"]),
+        signs=str(shown["signs"]),
+        facts=[FactView(label=str(fact["label"]), value=str(fact["value"])) for fact in shown["facts"]],
+    )
+    refusal = ""
+    while True:
+        proof = await collect_proof(app, prompt, refusal)
+        if proof is None:
+            return
+        outcome = await app.ask("correct", body | {"signs": prompt.signs}, key="correct", proof=proof)
+        if isinstance(outcome, Accepted):
+            app.notice(wording.DONE.format(what=prompt.title))
+            return
+        refusal = outcome.words
+        if outcome.reason == "content_changed":
+            await tell(app, outcome)
+            return
 
 
 async def full_stop(app: BedsideApp, words: str) -> None:

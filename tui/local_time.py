@@ -35,6 +35,17 @@ def local_words(moment: datetime, time_zone: str) -> str:
     return f"{moment.astimezone(zone):%H:%M %Z}" if zone else ""
 
 
+def day_words(moment: datetime) -> str:
+    """`21 Nov 2026` of an aware time, in UTC."""
+    return f"{moment.astimezone(UTC):%d %b %Y}"
+
+
+def moment_words(moment: datetime, time_zone: str) -> dict[str, str]:
+    """Day, UTC and local time of one moment, as a signature shows them."""
+    local = local_words(moment, time_zone) or "unknown"
+    return {"day": day_words(moment), "utc": utc_words(moment), "local": local}
+
+
 def duration_words(seconds: float) -> str:
     """A duration in its two largest units: `12 s`, `4 min 10 s`, `3 h 2 min`, `3 d 4 h`."""
     whole = max(0, int(seconds))

@@ -173,6 +173,8 @@ DEVICE_STATES: Final = {"starting": "starting", "ready": "ready", "silent": "SIL
 MORE_TITLE: Final = "What do you want to do?"
 COMMENT: Final = "Write a comment"
 COMMENT_DETAIL: Final = "It goes into the batch record under your name."
+CORRECT: Final = "Correct a value"
+CORRECT_DETAIL: Final = "One that somebody typed. The first value stays on record. Needs your password."
 ABORT: Final = "Abort the batch"
 ABORT_NOW: Final = "Abort"
 ABORT_DETAIL: Final = "It ends here and cannot be taken up again. Needs a supervisor's password."
@@ -211,6 +213,22 @@ ABORT_REASONS: Final = (
     "The patient no longer needs it",
     "The physician decided so",
 )
+
+CORRECT_REASONS: Final = (
+    "Typed wrongly",
+    "Read from the wrong place",
+    "Entered for another sample",
+    "The source was corrected",
+)
+
+# ── Correct ────────────────────────────────────────────────────────────────────────────
+CORRECT_TITLE: Final = "Which value is wrong?"
+CORRECT_HINT: Final = "Readings, counts and scans are not corrected: repeat them, or write a comment."
+CORRECT_NONE: Final = "Nobody has typed a value in this batch yet."
+CORRECT_WHY: Final = "Why was the first value wrong?"
+CORRECTION_WAITS: Final = "Waits for a second person: {words}"
+ENTERED_WORDS: Final = "{label}: {words}"
+ON_RECORD: Final = "On record"
 
 # ── Entering ───────────────────────────────────────────────────────────────────────────
 CLEAR: Final = "Clear"
@@ -257,6 +275,9 @@ SIGN_TITLE: Final = "You sign"
 SIGN_MEANING: Final = "Meaning   {meaning}"
 SIGN_HASH: Final = "Code of what is signed"
 SIGN_PERSON: Final = "Signed by   {name}"
+SIGN_AT: Final = "Time      {day} {utc} UTC, here {local}"
+ID_TITLE: Final = "Id or badge of {name}"
+SECOND_WITHIN: Final = "A second person looks within {left}; later the first act is done again."
 SIGN_BUTTON: Final = "Sign with\npassword…"
 PASSWORD_TITLE: Final = "Password of {name}"
 SIGN_NOW: Final = "Sign"
@@ -286,6 +307,16 @@ RECORD_CLOCK: Final = "Clock"
 RECORD_ACKNOWLEDGED: Final = "up to entry {seq}; {behind} not yet there; last word {age} ago"
 RECORD_NEVER: Final = "nothing yet; {behind} wait here"
 CLOCK_WORDS: Final = "{trust}, speed {speed}"
+
+SIGNATURES: Final = "Signatures"
+SIGNATURES_NONE: Final = "Nobody has signed in this batch yet."
+SIGNATURE_WORDS: Final = "{meaning}: {what}\n{day} {utc} UTC, here {local}; code {signs}"
+SIGNATURE_VOID: Final = "VOID. {words}"
+ENTERED: Final = "Typed values"
+ENTERED_NONE: Final = "Nobody has typed a value in this batch yet."
+ENTERED_FIRST: Final = "{words}\nFirst: {first}. Corrected: {reasons}"
+FIRST_VALUES: Final = "Show the first values"
+VALUES_NOW: Final = "Show the values now"
 
 # ── A broken link; other causes come in the client's words ─────────────────────────────
 CAUSE_SILENT: Final = "the engine has been silent for {seconds} s"

@@ -21,6 +21,7 @@ from appliance.link.messages import (
     Command,
     CountView,
     DeviceView,
+    EnteredView,
     EventMessage,
     FactView,
     FieldView,
@@ -32,6 +33,7 @@ from appliance.link.messages import (
     ReadingView,
     RecordView,
     Refused,
+    SignatureView,
     Snapshot,
     SyncView,
     Telemetry,
@@ -217,6 +219,55 @@ COUNTS = [
 ]
 
 
+SIGNATURES = [
+    SignatureView(
+        phase="count",
+        what="Look at the count",
+        person="p-0001",
+        name="Amara Okafor",
+        meaning="performed",
+        at=NOW - timedelta(minutes=9),
+        signs="7f3a91c2",
+        seq=812,
+    ),
+    SignatureView(
+        phase="seal",
+        what="Sign the batch record",
+        person="p-0001",
+        name="Amara Okafor",
+        meaning="performed",
+        at=NOW - timedelta(minutes=3),
+        signs="00c2ffee",
+        seq=1200,
+        void="Void: entry 1211 changed what was signed.",
+    ),
+]
+ENTERED = [
+    EnteredView(
+        prompt="wash/result",
+        phase="wash",
+        title="Wash, two cycles",
+        field=FieldView(
+            name="recovery", label="Recovery", kind="number", unit="%", minimum="0", maximum="110"
+        ),
+        value="82",
+        words="82 %",
+        first="28 %",
+        reasons=["Typed wrongly"],
+    ),
+    EnteredView(
+        prompt="tests/result",
+        phase="tests",
+        title="Endotoxin and Gram stain",
+        field=ENTER.fields[0],
+        value="0.05",
+        words="0.05 EU/mL",
+        first="0.05 EU/mL",
+        waits="0.06 EU/mL",
+    ),
+]
+
+
 def devices(*, weight: str = "312.45") -> list[DeviceView]:
     """Three devices with all four qualities."""
     return [
@@ -282,6 +333,8 @@ def batch(current: int = 5, *, state: str = "running") -> BatchView:
         phases=phases,
         counts=COUNTS,
         deviations=["D-1 Wash took 16 min 10 s; at most 15 min"],
+        signatures=SIGNATURES,
+        entered=ENTERED,
     )
 
 

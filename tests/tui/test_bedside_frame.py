@@ -314,7 +314,7 @@ def test_a_failing_screen_ends_with_status_1_and_prints_no_secret(walk):
         assert "The screen has failed" in printed
         assert "secret" not in printed
 
-    walk(story, shows=running(SIGN))
+    walk(story, shows=running(SIGN, signature_needs=("password",)))
 
 
 WORST = snapshot(

@@ -245,7 +245,7 @@ def test_a_signature_shows_meaning_and_code_before_the_password(walk):
         proof = bedside.engine.asked("answer")[0].proof
         assert (proof.person, proof.pin, proof.password) == ("p-0001", "", PASSWORD)
 
-    walk(story, shows=running(SIGN), answer=accepting(running(WAIT)))
+    walk(story, shows=running(SIGN, signature_needs=("password",)), answer=accepting(running(WAIT)))
 
 
 def test_a_refused_password_is_asked_again_with_the_engines_words(walk):
@@ -258,7 +258,11 @@ def test_a_refused_password_is_asked_again_with_the_engines_words(walk):
         await bedside.see("This is not the password.")
         assert len(bedside.engine.asked("answer")) == 1
 
-    walk(story, shows=running(SIGN), answer=refusing("This is not the password."))
+    walk(
+        story,
+        shows=running(SIGN, signature_needs=("password",)),
+        answer=refusing("This is not the password."),
+    )
 
 
 def test_a_wait_offers_nothing_to_tap_and_says_what_the_wait_is_for(walk):

@@ -47,6 +47,7 @@ KEYS = {
     "kind", "id", "phase", "needs", "state", "priority", "quality", "time_trust", "roles", "not_by",
     "utc", "raised_at", "opened_at", "committed_at", "last_acknowledged_at", "picture", "hash", "minimum",
     "maximum", "age_s", "viability_percent", "viability_interval_percent", "time_zone", "signs", "person",
+    "at", "until", "signature_needs", "prompt",
 }  # fmt: skip
 
 
@@ -117,7 +118,8 @@ def stops(picture: str) -> list[tuple[str, Snapshot, tuple[str, ...]]]:
         ("number with alarms", running(ENTER, alarms=ALARMS), ("#go-run", "#act")),
         ("review", running(review), ("#go-run", "#act")),
         ("sign", running(SIGN), ("#go-run", "#act")),
-        ("password", running(SIGN), ("#go-run", "#act", "#sign")),
+        ("id", running(SIGN), ("#go-run", "#act", "#sign")),
+        ("password", running(SIGN, signature_needs=("password",)), ("#go-run", "#act", "#sign")),
         ("held", running(batch=batch(state="held")), ("#go-run",)),
         ("stopped", running(SCAN, stop_latched=True), ("#go-run",)),
         ("hold", running(WAIT), ("#go-run", "#hold")),
@@ -125,6 +127,9 @@ def stops(picture: str) -> list[tuple[str, Snapshot, tuple[str, ...]]]:
         ("alarms", running(SCAN, alarms=ALARMS), ("#go-alarms",)),
         ("three alarms", running(SCAN, alarms=ALARMS[:3]), ("#go-alarms",)),
         ("record", running(SCAN), ("#go-record",)),
+        ("signatures", running(SCAN), ("#go-record", "#signatures")),
+        ("typed values", running(SCAN), ("#go-record", "#entered")),
+        ("first values", running(SCAN), ("#go-record", "#entered", "#first-values")),
         ("stop armed", running(SCAN), ("#go-run", "#stop")),
         ("locked", running(SCAN, locked=True), ()),
         ("woken", running(SCAN, locked=True), ("#body",)),

@@ -10,8 +10,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Digits
 
 from appliance.link.messages import ChoiceView, CountView, PromptView
-from tui import wording
+from tui import local_time, wording
 from tui.screens.chrome import BedsideScreen
+from tui.view import View
 from tui.widgets.fact_list import FactList
 from tui.widgets.picture import Picture
 from tui.widgets.replicate_table import ReplicateTable
@@ -56,6 +57,7 @@ class ReviewScreen(BedsideScreen[str]):
 
     def on_mount(self) -> None:
         """Show the numbers once the widths are known."""
+        self.query_one(ReplicateTable).display = bool(self._counts) or self._prompt.kind == "review"
         self.call_after_refresh(lambda: self.query_one(ReplicateTable).show(self._counts))
 
     @on(TouchButton.Pressed, ".decision")
@@ -83,6 +85,7 @@ class SignScreen(BedsideScreen[str]):
             yield FactList(prompt.facts, id="sign-facts")
             yield Words(wording.SIGN_MEANING.format(meaning=prompt.meaning), id="meaning")
             yield Words(wording.SIGN_PERSON.format(name=self._signer), id="signer")
+            yield Words(id="sign-time")
             yield Words(wording.SIGN_HASH, classes="heading")
             if prompt.signs and set(prompt.signs.upper()) <= BIG_CHARACTERS:
                 yield Digits(prompt.signs.upper(), id="signs-digits")
@@ -90,6 +93,12 @@ class SignScreen(BedsideScreen[str]):
                 yield Words(prompt.signs, id="signs")
         with Horizontal(classes="actions"):
             yield TouchButton(wording.SIGN_BUTTON, id="sign", role="primary")
+
+    def show(self, view: View) -> None:
+        """The time runs on until the person signs: in UTC, and in the unit's own zone (R-21, R-24)."""
+        self.query_one("#sign-time", Words).say(
+            wording.SIGN_AT.format(**local_time.moment_words(view.utc, view.snapshot.unit.time_zone))
+        )
 
     @on(TouchButton.Pressed, "#sign")
     def sign(self, event: TouchButton.Pressed) -> None:

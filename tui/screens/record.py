@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from textual import on
 from textual.app import ComposeResult
+from textual.containers import Horizontal
 
 from tui import local_time, wording
 from tui.screens.chrome import BedsideScreen
 from tui.view import View
+from tui.widgets.touch_button import TouchButton
 from tui.widgets.words import Words, hanging
 
 
@@ -55,9 +58,21 @@ class RecordScreen(BedsideScreen[None]):
         yield Words(wording.RECORD_TITLE, classes="title")
         yield Words(id="record-state")
         yield Words(id="record-rows")
+        with Horizontal(classes="actions"):
+            yield TouchButton(wording.SIGNATURES, id="signatures")
+            yield TouchButton(wording.ENTERED, id="entered")
+
+    @on(TouchButton.Pressed)
+    def tapped(self, event: TouchButton.Pressed) -> None:
+        """Show who signed what, or what was typed."""
+        event.stop()
+        self.bedside.start_list("signatures" if event.button.id == "signatures" else "entered")
 
     def show(self, view: View) -> None:
         self.query_one("#record-state", Words).say(view.snapshot.record.words or wording.RECORD_GOOD)
         self.query_one("#record-state").set_class(bool(view.snapshot.record.words), "wrong")
         rows = self.query_one("#record-rows", Words)
         rows.say(hanging(record_rows(view), rows.content_size.width or 70))
+        for button in self.query(TouchButton):
+            if button.id in ("signatures", "entered"):
+                button.display = view.snapshot.batch is not None

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from appliance.link.messages import FactView, PromptView
-from tui import wording
+from tui import local_time, wording
 from tui.screens.chrome import BedsideScreen
 from tui.view import View
 from tui.widgets.device_panel import DevicePanel
@@ -51,6 +51,14 @@ def _button_words(prompt: PromptView) -> str:
     }.get(prompt.kind, wording.ENTER)
 
 
+def _expects(view: View, prompt: PromptView) -> str:
+    """What symbol is awaited, or until when a second person."""
+    if prompt.until is not None:
+        left = local_time.duration_words((prompt.until - view.utc).total_seconds())
+        return wording.SECOND_WITHIN.format(left=left)
+    return wording.EXPECTS.format(words=prompt.expects) if prompt.expects else ""
+
+
 def _prompt_card(view: View, prompt: PromptView) -> Card:
     if prompt.kind == "wait":
         button, act = "", "nothing"
@@ -66,7 +74,7 @@ def _prompt_card(view: View, prompt: PromptView) -> Card:
         key=f"{prompt.id} {act}",
         title=prompt.title,
         instruction=prompt.instruction,
-        expects=wording.EXPECTS.format(words=prompt.expects) if prompt.expects else "",
+        expects=_expects(view, prompt),
         button=button,
         act=act,
         facts=prompt.facts,

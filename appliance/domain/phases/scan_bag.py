@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from appliance.domain import events as ev
 from appliance.domain.identity import LabelNotUsable, check_bag, read_label, readable
 from appliance.domain.phase_logic import (
@@ -46,7 +48,9 @@ class ScanBag(Logic):
                 action="show bag",
             )
             return [prompt]
-        identity = confirm(c, "identity", button="Bag and order agree")
+        accepted = c.run.last(ev.BagAccepted)
+        picture = accepted[1].picture if accepted else ""
+        identity = replace(confirm(c, "identity", button="Bag and order agree"), picture=picture)
         return two_person_prompts(c, identity, facts=lambda: self._identity_facts(c))
 
     def _last_refusal(self, c: Context) -> tuple[PromptFact, ...]:
