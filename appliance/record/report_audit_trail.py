@@ -8,8 +8,8 @@ from appliance.record.report_entries import Entry
 from appliance.record.report_model import Block, Mark, Note, Row, Table
 from appliance.record.report_text import NOTHING, Times, offset
 
-HEADS = ("No.", "UTC", "Kind", "Who", "Facts", "Hash")
-SHARES = (1.0, 1.4, 3.6, 1.4, 12.0, 1.6)
+HEADS = ("No.", "UTC", "Hash", "Kind", "Who", "Facts")
+SHARES = (1.0, 1.4, 1.6, 3.6, 1.4, 12.0)
 HASH_LETTERS = 8
 
 
@@ -65,9 +65,9 @@ def _row(batch: Batch, entry: Entry) -> Row:
     cells = (
         str(entry.seq),
         at,
+        entry.stored.hash.hex()[:HASH_LETTERS],
         entry.kind,
         entry.header.actor,
         facts or NOTHING,
-        entry.stored.hash.hex()[:HASH_LETTERS],
     )
     return Row(cells, mark, entry.seq)

@@ -138,7 +138,6 @@ def _disposition(batch: Batch) -> Cell:
 class _Line(msgspec.Struct):
     seq: int
     hash: str
-    unit: str
     epoch: str
     at: str
     monotonic_ns: int
@@ -153,12 +152,12 @@ class _Line(msgspec.Struct):
 
 
 def _machine_readable(entries: Sequence[Entry]) -> bytes:
-    """One JSON object a line for each event: hash, header and the payload's exact bytes.
+    """One JSON object a line: what holds for all events, then each with hash, header and exact payload.
 
     With the published layout these give the bytes that were hashed.
     """
-    encoder = msgspec.json.Encoder()
-    return encoder.encode_lines([_line(entry) for entry in entries])
+    first = {"format": "cellwright-events/1", "unit": entries[0].header.unit, "log": entries[0].header.log}
+    return msgspec.json.Encoder().encode_lines([first, *map(_line, entries)])
 
 
 def _line(entry: Entry) -> _Line:
@@ -166,7 +165,6 @@ def _line(entry: Entry) -> _Line:
     return _Line(
         seq=entry.seq,
         hash=entry.stored.hash.hex(),
-        unit=head.unit,
         epoch=head.epoch.hex(),
         at=head.wall.isoformat(timespec="microseconds"),
         monotonic_ns=head.monotonic_ns,

@@ -11,8 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from appliance.record.report_model import (
     LongText,
     Note,
     Report,
-    Row,
     Span,
     Table,
 )
@@ -38,8 +36,9 @@ from appliance.record.report_text import FONTS, lines, shown
 TEMPLATE = Path(__file__).with_name("batch_record.typ")
 RECORD_FILE = "events.jsonl"
 LONGEST_S = 300
-LINE_LETTERS = 157
-TEXT_LETTERS = 130
+LINE_LETTERS = 171
+RUN_LINES = 40  # a typesetter's block that is much longer costs more than its lines
+TEXT_LETTERS = 158
 LONGEST_WORD = 16
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC|\d\d:\d\d:\d\d \S+ \(UTC[^)]*\)")
 _LONG_WORD = re.compile(r"[^\s\-]{17,}")
@@ -152,7 +151,8 @@ class _Drawing:
                 return self._chart(block)
             case LongText():
                 wrapped = [part for line in lines(block.text) for part in _wrapped(line, TEXT_LETTERS)]
-                return {"is": "text", "title": _words(block.title), "text": "\n".join(wrapped)}
+                parts = ["\n".join(wrapped[at : at + RUN_LINES]) for at in range(0, len(wrapped), RUN_LINES)]
+                return {"is": "text", "title": _words(block.title), "parts": parts}
 
     def facts(self, facts: Facts) -> dict[str, Any]:
         return {"is": "facts", "rows": [[shown(name), _cell(cell)] for name, cell in facts.rows]}
@@ -168,18 +168,19 @@ class _Drawing:
 
     def _lines(self, table: Table) -> dict[str, Any]:
         """A dense table in lines of even width; an event that is pointed at gets a place of its own."""
-        widths = _widths(table)
+        heads = [shown(head) for head in table.heads]
+        rows = [[_plain(cell) for cell in row.cells] for row in table.rows]
+        widths = _widths(heads, rows, table.shares)
         runs: list[dict[str, Any]] = []
-        for row in table.rows:
+        for row, cells in zip(table.rows, rows, strict=True):
             event = row.event if row.event in self._pointed_at and row.event not in self._there else 0
             self._there.add(event)
-            told = "\n".join(_row_lines(row, widths))
-            if runs and not event and runs[-1]["mark"] == row.mark and row.mark != "struck":
-                runs[-1]["text"] += "\n" + told
-            else:
-                runs.append({"text": told, "mark": row.mark, "event": event})
-        heads = _row_lines(Row(table.heads), widths)
-        return {"is": "lines", "heads": "\n".join(heads), "runs": runs}
+            if event or not runs or runs[-1]["mark"] != row.mark or len(runs[-1]["lines"]) >= RUN_LINES:
+                runs.append({"lines": [], "mark": row.mark, "event": event})
+            runs[-1]["lines"] += _row_lines(cells, widths, MARKS[row.mark] or " ")
+        for run in runs:
+            run["text"] = "\n".join(run.pop("lines"))
+        return {"is": "lines", "heads": "\n".join(_row_lines(heads, widths)), "runs": runs}
 
     def _figure(self, figure: Figure) -> dict[str, Any]:
         name = ""
@@ -226,35 +227,37 @@ def _broken(found: re.Match[str]) -> str:
     return "\u200b".join(word[at : at + LONGEST_WORD] for at in range(0, len(word), LONGEST_WORD))
 
 
-def _widths(table: Table) -> list[int]:
+def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], shares: Sequence[float]) -> list[int]:
     """Letters for each column: what it needs at most, and the widest column takes the rest."""
-    needs = [len(head) for head in table.heads]
-    for row in table.rows:
-        needs = [max(need, len(_plain(cell))) for need, cell in zip(needs, row.cells, strict=True)]
-    flexible = max(range(len(needs)), key=lambda column: table.shares[column])
+    needs = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    flexible = max(range(len(needs)), key=lambda column: shares[column])
     caps = [min(need, 66) for need in needs]
     room = LINE_LETTERS - 2 - sum(cap + 1 for column, cap in enumerate(caps) if column != flexible)
     caps[flexible] = min(needs[flexible], max(30, room))
     return caps
 
 
-def _row_lines(row: Row, widths: Sequence[int]) -> Iterator[str]:
-    columns = [list(_wrapped(_plain(cell), width)) for cell, width in zip(row.cells, widths, strict=True)]
-    lead = MARKS[row.mark] or " "
-    for number in range(max(len(column) for column in columns)):
+def _row_lines(cells: Sequence[str], widths: Sequence[int], lead: str = " ") -> list[str]:
+    """One row in as many lines as its longest cell needs."""
+    columns = [_wrapped(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    told = []
+    for number in range(max(map(len, columns))):
         parts = (column[number] if number < len(column) else "" for column in columns)
-        told = " ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True))
-        yield f"{' ' if number else lead} {told}".rstrip()
+        line = " ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True))
+        told.append(f"{' ' if number else lead} {line}".rstrip())
+    return told
 
 
 def _plain(cell: Cell) -> str:
     return shown(cell if isinstance(cell, str) else "".join(span.text for span in cell))
 
 
-def _wrapped(line: str, width: int) -> Iterator[str]:
-    if len(line) <= width:
-        yield line
-        return
-    yield from textwrap.wrap(
-        line, width, drop_whitespace=True, break_long_words=True, break_on_hyphens=False
-    ) or [""]
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line in parts of at most `width` letters, broken at blanks where there are any."""
+    parts = []
+    while len(line) > width:
+        blank = line.rfind(" ", 1, width + 1)
+        at = blank if blank > 0 else width
+        parts.append(line[:at])
+        line = line[at:].lstrip() if blank > 0 else line[at:]
+    return [*parts, line]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 
 from appliance.domain.blob_names import named_blobs
 from appliance.record import report_audit_trail, report_people
@@ -61,7 +62,7 @@ def all_sections(batch: Batch, trends: Sequence[Block]) -> list[Section]:
         Section("materials", "Identity and materials", [_table_of(batch, SCANNED, "Nothing was scanned.")]),
         Section("labels", "Labels and hand-over", [_table_of(batch, LABELLED, "No label was made.")]),
         Section("counts", "Cell counts", _counts(batch)),
-        Section("values", "Recorded values", [_values(batch)]),
+        Section("values", "Recorded values", _values(batch)),
         Section("trends", "Trends", [*trends] or [Note("No measurement is on record.")]),
         Section("quality", "Deviations, alarms and comments", [_quality(batch)]),
         Section("devices", "Devices", [_devices(batch)]),
@@ -231,9 +232,22 @@ def _measure(value: object, unit: str, body: dict[str, object], name: str) -> Ce
     )
 
 
-def _values(batch: Batch) -> Table:
+def _values(batch: Batch) -> list[Block]:
+    entries = batch.of("ValueRecorded")
+    if len(entries) <= LONG_TABLE:
+        return [_value_table(batch, entries, "No value was recorded.")]
+    told = [one for one in entries if one.seq in batch.exceptions or one.seq in batch.corrected]
+    lead = (
+        f"{len(entries)} values were recorded; this table sums them up. Each stands in the audit trail, "
+        "and those of doubtful quality or corrected later stand here too."
+    )
+    none = "None of them was of doubtful quality or corrected."
+    return [Note(lead), _value_summary(batch, entries), _value_table(batch, told, none)]
+
+
+def _value_table(batch: Batch, entries: Sequence[Entry], none: str) -> Table:
     rows = []
-    for entry in batch.of("ValueRecorded"):
+    for entry in entries:
         quality = or_nothing(entry.body.get("quality"))
         value = f"{or_nothing(entry.body.get('value'))} {plain(entry.body.get('unit') or '')}".strip()
         rows.append(
@@ -252,10 +266,39 @@ def _values(batch: Batch) -> Table:
     return Table(
         heads=("No.", "UTC", "Phase", "What", "Value", "Quality", "Source"),
         rows=rows,
-        none="No value was recorded.",
+        none=none,
         shares=(1.1, 3.6, 2.6, 3.6, 3.8, 1.6, 3.8),
         dense=len(rows) > LONG_TABLE,
     )
+
+
+def _value_summary(batch: Batch, entries: Sequence[Entry]) -> Table:
+    """How often each value was recorded, its first and last, and the lowest and highest of numbers."""
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in entries:
+        names = (entry.text("phase"), entry.text("key"), entry.text("unit"))
+        groups.setdefault(names, []).append(entry)
+    rows = []
+    for (phase, key, unit), found in groups.items():
+        numbers = [number for one in found if (number := _number(one.text("value"))) is not None]
+        bounds = f"{min(numbers)} to {max(numbers)} {unit}" if numbers else NOTHING
+        ends = (f"{one.text('value')} {unit}".strip() for one in (found[0], found[-1]))
+        rows.append(Row((words_of(phase), words_of(key), str(len(found)), *ends, bounds.strip())))
+    return Table(
+        heads=("Phase", "What", "Values", "First", "Last", "Lowest to highest"),
+        rows=rows,
+        none="",
+        shares=(3.0, 5.0, 1.6, 3.0, 3.0, 4.0),
+        dense=len(rows) > LONG_TABLE,
+    )
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def _quality(batch: Batch) -> Table:

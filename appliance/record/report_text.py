@@ -27,7 +27,9 @@ def shown(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_sign(char) for char in " ⏎ ".join(text.splitlines()))
+    if "\n" in text or "\r" in text:
+        text = " ⏎ ".join(text.splitlines())
+    return _odd().sub(lambda found: _sign(found[0]), text)
 
 
 def lines(text: str) -> list[str]:
@@ -35,15 +37,21 @@ def lines(text: str) -> list[str]:
     return [shown(line.replace("\t", "    ")) for line in text.splitlines()]
 
 
-@cache
 def _sign(char: str) -> str:
-    if char == "\t":
-        return " "
-    turns = unicodedata.bidirectional(char) in ("R", "AL", "AN")
-    odd = unicodedata.category(char)[0] in "CM" or unicodedata.category(char) in ("Zl", "Zp")
-    if turns or odd or ord(char) not in drawable():
-        return f"[U+{ord(char):04X}]"
-    return char
+    return " " if char == "\t" else f"[U+{ord(char):04X}]"
+
+
+@cache
+def _odd() -> re.Pattern[str]:
+    """Every sign but those that our fonts draw and that stand still beside others."""
+    plain = "".join(re.escape(chr(code)) for code in sorted(drawable()) if _stands_still(chr(code)))
+    return re.compile(f"[^{plain}]")
+
+
+def _stands_still(char: str) -> bool:
+    category = unicodedata.category(char)
+    hides_or_stacks = category[0] in "CM" or category in ("Zl", "Zp")
+    return not hides_or_stacks and unicodedata.bidirectional(char) not in ("R", "AL", "AN")
 
 
 @cache

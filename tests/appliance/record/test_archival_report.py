@@ -143,7 +143,8 @@ def test_the_attached_record_gives_the_hash_of_every_event(printed: Printed) -> 
         spec = opened.Root.AF[0]
         assert spec.AFRelationship == "/Source"
         raw = spec.EF.F.read_bytes()
-    attached = raw.splitlines()
+    first, *attached = raw.splitlines()
+    assert json.loads(first) == {"format": "cellwright-events/1", "unit": "unit-0001", "log": "gxp"}
     with Record.open_readonly(printed.folder) as record:
         stored = list(record.read(2))
         previous = next(record.read(1, 1)).hash
