@@ -18,7 +18,7 @@ from textual.app import App
 from textual.worker import Worker
 
 from appliance.link.messages import Accepted, PersonView, PromptView, Proof
-from tui import flows, wording
+from tui import flows, secret_flow, wording
 from tui.engine_link import (
     EngineLink,
     EventArrived,
@@ -204,6 +204,7 @@ class BedsideApp(App[None], inherit_bindings=False):
             self._notice = ""
         if self.view is not None:
             self.view = replace(self.view, now_s=now_s)
+        self._start_owed_change()
         self._refresh(ticks=True)
 
     # ── Which screen ───────────────────────────────────────────────────────────────────
@@ -315,6 +316,15 @@ class BedsideApp(App[None], inherit_bindings=False):
     def start_sign_in(self, person: PersonView | None = None) -> None:
         """Let somebody sign in."""
         self._begin(lambda: flows.sign_in(self, person))
+
+    def _start_owed_change(self) -> None:
+        """A person who must change a PIN or password first is asked for nothing else."""
+        view, talking = self.view, self._flow is not None and not self._flow.is_finished
+        if view is None or view.snapshot.locked or talking:
+            return
+        person = view.snapshot.person
+        if person is not None and person.must_change:
+            self._begin(lambda: secret_flow.change_owed(self, person))
 
     def start_open_order(self) -> None:
         """Let the person open an order."""

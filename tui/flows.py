@@ -19,7 +19,7 @@ from appliance.link.messages import (
     Proof,
     Refused,
 )
-from tui import wording
+from tui import secret_flow, wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
 from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
@@ -165,6 +165,7 @@ async def more(app: BedsideApp) -> None:
             [
                 Offer("comment", wording.COMMENT, wording.COMMENT_DETAIL),
                 Offer("correct", wording.CORRECT, wording.CORRECT_DETAIL),
+                Offer("secret", wording.CHANGE_SECRET, wording.CHANGE_SECRET_DETAIL),
                 Offer("abort", wording.ABORT, wording.ABORT_DETAIL),
             ],
         )
@@ -175,6 +176,8 @@ async def more(app: BedsideApp) -> None:
             await tell(app, await app.ask("comment", {"text": text}, key="comment"))
     elif chosen == "correct":
         await correct(app)
+    elif chosen == "secret" and app.view is not None and app.view.snapshot.person is not None:
+        await secret_flow.choose_and_change(app, app.view.snapshot.person)
     elif chosen == "abort":
         await abort(app)
 
