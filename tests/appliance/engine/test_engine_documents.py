@@ -217,7 +217,7 @@ def test_a_comment_after_the_seal_voids_the_decision_and_a_new_one_holds(room: R
         await room.done("comment", {"text": "The clamp was loose."})
 
         refused = await room.refused("deliver_document", delivered(decision))
-        await room.until(lambda: len(room.events(ev.BatchSealed)) == 2)
+        await room.until(lambda: len(room.batch.all(ev.BatchSealed)) == 2)
         await room.done("deliver_document", delivered(room.decision()))
 
         assert refused.reason == "changed"
