@@ -16,9 +16,14 @@ def named_blobs(body: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(_walk(body)))
 
 
+def names_file(field: str) -> bool:
+    """Whether a field of this name holds the SHA-256 of a file, or a list of them."""
+    return field in _FIELDS or field.endswith("_blob")
+
+
 def _walk(body: Mapping[str, Any]) -> Iterator[str]:
     for name, value in body.items():
-        if name in _FIELDS or name.endswith("_blob"):
+        if names_file(name):
             values = value if isinstance(value, list) else [value]
             yield from (one for one in values if isinstance(one, str) and _SHA256.fullmatch(one))
         elif isinstance(value, dict):

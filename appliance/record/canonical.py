@@ -238,8 +238,8 @@ def checked_payload(payload: bytes) -> Payload:
     if len(payload) > LARGEST_PAYLOAD_BYTES:
         raise RecordRefused(f"The payload has {len(payload)} bytes; at most {LARGEST_PAYLOAD_BYTES} fit.")
     try:
-        usual = _USUAL_ENVELOPES.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        usual = read_usual_payload(payload)
+    except NOT_USUAL:
         envelope = _envelope(payload)
         _check_value(envelope.body, 0)
         return envelope.payload()
@@ -298,7 +298,9 @@ _ENCODER = msgspec.json.Encoder()
 _SORTED = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder()
 _ENVELOPES = msgspec.json.Decoder(_Envelope)
-_USUAL_ENVELOPES = msgspec.json.Decoder(_UsualEnvelope)
+# Reads and checks in one; raises one of `NOT_USUAL` for a payload that may still be good.
+read_usual_payload = msgspec.json.Decoder(_UsualEnvelope).decode
+NOT_USUAL = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, struct.error)
 
 
 def _envelope(payload: bytes) -> _Envelope:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from appliance.domain.blob_names import named_blobs
+from appliance.domain.blob_names import named_blobs, names_file
 from appliance.record.canonical import (
     ALGORITHM_SHA256_ED25519,
     EARLIEST_WALL_US,
@@ -21,10 +22,12 @@ from appliance.record.canonical import (
     LARGEST_PAYLOAD_BYTES,
     LATEST_WALL_US,
     MAGIC,
+    NOT_USUAL,
     QUALITY_SIMULATED,
     Header,
     Payload,
     checked_payload,
+    read_usual_payload,
     split_record,
 )
 from appliance.record.errors import RecordRefused
@@ -33,11 +36,12 @@ from appliance.record.segment_checks import SIGNED_IS_MISSING, SegmentWalk
 from appliance.record.segments import Segment
 
 _PREFIX = struct.Struct(">4sHH32s16s16s")
-_SEQ_AND_WALL = struct.Struct(">Qq")
-_SIMULATED_TIME = "it carries a simulated time in the record of a real unit."
+# What of a header is looked at in passing: all up to the epoch, number, time, clock quality with algorithm,
+# actor with kind, length of the payload.
+_FIELDS = struct.Struct(">72sQq24x2s10x80sI")
+assert _FIELDS.size == HEADER_BYTES
+MOST_SHAPES = 10_000
 _KEPT = frozenset({"BatchOpened", "BatchSealed", "DispositionRecorded", "DocumentActivated"})
-# A file is named under one of these keys; an escape in the JSON could hide a key from a look at the bytes.
-_BLOB_MARKS = (b'blob"', b'picture"', b'overlay"', b'images"', b"\\u")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,9 @@ class Run:
     _hashes: bytearray = field(default_factory=bytearray)
     _newest: bytes = b""
     _prefix: bytes = b""
-    _kinds: dict[bytes, str] = field(default_factory=dict)
-    _actors: set[bytes] = field(default_factory=set)
+    _usual: set[bytes] = field(default_factory=set)  # actors with kinds that vouch for nothing, as bytes
+    _fileless: set[tuple[str, ...]] = field(default_factory=set)  # bodies whose fields name no file
+    _qualities: frozenset[bytes] = frozenset()
 
     def __post_init__(self) -> None:
         origin = self.origin
@@ -117,6 +122,8 @@ class Run:
         self._prefix = _PREFIX.pack(
             MAGIC, HEADER_VERSION, HEADER_BYTES, origin.unit.encode(), self.log.encode(), origin.epoch
         )
+        qualities = range(QUALITY_SIMULATED + origin.simulated)
+        self._qualities = frozenset(bytes((one, ALGORITHM_SHA256_ED25519)) for one in qualities)
         self.promises = Promises(self.first, origin.unit)
         self.signed_in(())
 
@@ -147,7 +154,7 @@ class Run:
             words = "its bytes do not fit the chain of hashes."
         else:
             try:
-                words = self._take(data, size, computed)
+                words = self._take(data, computed)
             except RecordRefused:
                 words = "it is not a record of the known form."
         if words:
@@ -160,6 +167,71 @@ class Run:
         self.last += 1
         self.walk.pass_by(self.last, computed, data)
         return True
+
+    def add_withheld(self, leaf: bytes, stored_hash: bytes, batch: str | None, files: list[str]) -> None:
+        """Go past a record of which only hashes are here; the next record and the tree prove them."""
+        for sha256 in files:
+            self.promises.file(batch, sha256)
+        self._hashes += stored_hash
+        self._newest = stored_hash
+        self.last += 1
+        if self.walk.ends_at:
+            self.walk.leaves.append(leaf)
+            if self.last == self.walk.ends_at:
+                self.walk.close(stored_hash)
+
+    def add_all(self, rows: Iterable[tuple[int, bytes, bytes]]) -> bool:
+        """Check rows of records (number, hash, bytes) in order; False ends the run, as `add` does.
+
+        A record like those before it, which vouches for nothing, is passed here in one go: this is
+        nearly all of a long record. Anything else, and any doubt, goes the way of `add`.
+        """
+        sha256, fields, size_of_header, walk = hashlib.sha256, _FIELDS.unpack_from, HEADER_BYTES, self.walk
+        prefix, usual, decode, hashes = self._prefix, self._usual, read_usual_payload, self._hashes
+        newest, last, fileless, qualities = self._newest, self.last, self._fileless, self._qualities
+        for _, stored_hash, data in rows:
+            size = len(data)
+            computed = sha256(HASH_DOMAIN + newest + size.to_bytes(8, "big") + data).digest()
+            try:
+                begin, seq, wall, quality, who_and_what, payload_bytes = fields(data)
+                doubtful = (
+                    computed != stored_hash
+                    or seq != last + 1
+                    or begin != prefix
+                    or who_and_what not in usual
+                    or quality not in qualities
+                    or payload_bytes != size - size_of_header
+                    or payload_bytes > LARGEST_PAYLOAD_BYTES
+                    or not EARLIEST_WALL_US <= wall <= LATEST_WALL_US
+                )
+                if not doubtful:
+                    body = decode(data[size_of_header:]).body
+                    # Two braces are the payload's and its body's own: nothing lies deeper.
+                    if data.count(b"{", size_of_header) != 2 or tuple(body) not in fileless:
+                        doubtful = self._names_files(body)
+            except NOT_USUAL:
+                doubtful = True
+            if doubtful:
+                self._newest, self.last = newest, last
+                if not self.add(data, stored_hash):
+                    return False
+                newest, last = self._newest, self.last
+                continue
+            hashes += computed
+            newest, last = computed, seq
+            if walk.ends_at:
+                walk.leaves.append(sha256(b"\x00" + data).digest())
+                if seq == walk.ends_at:
+                    walk.close(computed)
+        self._newest, self.last = newest, last
+        return True
+
+    def _names_files(self, body: Mapping[str, Any]) -> bool:
+        """Whether a body names a file; sets of fields that cannot are kept in mind."""
+        fields = tuple(body)
+        if len(self._fileless) < MOST_SHAPES and not any(names_file(field) for field in fields):
+            self._fileless.add(fields)
+        return bool(named_blobs(body))
 
     def end(self, *, whole_run: bool) -> list[Finding]:
         """What is wrong with the segments; `whole_run`: nothing may be unsigned."""
@@ -174,53 +246,32 @@ class Run:
             return [Finding(words, self.log, walk.expected, "segment")]
         return []
 
-    def _take(self, data: bytes, size: int, computed: bytes) -> str:
-        """Look at the next record; the usual one costs a few comparisons of bytes."""
-        kind = self._kinds.get(data[156:204])
-        usual = kind is not None and data[:72] == self._prefix and data[124:156] in self._actors
-        size -= HEADER_BYTES
-        quality = data[112] if usual else 0
-        usual = usual and quality <= QUALITY_SIMULATED and data[113] == ALGORITHM_SHA256_ED25519
-        usual = usual and int.from_bytes(data[204:208], "big") == size <= LARGEST_PAYLOAD_BYTES
-        if not usual:
-            return self._take_unusual(data, computed)
-        seq, wall = _SEQ_AND_WALL.unpack_from(data, 72)
-        if not EARLIEST_WALL_US <= wall <= LATEST_WALL_US:
-            raise RecordRefused("The time lies outside the calendar.")
-        payload = checked_payload(data[HEADER_BYTES:])
-        if seq != self.last + 1:
-            return _wrong_number(seq)
-        if quality == QUALITY_SIMULATED and not self.origin.simulated:
-            return _SIMULATED_TIME
-        assert kind is not None
-        return self._look(kind, data, computed, payload)
-
-    def _take_unusual(self, data: bytes, computed: bytes) -> str:
-        """The long way: every field of the header by itself."""
+    def _take(self, data: bytes, computed: bytes) -> str:
         header, raw = split_record(data)
         payload = checked_payload(raw)
         if header.seq != self.last + 1:
-            return _wrong_number(header.seq)
+            return f"it carries the number {header.seq}; events are missing, doubled or out of order."
         origin = self.origin
         if (header.log, header.unit, header.epoch) != (self.log, origin.unit, origin.epoch):
             return "it belongs to another unit, log or epoch."
         if header.clock_quality == QUALITY_SIMULATED and not origin.simulated:
-            return _SIMULATED_TIME
-        self._kinds[data[156:204]] = header.kind
-        self._actors.add(data[124:156])
-        return self._look(header.kind, data, computed, payload)
+            return "it carries a simulated time in the record of a real unit."
+        words = self._look(header, data, computed, payload)
+        if not words and header.kind not in self.promises.KINDS | _KEPT:
+            self._usual.add(data[124:204])
+        return words
 
-    def _look(self, kind: str, data: bytes, computed: bytes, payload: Payload) -> str:
-        seq, promises = self.last + 1, self.promises
+    def _look(self, header: Header, data: bytes, computed: bytes, payload: Payload) -> str:
+        """What the event vouches for, names or opens."""
+        seq, kind, promises = header.seq, header.kind, self.promises
         words = promises.misfit(kind, seq, payload, self.hash_at) if kind in promises.KINDS else ""
         if words:
             return words
-        if any(mark in data for mark in _BLOB_MARKS):
-            for sha256 in named_blobs(payload.body):
-                self.named.setdefault(sha256, (seq, kind))
-                promises.file(payload.batch, sha256)
+        for sha256 in named_blobs(payload.body):
+            self.named.setdefault(sha256, (seq, kind))
+            promises.file(payload.batch, sha256)
         if kind in _KEPT:
-            self.kept.append(Event(split_record(data)[0], computed, payload))
+            self.kept.append(Event(header, computed, payload))
             if kind == "BatchOpened" and payload.batch and payload.batch not in self.batches:
                 self.batches.append(payload.batch)
         return ""
@@ -250,7 +301,3 @@ def _kind_of(data: bytes) -> str:
     raw = data[156:204].rstrip(b"\x00")
     text = raw.decode("ascii", "replace")
     return text if text.isalnum() else ""
-
-
-def _wrong_number(seq: int) -> str:
-    return f"it carries the number {seq}; events are missing, doubled or out of order."

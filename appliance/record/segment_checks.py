@@ -44,39 +44,39 @@ class SegmentWalk:
         self.signatures = 0
         self.signatures_ns = 0
         self._log, self._origin, self._segments = log, origin, segments
-        self._before = self._newest = before
-        self._leaves: list[bytes] = []
+        self._before = before
+        self.leaves: list[bytes] = []  # of the segment under way
+        self.ends_at = 0  # its last record; 0 when no segment is left
         self._facts: dict[str, Any] = {}
-        self._ends_at = 0  # 0 when no segment is left
         self._open_next()
 
     def pass_by(self, seq: int, computed: bytes, data: bytes) -> None:
         """The record `seq` passes: a leaf of the segment's tree, and perhaps its end."""
-        if not self._ends_at:
+        if not self.ends_at:
             return
-        self._leaves.append(hashlib.sha256(b"\x00" + data).digest())
-        self._newest = computed
-        if seq == self._ends_at:
-            self._close()
+        self.leaves.append(hashlib.sha256(b"\x00" + data).digest())
+        if seq == self.ends_at:
+            self.close(computed)
 
     def end(self, last: int) -> None:
         """The run is over at `last`: a segment that goes further signs what is not there."""
-        if self._ends_at > last and not self.words:
+        if self.ends_at > last and not self.words:
             self.words = SIGNED_IS_MISSING
 
-    def _close(self) -> None:
-        facts, leaves = self._facts, self._leaves
+    def close(self, newest: bytes) -> None:
+        """The segment's last record has passed, with the hash `newest`."""
+        facts, leaves = self._facts, self.leaves
         if tree_head(leaves).hex() != facts["root"]:
             self._stop("the events are not the ones that were signed.")
-        elif self._before.hex() != facts["prev_hash"] or self._newest.hex() != facts["last_hash"]:
+        elif self._before.hex() != facts["prev_hash"] or newest.hex() != facts["last_hash"]:
             self._stop("the chain of hashes is not the one that was signed.")
         else:
-            self.expected = self._ends_at + 1
-            self._before, self._leaves = self._newest, []
+            self.expected = self.ends_at + 1
+            self._before, self.leaves = newest, []
             self._open_next()
 
     def _open_next(self) -> None:
-        self._ends_at = 0
+        self.ends_at = 0
         segment = next(self._segments, None)
         if segment is None:
             return
@@ -84,10 +84,10 @@ class SegmentWalk:
         if words:
             self._stop(words)
         else:
-            self._ends_at = int(self._facts["last"])
+            self.ends_at = int(self._facts["last"])
 
     def _stop(self, words: str) -> None:
-        self.words, self._ends_at, self._leaves = words, 0, []
+        self.words, self.ends_at, self.leaves = words, 0, []
 
     def _misfit(self, segment: Segment) -> str:
         try:

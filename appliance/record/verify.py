@@ -40,6 +40,7 @@ class Verdict:
     trusted: bool | None = None
     distrusted: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    withheld: tuple[int, int] = (0, 0)  # records and files that a redacted archive withholds
     signatures: int = 0
     signatures_ns: int = 0  # the time that checking the segments' signatures took
 
@@ -73,6 +74,9 @@ class Verdict:
         if self.first_bad is not None:
             return f"{BROKEN}. First bad: {self.first_bad}"
         said = f"{WHOLE}: {self.events} events of unit {self.unit}"
+        if any(self.withheld):
+            records, files = self.withheld
+            said += f"; {records} records and {files} files withheld, named in withheld.json with reasons"
         if self.unsigned_events:
             said += f" ({self.unsigned_events} of them not yet signed)"
         if self.trusted is None:
@@ -99,6 +103,7 @@ class Verdict:
             "simulated": self.simulated,
             "events": self.events,
             "unsigned_events": self.unsigned_events,
+            "withheld": {"records": self.withheld[0], "files": self.withheld[1]},
             "words": self.words,
         }
 
@@ -191,9 +196,8 @@ def _check_log(record: Record, log: str, trust: Trust | None, verdict: Verdict, 
 
 def _pass_all(record: Record, run: Run) -> None:
     for page in record.pages(log=run.log):
-        for _, stored_hash, data in page:
-            if not run.add(data, stored_hash):
-                return
+        if not run.add_all(page):
+            return
 
 
 def _acks(record: Record, log: str) -> list[tuple[int, bytes, bytes]]:
