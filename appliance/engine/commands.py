@@ -29,7 +29,7 @@ ON_RECORD = frozenset(
         "same_person", "not_permitted", "proof_missing", "supervisor_needed", "order_already_made",
         "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
         "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
-        "not_correctable", "device_not_calibrated", "id_needed",
+        "not_correctable", "device_not_calibrated", "id_needed", "unknown_command",
     }
 )  # fmt: skip
 
