@@ -338,8 +338,41 @@ def record_misfit(run: Run, manifest: dict[str, Any], data: bytes, stored: bytes
     if words:
         return words
     run.events.append({**event, "hash": computed})
-    run.leaves.append(data)
+    run.leaves.append(hashlib.sha256(b"\x00" + data).digest())
     return ""
+
+
+def withheld_misfit(run: Run, row: dict[str, Any] | None, stored: bytes) -> str:
+    """Go past a record of which the archive shows hashes alone; the next record and the tree prove them."""
+    if row is None or row["seq"] != run.last + 1 or len(stored) != 32:
+        return "what is withheld is not what withheld.json names."
+    run.events.append({**row, "hash": stored, "payload": {"batch": row["batch"], "body": {}}})
+    run.leaves.append(bytes.fromhex(row["leaf"]))
+    if row["batch"] is not None:
+        run.files.setdefault(row["batch"], set()).update(row["files"])
+    return ""
+
+
+def read_withheld(entries: dict[str, bytes]) -> dict[str, Any]:
+    """What a redacted archive withholds: records by place, leaf and files, and files by name."""
+    raw = entries.get("withheld.json")
+    if raw is None:
+        return {"records": [], "files": []}
+    list_of: dict[str, Any] = read_json(raw)
+    fit = has_fields(list_of, {"v": int, "records": list, "files": list})
+    fit = fit and canonical(list_of) + b"\n" == raw
+    for row in list_of["records"] if fit else []:
+        batch = row.get("batch") if isinstance(row, dict) else None
+        fields = {"seq": int, "kind": str, "batch": type(batch), "reason": str, "leaf": str, "files": list}
+        fit = fit and has_fields(row, fields) and isinstance(batch, str | None) and bool(row["reason"])
+        names = [row["leaf"], *row["files"]] if fit else []
+        fit = fit and all(isinstance(name, str) and HEX64.fullmatch(name) for name in names)
+    for row in list_of["files"] if fit else []:
+        fit = fit and has_fields(row, {"sha256": str, "reason": str}) and bool(row["reason"])
+        fit = fit and HEX64.fullmatch(row["sha256"]) is not None
+    if not fit or list_of["v"] != 1:
+        raise Misfit("it is of another form.")
+    return list_of
 
 
 def promise_misfit(run: Run, event: dict[str, Any], unit: str) -> str:
@@ -412,7 +445,7 @@ def check_anchors(gxp: Run, telemetry: Run) -> list[Finding]:
 
 
 def merkle_root(leaves: list[bytes]) -> bytes:
-    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    level = leaves
     while len(level) > 1:
         pairs = zip(level[::2], level[1::2], strict=False)
         odd = [level[-1]] if len(level) % 2 else []
@@ -449,7 +482,9 @@ def segment_misfit(run: Run, manifest: dict[str, Any], row: dict[str, Any], expe
     return ""
 
 
-def check_run(run: Run, manifest: dict[str, Any], entries: dict[str, bytes]) -> list[Finding]:
+def check_run(
+    run: Run, manifest: dict[str, Any], entries: dict[str, bytes], hidden: dict[str, Any]
+) -> list[Finding]:
     """All that can be wrong with one log."""
     hashes = entries[f"records/{run.log}.hashes"]
     try:
@@ -461,12 +496,21 @@ def check_run(run: Run, manifest: dict[str, Any], entries: dict[str, bytes]) -> 
         run.broken = True
         return [Finding(f"The {run.log} log cannot be read.")]
     findings = []
+    withheld = iter(hidden["records"] if run.log == "gxp" else [])
     for number, data in enumerate(records):
-        words = record_misfit(run, manifest, data, hashes[32 * number : 32 * number + 32])
+        stored = hashes[32 * number : 32 * number + 32]
+        if data:
+            words = record_misfit(run, manifest, data, stored)
+        else:
+            words = withheld_misfit(run, next(withheld, None), stored)
         if words:
             run.broken = True
-            findings.append(Finding(words, run.log, run.last + 1, kind_of(data)))
+            findings.append(Finding(words, run.log, run.last + 1, kind_of(data) if data else "withheld"))
             break
+    left = None if run.broken else next(withheld, None)
+    if left is not None:
+        words = "what is withheld is not what withheld.json names."
+        findings.append(Finding(words, run.log, left["seq"], "withheld"))
     expected = run.first
     for row in rows:
         words = segment_misfit(run, manifest, row, expected)
@@ -498,7 +542,8 @@ def check_genesis(run: Run, manifest: dict[str, Any], entries: dict[str, bytes])
         manifest["unit"], run.log, manifest["epoch"], 1, "Genesis",
     )  # fmt: skip
     said = (body.get("public_key"), body.get("simulated")) == (manifest["public_key"], manifest["simulated"])
-    if not same or not said or (run.first == 1 and run.leaves[:1] != [data]):
+    leaf = hashlib.sha256(b"\x00" + data).digest()
+    if not same or not said or (run.first == 1 and run.leaves[:1] != [leaf]):
         return [Finding("the beginning of the log is not this record's.", run.log, 1, "Genesis")]
     return []
 
@@ -517,13 +562,15 @@ def named_blobs(body: dict[str, Any]) -> list[str]:
     return names
 
 
-def check_files(runs: list[Run], entries: dict[str, bytes]) -> list[Finding]:
+def check_files(runs: list[Run], entries: dict[str, bytes], hidden: dict[str, Any]) -> list[Finding]:
     findings, named = [], set()
+    withheld = {row["sha256"] for row in hidden["files"]}
     for run in runs:
         for event in run.events:
             for name in named_blobs(event["payload"]["body"]):
                 data = entries.get(f"blobs/{name}")
-                if name not in named and (data is None or hashlib.sha256(data).hexdigest() != name):
+                whole = data is not None and hashlib.sha256(data).hexdigest() == name
+                if name not in named and not (data is None if name in withheld else whole):
                     words = f"the file {name} it names is missing or was changed."
                     findings.append(Finding(words, run.log, event["seq"], event["kind"]))
                 named.add(name)
@@ -694,20 +741,31 @@ def verify(raw: bytes, trust: dict[str, list[str]] | None = None) -> dict[str, A
             {"unit": "", "simulated": False}, 0, findings, None if trust is None else ["all of it"]
         )
     runs = [Run(log, manifest[log]["first"], bytes.fromhex(manifest[log]["prev_hash"])) for log in LOGS]
-    findings = [finding for run in runs for finding in check_run(run, manifest, entries)]
+    wrong_list: list[Finding] = []
+    try:
+        hidden = read_withheld(entries)
+    except Misfit:
+        wrong_list = [Finding("The list of what is withheld is not of the known form.")]
+        hidden = {"records": [], "files": []}
+    findings = wrong_list + [one for run in runs for one in check_run(run, manifest, entries, hidden)]
     findings += check_anchors(runs[0], runs[1])
-    findings += check_files(runs, entries)
+    findings += check_files(runs, entries, hidden)
     wrong_documents, distrusted = check_documents(runs[0], entries, trust)
     findings += wrong_documents + check_manifest(entries, manifest) + layout
     key = hashlib.sha256(bytes.fromhex(manifest["public_key"])).hexdigest()
     if trust is not None and key not in trust.get("unit", []):
         distrusted = [f"the unit's key {key}", *distrusted]
     events = sum(len(run.events) for run in runs)
-    return verdict(manifest, events, findings, None if trust is None else distrusted)
+    counts = (len(hidden["records"]), len(hidden["files"]))
+    return verdict(manifest, events, findings, None if trust is None else distrusted, counts)
 
 
 def verdict(
-    manifest: dict[str, Any], events: int, findings: list[Finding], distrusted: list[str] | None
+    manifest: dict[str, Any],
+    events: int,
+    findings: list[Finding],
+    distrusted: list[str] | None,
+    withheld: tuple[int, int] = (0, 0),
 ) -> dict[str, Any]:
     """The findings as one object with words."""
     bad = next((finding for finding in findings if finding.log), findings[0] if findings else None)
@@ -715,6 +773,9 @@ def verdict(
         words = f"NOT whole and unchanged. First bad: {bad}"
     else:
         words = f"whole and unchanged: {events} events of unit {manifest['unit']}"
+        if any(withheld):
+            words += f"; {withheld[0]} records and {withheld[1]} files withheld, named in withheld.json"
+            words += " with reasons"
         if distrusted is None:
             words += ". Whether the keys are the right ones was not asked; give --trust FILE."
         elif distrusted:
@@ -731,6 +792,7 @@ def verdict(
         "unit": manifest["unit"],
         "simulated": manifest["simulated"],
         "events": events,
+        "withheld": {"records": withheld[0], "files": withheld[1]},
         "words": words,
     }  # fmt: skip
 

@@ -15,6 +15,7 @@ from appliance.record.document_checks import check_documents
 from appliance.record.errors import RecordRefused, RecordUnusable
 from appliance.record.segments import signed_by
 from appliance.record.verify import Verdict, judge_unit, segments_from_json
+from appliance.record.withheld import Withheld, add_all, read_withheld
 
 LOGS = ("gxp", "telemetry")
 
@@ -44,11 +45,17 @@ def verify_archive(path: Path, trust: Trust | None = None) -> Verdict:
         verdict.trusted = None if trust is None else False
         return verdict
     verdict.unit, verdict.simulated, verdict.batches = origin.unit, origin.simulated, [manifest["batch"]]
+    try:
+        withheld = read_withheld(entries)
+    except RecordRefused as problem:
+        verdict.findings.append(Finding(str(problem)))
+        withheld = Withheld()
+    verdict.withheld = (len(withheld.records), len(withheld.files))
     for run in runs:
-        _check_run(entries, manifest, run, verdict)
+        _check_run(entries, manifest, run, verdict, withheld)
     verdict.batches = [manifest["batch"]]
     verdict.findings += check_anchors(*runs)
-    _check_files(entries, runs, verdict)
+    _check_files(entries, runs, verdict, withheld.file_names)
     findings, distrusted = check_documents(runs[0], lambda name: entries.get(f"blobs/{name}"), trust)
     verdict.findings += findings
     verdict.findings += _check_manifest(entries, manifest, origin)
@@ -126,7 +133,9 @@ def _open_runs(entries: dict[str, bytes], manifest: dict[str, Any]) -> tuple[Ori
     return origin, runs
 
 
-def _check_run(entries: dict[str, bytes], manifest: dict[str, Any], run: Run, verdict: Verdict) -> None:
+def _check_run(
+    entries: dict[str, bytes], manifest: dict[str, Any], run: Run, verdict: Verdict, withheld: Withheld
+) -> None:
     hashes = entries[f"records/{run.log}.hashes"]
     stored = [hashes[start : start + 32] for start in range(0, len(hashes), 32)]
     try:
@@ -136,9 +145,7 @@ def _check_run(entries: dict[str, bytes], manifest: dict[str, Any], run: Run, ve
         run.findings.append(Finding(f"The {run.log} log cannot be read."))
         verdict.findings += run.findings
         return
-    for number, data in enumerate(records):
-        if not run.add(data, stored[number] if number < len(stored) else b""):
-            break
+    add_all(run, records, stored, withheld)
     verdict.count(run, 0)
     said = manifest[run.log]
     verdict.findings += run.findings
@@ -169,9 +176,11 @@ def _check_genesis(entries: dict[str, bytes], run: Run) -> list[Finding]:
     return []
 
 
-def _check_files(entries: dict[str, bytes], runs: list[Run], verdict: Verdict) -> None:
+def _check_files(entries: dict[str, bytes], runs: list[Run], verdict: Verdict, withheld: set[str]) -> None:
     def whole(sha256: str) -> bool:
         data = entries.get(f"blobs/{sha256}")
+        if sha256 in withheld:
+            return data is None
         return data is not None and hashlib.sha256(data).hexdigest() == sha256
 
     named: set[str] = set()
