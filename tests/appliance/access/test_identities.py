@@ -324,6 +324,7 @@ def test_a_wristband_shown_where_the_dose_is_asked_for_matches_nothing() -> None
 # ── Delivery beside a signed order ─────────────────────────────────────────────────────
 
 
+@pytest.mark.requirement("R-36")
 def test_an_identity_is_taken_for_the_order_it_was_signed_for_and_for_no_other(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

@@ -168,7 +168,7 @@ def names_in(data: bytes) -> list[str]:
     return [one for one in SECRETS if one.lower().encode() in small or one.encode("utf-16-le") in data]
 
 
-@pytest.mark.requirement("F-103", "T33", "R-36")
+@pytest.mark.requirement("F-103", "T33")
 def test_a_stolen_disk_tells_no_patient_and_no_key_on_it_opens_one(
     tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
