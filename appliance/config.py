@@ -125,6 +125,12 @@ class Unit:
     simulated: bool
     clock_speed: Decimal
     time_trust: Literal["kernel", "declared"]
+    mode: Literal["production", "training"] = "production"
+
+    @property
+    def site_words(self) -> str:
+        """The site as screens, labels and records name it: training says so everywhere (SAFETY 16)."""
+        return f"{self.site} (TRAINING)" if self.mode == "training" else self.site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +262,13 @@ def _unit(table: _Table) -> Unit:
             Literal["kernel", "declared"],
             table.choice("time_trust", ("kernel", "declared"), default="kernel"),
         ),
+        mode=cast(
+            Literal["production", "training"],
+            table.choice("mode", ("production", "training"), default="production"),
+        ),
     )
+    if unit.mode == "training" and not unit.simulated:
+        table.fault("mode", "is 'training' on a real unit; training needs twins: write simulated = true")
     if unit.time_zone and not _is_time_zone(unit.time_zone):
         table.fault("time_zone", f"is {unit.time_zone!r}; write a zone's name such as Europe/Berlin")
     if unit.clock_speed != 1 and not unit.simulated:

@@ -440,7 +440,7 @@ class Engine:
         unit = self.config.unit
         return UnitView(
             id=unit.id,
-            site=unit.site,
+            site=unit.site_words,
             time_zone=unit.time_zone,
             simulated=unit.simulated,
             clock_speed=str(unit.clock_speed),

@@ -42,7 +42,7 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
         people_version=engine.shelf.people.version,
         software_version=engine.software_version,
         clock_speed=str(config.unit.clock_speed),
-        site=config.unit.site,
+        site=config.unit.site_words,
         time_zone=config.unit.time_zone,
         second_person_within_min=config.session.second_person_within_min,
         station={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from typing import Any
 
 import appliance
 from appliance.access.keys import Trust, load_key, load_pin_secret
@@ -18,10 +19,13 @@ from appliance.engine.folding import folded
 from appliance.engine.shelf import Shelf, load_shelf
 from appliance.engine.site_documents import SiteDocuments
 from appliance.link.server import ANSWERS_KEPT_MAX
-from appliance.record.canonical import Stamp, StoredRecord
+from appliance.record.canonical import Stamp, StoredRecord, decode_payload
 from appliance.record.disk import make_reserve
 from appliance.record.errors import RecordFull, RecordUnusable
 from appliance.record.log import Record
+
+# What genesis says of a unit on which people only practise; it says so for ever.
+TRAINING = "training"
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +67,7 @@ def _opened(home: Home, config: UnitConfig, clock: Clock | None) -> Record:
         software_version=appliance.__version__,
         simulated=config.unit.simulated,
         stamp=stamp(clock or _fresh_clock(config)),
+        hardware=TRAINING if config.unit.mode == "training" else "",
     )
 
 
@@ -107,11 +112,22 @@ def refuse_mixed(record: Record, config: UnitConfig) -> None:
             f"The record in {record.folder} is {kind} one and unit.toml says simulated = "
             f"{str(config.unit.simulated).lower()}. Give this unit its own record folder."
         )
+    was_training = _genesis(record).get("hardware") == TRAINING
+    if was_training != (config.unit.mode == "training"):
+        kind = "a training" if was_training else "no training"
+        raise RecordUnusable(
+            f"The record in {record.folder} is {kind} record and unit.toml says mode = "
+            f"'{config.unit.mode}'. Give training its own home."
+        )
     if record.unit_id != config.unit.id:
         raise RecordUnusable(
             f"The record is of unit {record.unit_id}, unit.toml says {config.unit.id}. "
             "Put the right folder there."
         )
+
+
+def _genesis(record: Record) -> dict[str, Any]:
+    return decode_payload(next(iter(record.read(1, 1))).payload).body
 
 
 def fresh_unit(config: UnitConfig) -> Unit:
