@@ -199,6 +199,8 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
     prompt = find_prompt(unit, prompt_id, now)
     if prompt.kind == "scan":
         raise CommandRefused("This needs a scan. Show the label to the camera.", reason="scan_needed")
+    if prompt.until is not None and now > prompt.until:
+        raise NotOpen("The second person came too late. The first person does it again.")
     # To throw a count away binds nobody to its content: the role suffices.
     asked = replace(prompt, needs="session") if values.get("decision") == "repeat" else prompt
     permit_answer(unit, asked, actor, now)

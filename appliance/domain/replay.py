@@ -127,7 +127,7 @@ def _open_batch(a: Asked) -> Decided:
 
 
 def _correct(a: Asked) -> Decided:
-    asked = corrections.Asked(a.text("target"), dict(a.taken.values), a.text("reason"))
+    asked = corrections.asked_of({**a.taken.body, "values": dict(a.taken.values)})
     return corrections.correct(a.unit, asked, a.actor, a.now)
 
 
@@ -246,7 +246,8 @@ def _news_of_device(unit: Unit, first: ev.Event) -> Decided | None:
                 "serial_number": first.serial_number,
                 "firmware": first.firmware,
             }
-            return device_news.identified(unit, device, identity, unit.devices[device].serial_number)
+            qualified = unit.devices[device].serial_number
+            return device_news.identified(unit, device, identity, qualified, first.calibrated_until)
         case ev.DeviceWentSilent(device=device, words=words):
             return device_news.silent(unit, device, words)
         case ev.DeviceRecovered(device=device):

@@ -167,12 +167,21 @@ class Bedside:
         """Hand over to somebody else, who looks for themselves."""
         self.do("I have checked", *card)
         self.press(person.name, "Who is the second person?")
+        if "Receive the bag" in card:
+            self.press("I have checked", "Touch the picture")
         self.give_pin(person, "Confirm as")
 
-    def sign(self, person: DemoPerson, what: str) -> None:
-        """Read what is signed, then the password, letter by letter."""
+    def sign(self, person: DemoPerson, what: str, *, first: bool = False) -> None:
+        """Read what is signed; then the id, where it is the first signature, and the password, by letters."""
         self.see("You sign", what, person.name)
         self.press("password…", "You sign")
+        if first:
+            self.see(f"Id or badge of {person.name}", "␣")
+            self.key_in(person.id[0])
+            self.tap(" 123 ")
+            self.see("#+=")
+            self.key_in(person.id[1:])
+            self.press("Enter", f"Id or badge of {person.name}")
         self.see(f"Password of {person.name}", "␣")
         self.tap(" 123 ")
         self.see("#+=")
@@ -265,7 +274,7 @@ def _sample_and_test(bedside: Bedside) -> None:
     bedside.do("Accept and sign", "Are the marks on the cells?")
     bedside.see("Touch the picture", "Replicate 3", "Repeat the count")
     bedside.press("Accept and sign", "Touch the picture")
-    bedside.sign(OPERATOR, "Look at the count")
+    bedside.sign(OPERATOR, "Look at the count", first=True)
     bedside.do("Record the results", "endotoxin result")
     bedside.enter("Endotoxin", "0.05")
     bedside.press("No organisms seen", "Gram stain", "2 of 2")
@@ -305,14 +314,14 @@ def _sign_and_hand_over(bedside: Bedside) -> None:
     bedside.sign(OPERATOR, "Sign the batch record")
     bedside.do("Sign", "Sign the batch record", "More…")
     bedside.press(VERIFIER.name, "Who is the second person?")
-    bedside.sign(VERIFIER, "Sign the batch record")
+    bedside.sign(VERIFIER, "Sign the batch record", first=True)
     for what in ("wristband", "dose bag", "order sheet"):
         bedside.do("Scan", "Bedside match", what)
     bedside.do("Sign", "Hand-over: giver", "More…")
     bedside.sign(OPERATOR, "Hand-over: giver")
     bedside.do("Sign", "Hand-over: receiver", "More…")
     bedside.press(VERIFIER.name, "Who is the second person?")
-    bedside.sign(VERIFIER, "Hand-over: receiver")
+    bedside.sign(VERIFIER, "Hand-over: receiver", first=True)
 
 
 def _verified(site: Site, folder: Path, last: Snapshot) -> str:

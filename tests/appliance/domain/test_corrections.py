@@ -321,6 +321,16 @@ def test_a_second_person_who_comes_too_late_finds_the_first_one_asked_again(type
 
 
 @pytest.mark.requirement("F-058")
+def test_a_confirmation_in_the_moment_after_the_window_is_too_late(typed: Bedside) -> None:
+    typed.now += timedelta(minutes=10, seconds=1)
+
+    refused = typed.refusal(lambda: typed.answer("wash/result.verify"))
+
+    assert "came too late" in str(refused)
+    assert not [one for one in typed.all(ev.SecondPersonConfirmed) if one.phase == "wash"]
+
+
+@pytest.mark.requirement("F-058")
 def test_the_site_sets_how_long_a_first_act_waits(bedside: Bedside) -> None:
     actor = ADA
     batch, events = decisions.open_batch(bedside.unit, bedside.opening(), actor, bedside.now)

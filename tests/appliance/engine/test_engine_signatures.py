@@ -16,6 +16,7 @@ from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.link.messages import Proof
 from appliance.record.log import Record
+from appliance.record.replay_target import replay_folder
 
 TESTS = """
 [phase.tests]
@@ -395,6 +396,32 @@ def test_what_holds_after_a_crash_is_what_the_record_tells(typing_room: Room) ->
         assert batch is not None and batch.entered[0].words == "0.06 EU/mL"
 
     told(room, story)
+
+
+@pytest.mark.requirement("F-057")
+def test_corrections_voids_and_lapses_come_out_again_when_the_record_is_decided_again(
+    typing_room: Room,
+) -> None:
+    room = typing_room
+
+    async def story() -> None:
+        await to_the_seal(room)
+        await corrects(room, ADA.by_password, endotoxin="0.9")
+        await room.answers(waiting(room), BEN.by_pin)
+        await room.done("restart", {"reason": "The QP was told"}, CLEO.by_pin)
+        await room.answers("seal/performed", ADA.by_password)
+        body = {"prompt": "tests/result", "field": "gram", "value": "seen", "reason": WHY}
+        signs = (await room.done("correct", body)).result["signs"]
+        await room.done("correct", body | {"signs": signs}, ADA.by_password)
+        room.clock.advance(601)
+        await room.engine.turn(list)
+
+    told(room, story)
+    outcome = replay_folder(room.home.record)
+
+    assert outcome.equal, outcome
+    assert outcome.commits
+    assert len(room.events(ev.FirstActLapsed)) == 1
 
 
 # ── Order, time, trail ─────────────────────────────────────────────────────────────────
