@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.record.canonical import LAYOUT, StoredRecord, decode_payload
 from appliance.record.errors import RecordRefused
+from appliance.record.series import Numbers
 from appliance.record.telemetry_chunk import (
     EPOCH,
     QUALITIES,
@@ -37,6 +39,9 @@ PAYLOAD_VERSION = 2
 CHUNKS_A_TABLE = 60
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?")
+_ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+_NO_DIGIT = 255
+_DIGITS = bytes(_ALPHABET.find(sign) if sign in _ALPHABET else _NO_DIGIT for sign in range(256))
 _KIND_BYTES = KIND.encode().ljust(48, b"\x00")
 
 Value = Decimal | str | None
@@ -222,12 +227,11 @@ def value_of(text: str) -> Decimal | str:
 
 def _minute(begin: datetime, packed: PackedTrack) -> Minute:
     worst = QUALITIES[max(packed.states) >> 1] if packed.states else "good"
-    if packed.numbers and not packed.states and not packed.scales and packed.words is None:
-        low, high, last = min(packed.numbers), max(packed.numbers), packed.numbers[-1]
+    if packed.plain:
         scale = -packed.row.scale
-        return Minute(
-            begin, Decimal(low).scaleb(scale), Decimal(high).scaleb(scale), Decimal(last).scaleb(scale), worst
-        )
+        spanned = (*packed.extremes(), packed.series.newest())
+        low, high, last = (Decimal(number).scaleb(scale) for number in spanned)
+        return Minute(begin, low, high, last, worst)
     values = packed.track().values
     numbers = [Decimal(text) for text in values if text is not None and _NUMBER.fullmatch(text)]
     final = values[-1]
@@ -241,10 +245,25 @@ def _minute(begin: datetime, packed: PackedTrack) -> Minute:
 
 
 def _raw(body: dict[str, Any]) -> bytes:
+    text = body.get("chunk")
+    if not isinstance(text, str) or not text.isascii():
+        raise RecordRefused("A telemetry chunk is not of its form.")
+    digits = text.encode().translate(_DIGITS)
+    short = -len(digits) % 5
+    digits += b"\x54" * short
+    places = iter(digits)
+    # Five digits at a time: several times faster than the standard library's own way.
+    words = [
+        (((a * 85 + b) * 85 + c) * 85 + d) * 85 + e
+        for a, b, c, d, e in zip(places, places, places, places, places, strict=True)
+    ]
     try:
-        return base64.b85decode(body["chunk"])
-    except (KeyError, TypeError, ValueError) as problem:
-        raise RecordRefused(f"A telemetry chunk is not of its form: {problem}.") from None
+        if _NO_DIGIT in digits:
+            raise RecordRefused("A telemetry chunk holds a sign that is no digit.")
+        raw = struct.pack(f">{len(words)}I", *words)
+    except struct.error:
+        raise RecordRefused("A telemetry chunk is not of its form.") from None
+    return raw[: len(raw) - short]
 
 
 def _no_table(seq: int) -> Table:
@@ -270,7 +289,7 @@ def _track_of_version_1(channel: dict[str, Any]) -> PackedTrack:
         Row(str(channel["device"]), str(channel["name"]), str(channel["unit"]), 0, 0),
         [int(sample[0]) for sample in samples],
         states if any(states) else [],
-        [words.index(str(sample[1])) for sample in samples if sample[1] is not None],
+        Numbers([words.index(str(sample[1])) for sample in samples if sample[1] is not None]),
         [],
         words,
     )

@@ -23,6 +23,7 @@ LONGEST_TEXT_BYTES = 1024
 
 # What a run of zeros stands for, and what six bits do.
 _UNARY = {"0" * code: (code >> 1) ^ -(code & 1) for code in range(ESCAPE)}
+_AROUND_BITS = format(AROUND, "02b")
 _SIX = {format(number, "06b"): number for number in range(64)}
 
 
@@ -84,6 +85,36 @@ class BitWriter:
         return int(bits.ljust(size * 8, "0") or "0", 2).to_bytes(size, "big")
 
 
+class Numbers:
+    """A series that was read; in its commonest form the numbers themselves are made when asked for.
+
+    Whoever draws days of readings needs the lowest and highest of each minute, not every one.
+    """
+
+    __slots__ = ("_about", "_all", "_parts")
+
+    def __init__(self, numbers: list[int] | None, about: int = 0, parts: Sequence[str] = ()) -> None:
+        self._all, self._about, self._parts = numbers, about, parts
+
+    def all(self) -> list[int]:
+        """Every number, in order."""
+        if self._all is None:
+            about = self._about
+            self._all = [about + _UNARY[part] for part in self._parts]
+        return self._all
+
+    def extremes(self) -> tuple[int, int]:
+        """The lowest and the highest."""
+        if self._all is not None:
+            return min(self._all), max(self._all)
+        rests = [_UNARY[part] for part in set(self._parts)]
+        return self._about + min(rests), self._about + max(rests)
+
+    def newest(self) -> int:
+        """The last one."""
+        return self._all[-1] if self._all is not None else self._about + _UNARY[self._parts[-1]]
+
+
 class BitReader:
     """Reads what a `BitWriter` wrote; damaged bits raise `RecordRefused`, never anything else."""
 
@@ -91,6 +122,18 @@ class BitReader:
         self._bits = format(int.from_bytes(raw, "big"), f"0{len(raw) * 8}b") if raw else ""
         self._size = len(self._bits)
         self._at = 0
+
+    @classmethod
+    def within(cls, raw: bytes, at: int) -> BitReader:
+        """A reader that goes on at bit `at`."""
+        reader = cls(raw)
+        reader._at = at
+        return reader
+
+    @property
+    def at(self) -> int:
+        """The number of the next bit."""
+        return self._at
 
     def flag(self) -> bool:
         """One bit."""
@@ -140,6 +183,20 @@ class BitReader:
         slopes = accumulate(self._rice(count - 2), initial=slope)
         return list(accumulate(slopes, initial=first))
 
+    def numbers(self, count: int, near: int) -> Numbers:
+        """A series whose numbers may never be asked for."""
+        begin = self._at
+        if self._bits[begin : begin + 2] == _AROUND_BITS:
+            self._at = begin + 2
+            first = self.signed() + near
+            if self._bits[self._at : self._at + 5] == "00000":
+                self._at += 5
+                parts = self._quotients(count)
+                if max(map(len, set(parts))) < ESCAPE:
+                    return Numbers(None, first, parts)
+            self._at = begin
+        return Numbers(self.series(count, near))
+
     def at_end(self) -> bool:
         """Whether only the zeros that fill the last byte are left."""
         rest = self._bits[self._at :]
@@ -159,10 +216,7 @@ class BitReader:
         if count < 0:
             raise RecordRefused("A telemetry chunk names a form that its count does not allow.")
         shift = int(self._take(5), 2)
-        parts = self._bits[self._at :].split("1", count)
-        if len(parts) != count + 1:
-            self._too_early()
-        self._at = self._size - len(parts.pop())
+        parts = self._quotients(count)
         # Few different quotients occur: the length of each is asked once.
         longest = max(map(len, set(parts)), default=0)
         if longest > ESCAPE:
@@ -173,6 +227,13 @@ class BitReader:
         rests = [int(low[at : at + shift], 2) for at in range(0, len(low), shift)] if shift else [0] * count
         quotients = [len(part) if len(part) < ESCAPE else ESCAPE + self.number() for part in parts]
         return [unfolded((quotient << shift) | rest) for quotient, rest in zip(quotients, rests, strict=True)]
+
+    def _quotients(self, count: int) -> list[str]:
+        parts = self._bits[self._at :].split("1", count)
+        if len(parts) != count + 1:
+            self._too_early()
+        self._at = self._size - len(parts.pop())
+        return parts
 
     def _runs(self, count: int, first: int) -> list[int]:
         values: list[int] = []

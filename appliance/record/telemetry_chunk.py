@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from appliance.record.errors import RecordRefused
-from appliance.record.series import BitReader, BitWriter
+from appliance.record.series import BitReader, BitWriter, Numbers
 
 QUALITIES = ("good", "uncertain", "bad", "stale")
 MOST_SAMPLES = 20_000
@@ -78,9 +78,23 @@ class PackedTrack:
     row: Row
     ticks: list[int]
     states: list[int]  # 2 * quality + 1 where no value came; empty when all are good
-    numbers: list[int]  # scaled, or places in `words`
+    series: Numbers  # scaled, or places in `words`
     scales: list[int]  # digits after the point of each number; empty when the row's holds for all
     words: list[str] | None
+
+    @property
+    def numbers(self) -> list[int]:
+        """The scaled numbers, or the places in `words`, of the readings that have a value."""
+        return self.series.all()
+
+    @property
+    def plain(self) -> bool:
+        """Whether all are good numbers with the row's digits, so that `extremes` says what they span."""
+        return not self.states and self.words is None and not self.scales
+
+    def extremes(self) -> tuple[int, int]:
+        """The lowest and the highest scaled number, found without making each one."""
+        return self.series.extremes()
 
     def track(self) -> Track:
         """The readings as they came in."""
@@ -226,12 +240,12 @@ def unpack(raw: bytes, table_at: Callable[[int], Table]) -> PackedChunk:
     start_ms, tick_ms, span, table_seq = (reader.number() for _ in range(4))
     if span > MOST_SAMPLES or not tick_ms:
         raise RecordRefused("A telemetry chunk is longer than any that is written.")
-    table = table_at(table_seq) if table_seq else _read_table(reader)
+    table = table_at(table_seq) if table_seq else read_table(reader)
     tracks = []
     times = list(range(span))
     for row in table:
         if reader.flag():
-            track = _read_track(reader, row, times, span)
+            track = read_track(reader, row, times, span)
             times = track.ticks
             tracks.append(track)
     if not reader.at_end():
@@ -243,7 +257,8 @@ def unpack(raw: bytes, table_at: Callable[[int], Table]) -> PackedChunk:
     return PackedChunk(start, tick_ms, span, tracks, None if table_seq else table)
 
 
-def _read_table(reader: BitReader) -> Table:
+def read_table(reader: BitReader) -> Table:
+    """The channels that a chunk names itself, where the reader stands."""
     count = reader.number()
     if count > MOST_CHANNELS:
         raise RecordRefused("A telemetry chunk names more channels than any that is written.")
@@ -256,7 +271,8 @@ def _read_table(reader: BitReader) -> Table:
     return table
 
 
-def _read_track(reader: BitReader, row: Row, times: list[int], span: int) -> PackedTrack:
+def read_track(reader: BitReader, row: Row, times: list[int], span: int) -> PackedTrack:
+    """One channel, where the reader stands; `times` are the ticks of the channel before it."""
     ticks = times if reader.flag() else _read_ticks(reader, span)
     count = len(ticks)
     if not count:
@@ -267,16 +283,16 @@ def _read_track(reader: BitReader, row: Row, times: list[int], span: int) -> Pac
             raise RecordRefused("A telemetry chunk names an unknown quality.")
         count -= sum(state & 1 for state in states)
     if not count:
-        return PackedTrack(row, ticks, states, [], [], None)
+        return PackedTrack(row, ticks, states, Numbers([]), [], None)
     if reader.flag():
-        return PackedTrack(row, ticks, states, reader.series(count, row.near), [], None)
+        return PackedTrack(row, ticks, states, reader.numbers(count, row.near), [], None)
     if reader.flag():
         words, places = _read_texts(reader, count)
-        return PackedTrack(row, ticks, states, places, [], words)
+        return PackedTrack(row, ticks, states, Numbers(places), [], words)
     scales = reader.series(count)
     if min(scales) < 0 or max(scales) > MOST_DIGITS:
         raise RecordRefused("A number in a telemetry chunk has too many digits.")
-    return PackedTrack(row, ticks, states, reader.series(count, row.near), scales, None)
+    return PackedTrack(row, ticks, states, reader.numbers(count, row.near), scales, None)
 
 
 def _read_ticks(reader: BitReader, span: int) -> list[int]:
