@@ -37,6 +37,9 @@ _ALWAYS: dict[str, tuple[str, str]] = {
     "DocumentRefused": ("Refused", "words"),
     "DispositionRefused": ("Refused", "words"),
     "SignInRefused": ("People", "reason"),
+    "SecurityNoticeRaised": ("People", "cause"),
+    "AccountDisabled": ("People", "reason"),
+    "EmergencyOpened": ("Emergency", "reason"),
     "CommentAdded": ("Comment", "text"),
 }
 
@@ -111,6 +114,11 @@ def _words(kind: str, body: Body, field: str) -> str:
         return f"{said}: {body.get('cause')} (priority {body.get('priority')})"
     if kind == "SignInRefused":
         return f"Sign-in of {body.get('person') or 'an unknown person'} refused: {said.replace('_', ' ')}"
+    if kind == "AccountDisabled":
+        return f"The account {body.get('person')} was disabled: {said}"
+    if kind == "EmergencyOpened":
+        names = f"{body.get('first_name')} and {body.get('second_name')}"
+        return f"{names} opened the emergency account: {said}"
     if kind == "RecoveredFromCrash":
         phases = _listed(body.get("phases")) or "none"
         return f"The engine restarted after an unclean end; phases held: {phases}."
