@@ -336,6 +336,10 @@ def _theft(unit: Unit) -> Iterator[Finding]:
         yield _refused_key("identity key", refused)
     else:
         yield from _identity_key(unit.home, wrapped)
+    if unit.snapshot is not None and unit.snapshot.unit.identities_locked:
+        words = "patients' names are locked since the engine started; bedside scans wait"
+        do = "Open them with `cellwright identity unlock`."
+        yield Finding(about="identities", state="note", words=words, do=do)
     if disk_is_encrypted(unit.home.root):
         tpm = "a TPM is there" if Path("/sys/class/tpm/tpm0").exists() else "there is no TPM"
         yield Finding(about="theft", state="ok", words=f"the unit's folder is on an encrypted disk; {tpm}")

@@ -446,4 +446,5 @@ class Engine:
             clock_speed=str(unit.clock_speed),
             software_version=self.software_version,
             term=self.unit.term,
+            identities_locked=self.identities.locked,
         )

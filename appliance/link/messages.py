@@ -117,6 +117,7 @@ class UnitView(msgspec.Struct, kw_only=True):
     clock_speed: str
     software_version: str
     term: int
+    identities_locked: bool = False  # names wait for the boot passphrase
 
 
 class PersonView(msgspec.Struct, kw_only=True):

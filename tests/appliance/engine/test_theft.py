@@ -323,10 +323,15 @@ def test_a_unit_that_was_not_given_its_passphrase_works_and_is_unlocked_on_recor
             subprocess.run, command, input=secrets, capture_output=True, text=True, check=False
         )
 
+    async def looked_at() -> set[str]:
+        findings = await asyncio.to_thread(lambda: list(examine(room.home)))
+        return {finding.about for finding in findings}
+
     async def story() -> None:
         refused = await room.refused("deliver_document", delivered(identity_envelope(room)))
         assert (refused.reason, "administrator" in refused.words) == ("identity_locked", True)
         await room.goes_to("seal/performed")  # work goes on
+        assert "identities" in await looked_at()
 
         unlock = ("unlock", "--by", GUS.id, "--secrets-stdin")
         wrong = await identity(*unlock, secrets=f"{GUS.pin}\nnot this passphrase\n")
@@ -336,6 +341,7 @@ def test_a_unit_that_was_not_given_its_passphrase_works_and_is_unlocked_on_recor
         added = await identity("add", str(file), "--json")
 
         assert (wrong.returncode, right.returncode) == (1, 0), wrong.stderr + right.stderr
+        assert "identities" not in await looked_at()
         assert json.loads(added.stdout) == {"patient": "DEMO7F3A"}
         assert len(room.events(ev.IdentitiesUnlocked)) == 1
         assert PASSPHRASE not in str(room.events())
