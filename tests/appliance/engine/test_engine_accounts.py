@@ -541,7 +541,7 @@ def test_a_lock_out_raises_a_notice_that_stands_until_the_account_is_unlocked(ro
     told(room, story)
 
 
-@pytest.mark.requirement("R-30", "R-32")
+@pytest.mark.requirement("R-30", "R-32", "F-100")
 def test_a_badge_is_tested_withdrawn_and_replaced_for_a_time(room: Room) -> None:
     badge = f"BADGE-{ADA.id}"
 

@@ -16,6 +16,7 @@ def room(tmp_path: Path) -> Room:
     return make_room(tmp_path)
 
 
+@pytest.mark.requirement("R-31", "F-100")
 def test_wrong_pins_lock_the_account_on_record_and_a_restart_gives_no_fresh_guesses(room: Room) -> None:
     async def story() -> None:
         wrong = Proof(person=ADA.id, pin="000000")
@@ -91,6 +92,7 @@ def test_what_was_typed_instead_of_a_name_never_gets_into_the_record(room: Room)
     told(room, story)
 
 
+@pytest.mark.requirement("R-06", "R-15", "F-099")
 def test_nobody_acts_without_signing_in(room: Room) -> None:
     async def story() -> None:
         for name, body in (
@@ -110,6 +112,7 @@ def test_nobody_acts_without_signing_in(room: Room) -> None:
     told(room, story)
 
 
+@pytest.mark.requirement("R-33", "F-100")
 def test_an_idle_session_locks_on_record_and_cannot_act_but_can_stop(room: Room) -> None:
     async def story() -> None:
         await room.begins_batch()
@@ -139,6 +142,7 @@ def test_who_is_idle_too_long_cannot_act_even_before_the_lock_is_told(room: Room
     told(room, story)
 
 
+@pytest.mark.requirement("R-33")
 def test_a_locked_station_cannot_act_and_opens_again_with_the_pin(room: Room) -> None:
     async def story() -> None:
         await room.signs_in()
@@ -153,6 +157,7 @@ def test_a_locked_station_cannot_act_and_opens_again_with_the_pin(room: Room) ->
     told(room, story)
 
 
+@pytest.mark.requirement("R-33")
 def test_stop_works_at_a_station_where_nobody_ever_signed_in(room: Room) -> None:
     async def story() -> None:
         await room.begins_batch()
@@ -199,6 +204,7 @@ def test_a_session_belongs_to_its_station_and_not_to_the_screen(room: Room) -> N
     told(room, story)
 
 
+@pytest.mark.requirement("R-15", "F-099")
 def test_the_same_person_as_second_person_is_refused_on_record(room: Room) -> None:
     async def story() -> None:
         await room.begins_batch()
