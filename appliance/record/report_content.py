@@ -7,6 +7,7 @@ event stands in the audit trail, also of a kind that this software does not know
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -14,7 +15,7 @@ from appliance.record import report_sections, report_text, report_trends
 from appliance.record.errors import RecordRefused
 from appliance.record.report_batch import Batch, Source, is_long
 from appliance.record.report_entries import Entry, of_batch
-from appliance.record.report_model import Block, Cell, Facts, LongText, Report, Section, Span
+from appliance.record.report_model import Block, Cell, Facts, LongText, Note, Report, Section, Span
 from appliance.record.report_text import or_nothing
 
 CODE_GROUPS = 3
@@ -39,7 +40,11 @@ def content_of(source: Source) -> Report:
     if not entries:
         raise RecordRefused(f"There is no batch {source.batch} among these events. Check the batch id.")
     batch = Batch(source, entries)
-    trends = _trends(batch)
+    with ThreadPoolExecutor(1) as beside:
+        # Pictures are scaled on the other core while the readings are thinned.
+        pictures = beside.submit(lambda: batch.thumbnails)
+        trends = _trends(batch)
+        pictures.result()
     return Report(
         batch=source.batch,
         unit=entries[0].header.unit,
@@ -65,7 +70,10 @@ def _trends(batch: Batch) -> list[Block]:
         # A batch that runs may have readings after its last event.
         end = max(end, source.telemetry[-1].header.wall)
     grid = report_trends.Grid.over(begin, end)
-    found = report_trends.trends(source.telemetry, source.telemetry_record, grid)
+    try:
+        found = report_trends.trends(source.telemetry, source.telemetry_record, grid)
+    except RecordRefused as problem:
+        return [Note(f"The trends cannot be drawn. {problem} Verify the record.", "alert")]
     return list(report_trends.blocks(found, grid))
 
 

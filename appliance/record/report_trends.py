@@ -7,21 +7,29 @@ do. A reading that was not `good` is no part of the line; a mark under it says w
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from appliance.record import measurements, report_chart
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.record import measurements, report_chart, report_unpacked
+from appliance.record import report_thinning as thinning
 from appliance.record.canonical import StoredRecord
+from appliance.record.errors import RecordRefused
 from appliance.record.report_model import Block, Chart, Row, Table
 from appliance.record.report_text import NOTHING, duration
-from appliance.record.telemetry_chunk import PackedTrack
+from appliance.record.report_unpacked import Packed
+from appliance.record.telemetry_chunk import EPOCH, PackedTrack
 
 BUCKETS = 600
 GAP_MS_MIN = 10_000
 GAP_OF_SPACINGS = 5
 GAPS_LISTED = 8
 TEXTS_KEPT = 12
+PAGE = 500  # chunks that are read at once
+FEWEST_AT_ONCE = 8
 _MILLISECOND = timedelta(milliseconds=1)
 
 Names = tuple[str, str, str]  # device, name, unit
@@ -67,6 +75,11 @@ class Trend:
         """Readings farther apart than this leave a gap."""
         return max(GAP_MS_MIN, GAP_OF_SPACINGS * self.spacing_ms)
 
+    def gap(self, before_ms: int, after_ms: int) -> None:
+        """Nothing was read between two moments; what lies before the batch is not of it."""
+        if after_ms > 0:
+            self.gaps.append((max(before_ms, 0), after_ms))
+
     def add(self, bucket: int, low: float, high: float) -> None:
         """Readings of one bucket."""
         known = self.buckets.setdefault(bucket, [low, high])
@@ -74,23 +87,87 @@ class Trend:
 
 
 def trends(
-    telemetry: Iterable[StoredRecord],
+    telemetry: Sequence[StoredRecord],
     table_record: Callable[[int], StoredRecord | None],
     grid: Grid,
 ) -> list[Trend]:
     """Every channel of the chunks, thinned to the spans of a grid."""
-    reader = measurements.ChunkReader(table_record)
-    found: dict[Names, Trend] = {}
-    for stored in telemetry:
-        chunk = reader.chunk(stored)
-        start_ms = (chunk.start - grid.begin) // _MILLISECOND
-        for track in chunk.tracks:
-            names = track.row.names
-            if names not in found:
-                found[names] = Trend(names)
-            if track.ticks:
-                _take(found[names], track, start_ms, chunk.tick_ms, grid.width_ms)
-    return [found[names] for names in sorted(found)]
+    made = _Thinning(table_record, grid)
+    for first in range(0, len(telemetry), PAGE):
+        made.take(telemetry[first : first + PAGE])
+    return [made.found[names] for names in sorted(made.found)]
+
+
+class _Thinning:
+    """Takes pages of chunks in order, each page at once where its chunks are alike."""
+
+    def __init__(self, table_record: Callable[[int], StoredRecord | None], grid: Grid) -> None:
+        self.found: dict[Names, Trend] = {}
+        self._reader, self._grid = measurements.ChunkReader(table_record), grid
+        self._shells = report_unpacked.Shells(table_record)
+        self._begin_ms = (grid.begin - EPOCH) // _MILLISECOND
+
+    def take(self, page: Sequence[StoredRecord]) -> None:
+        """The chunks of one page, in the order in which they were written."""
+        shells = self._shells.packed(page)
+        for kin, run in itertools.groupby(
+            zip(page, shells, strict=True), key=lambda pair: pair[1].kin if pair[1] else None
+        ):
+            stored, packed = zip(*run, strict=True)
+            if kin is None or len(stored) < FEWEST_AT_ONCE or not self._at_once(packed):
+                self._one_by_one(stored)
+
+    def _trend(self, names: Names) -> Trend:
+        return self.found.setdefault(names, Trend(names))
+
+    def _one_by_one(self, page: Sequence[StoredRecord]) -> None:
+        for stored in page:
+            chunk = self._reader.chunk(stored)
+            start_ms = (chunk.start - self._grid.begin) // _MILLISECOND
+            for track in chunk.tracks:
+                if track.ticks:
+                    _take(self._trend(track.row.names), track, start_ms, chunk.tick_ms, self._grid.width_ms)
+
+    def _at_once(self, packed: Sequence[Packed]) -> bool:
+        """Whether the chunks were alike enough to be read together; if not, nothing was kept."""
+        try:
+            channels = list(thinning.blocks(packed))
+        except (thinning.Irregular, RecordRefused):
+            return False
+        starts = np.array([one.start_ms - self._begin_ms for one in packed])
+        tick_ms, width_ms = packed[0].tick_ms, self._grid.width_ms
+        for block in channels:
+            trend, begins = self._trend(block.row.names), starts[block.chunks]
+            if block.tracks is not None:
+                for begin_ms, track in zip(begins.tolist(), block.tracks, strict=True):
+                    _take(trend, track, begin_ms, tick_ms, width_ms)
+                continue
+            span_ms = (packed[0].span - 1) * tick_ms
+            trend.spacing_ms = trend.spacing_ms or tick_ms
+            _gaps_between(trend, begins, span_ms)
+            moments = begins[:, None] + np.arange(packed[0].span) * tick_ms
+            inside = moments >= 0
+            trend.readings += int(inside.sum())
+            if inside.any():
+                values = block.numbers / 10.0 ** block.scales[:, None]
+                places = (moments // width_ms)[inside]
+                if (np.diff(places) < 0).any():  # the clock was set back: order the readings by time
+                    order = np.argsort(places, kind="stable")
+                    places, values = places[order], values[inside][order]
+                else:
+                    values = values[inside]
+                for place, low, high in thinning.extremes(places, values):
+                    trend.add(place, low, high)
+        return True
+
+
+def _gaps_between(trend: Trend, begins: NDArray[np.int64], span_ms: int) -> None:
+    """Gaps between whole chunks, and the last moment that was read."""
+    ends = begins + span_ms
+    before = np.concatenate([[begins[0] if trend.last_ms is None else trend.last_ms], ends[:-1]])
+    for place in np.flatnonzero(begins - before > trend.limit_ms).tolist():
+        trend.gap(int(before[place]), int(begins[place]))
+    trend.last_ms = int(ends[-1])
 
 
 def _take(trend: Trend, track: PackedTrack, start_ms: int, tick_ms: int, width_ms: int) -> None:
@@ -132,12 +209,12 @@ def _take_one(trend: Trend, bucket: int, text: str | None, quality: str) -> None
 def _note_gaps(trend: Trend, places: list[int], start_ms: int, tick_ms: int) -> None:
     first_ms = start_ms + places[0] * tick_ms
     if trend.last_ms is not None and first_ms - trend.last_ms > trend.limit_ms:
-        trend.gaps.append((trend.last_ms, first_ms))
+        trend.gap(trend.last_ms, first_ms)
     if places[-1] - places[0] == len(places) - 1:
         return
     for before, after in itertools.pairwise(places):
         if (after - before) * tick_ms > trend.limit_ms:
-            trend.gaps.append((start_ms + before * tick_ms, start_ms + after * tick_ms))
+            trend.gap(start_ms + before * tick_ms, start_ms + after * tick_ms)
 
 
 def blocks(found: list[Trend], grid: Grid) -> Iterator[Block]:
