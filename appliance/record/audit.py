@@ -57,7 +57,7 @@ _ACCESS = (
     "SecurityNotice",
 )
 _SIGNED = ("Signature", "SecondPerson", "HandOverSigned", "Disposition")
-_TIME = ("Clock", "Time", "Engine", "RecoveredFromCrash")
+_TIME = ("Clock", "TimeConfirmed", "EngineSt", "RecoveredFromCrash")
 # What changes a value, a state or a document by a person's will, after it was first so.
 _CHANGES = (
     "Corrected", "Voided", "CorrectionProposed", "AccountSet", "AccountRemoved", "AccountDisabled",
@@ -66,7 +66,7 @@ _CHANGES = (
     "IdentityErased", "LabelVoided", "StopReleased", "Restored",
 )  # fmt: skip
 # What a reviewer of the audit trail must have seen before a release, besides every exception.
-CRITICAL = ("changes", "refusals", "time")
+CRITICAL = ("changes", "refusals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

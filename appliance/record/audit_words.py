@@ -128,7 +128,7 @@ def sentence(kind: str, body: Body) -> str:
     text = found.format_map(_Plain(body))
     # Where nothing stands for a field at the end, nothing is said of it.
     text = _EMPTY_END.sub("", text)
-    return text[:1].upper() + text[1:]
+    return text
 
 
 def change(body: Body) -> tuple[str, str]:

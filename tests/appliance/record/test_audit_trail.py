@@ -169,6 +169,8 @@ def test_every_sentence_is_of_a_kind_that_there_is_and_says_what_is_missing_with
 def test_every_kind_of_event_with_refusal_or_signature_in_its_name_falls_into_that_group() -> None:
     assert all(is_of("refusals", kind) for kind in ev.KINDS if "Refused" in kind)
     assert all(is_of("signatures", kind) for kind in ev.KINDS if kind.startswith("Signature"))
+    assert not is_of("time", "TimerElapsed")
+    assert is_of("time", "EngineStarted") and is_of("time", "TimeConfirmed")
     assert all(is_of("access", kind) for kind in ev.KINDS if kind.startswith(("Account", "Badge", "Session")))
 
 
