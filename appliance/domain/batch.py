@@ -215,7 +215,7 @@ class Batch:
             # A held hand-over of a released dose waits for a person, and must be seen to wait.
             released = self.disposition.disposition == "released"
             return "held" if released and held else self.disposition.disposition
-        if self.sealed is not None:
+        if self.sealed is not None and not self.must_be_signed:
             return "awaiting_disposition"
         if self.last(ev.BatchCompleted):
             return "complete"

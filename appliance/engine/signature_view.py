@@ -32,7 +32,7 @@ def signature_views(batch: Batch) -> list[SignatureView]:
 
 
 def _signature_view(one: Signature) -> SignatureView:
-    void = "" if one.stands else f"Void: entry {one.because_seq} changed what was signed."
+    void = "" if one.stands else f"Entry {one.because_seq} changed what was signed."
     return SignatureView(
         phase=one.phase,
         what=one.what,

@@ -239,7 +239,7 @@ SIGNATURES = [
         at=NOW - timedelta(minutes=3),
         signs="00c2ffee",
         seq=1200,
-        void="Void: entry 1211 changed what was signed.",
+        void="Entry 1211 changed what was signed.",
     ),
 ]
 ENTERED = [

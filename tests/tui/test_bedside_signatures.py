@@ -57,7 +57,7 @@ def test_the_record_screen_lists_who_signed_what_when_and_what_is_void(walk):
         await bedside.tap("Signatures")
 
         await bedside.see("Amara Okafor", "performed: Sign the batch record", "UTC, here", "CET")
-        await bedside.see("VOID.", "entry 1211 changed what was signed")
+        await bedside.see("VOID.", "Entry 1211 changed what was signed")
 
     walk(story, shows=running(WAIT))
 

@@ -227,6 +227,7 @@ def test_a_correction_after_the_seal_voids_both_signatures_and_asks_for_both_ane
 
     voided = [(one.phase, one.key) for one in sealed.all(ev.SignatureVoided) if one.phase == "seal"]
     assert waiting
+    assert sealed.batch.state == "complete"
     assert sorted(voided) == [("seal", "performed"), ("seal", "verified")]
     assert sealed.batch.must_be_signed
     assert sealed.batch.changed_after_seal is not None
@@ -239,6 +240,7 @@ def test_a_correction_after_the_seal_voids_both_signatures_and_asks_for_both_ane
     sealed.answer(VERIFIED)
     assert not sealed.batch.must_be_signed
     assert sealed.asks() == []
+    assert sealed.batch.state == "awaiting_disposition"
     assert '"0.06"' in sealed.last(ev.SignatureGiven).content
 
 
