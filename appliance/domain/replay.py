@@ -203,10 +203,9 @@ COMMANDS_OF_FACTS = frozenset(
 )  # fmt: skip
 
 
-def decide_command(said: Said, taken: ev.CommandTaken) -> Decided | None:
-    """What follows from a command; None for one that this program does not know."""
-    decide = COMMANDS.get(taken.name)
-    return None if decide is None else decide(Asked(said, taken, people_of(taken)))
+def decide_command(said: Said, taken: ev.CommandTaken) -> Decided:
+    """What follows from a command; raises `KeyError` for one that this program does not know."""
+    return COMMANDS[taken.name](Asked(said, taken, people_of(taken)))
 
 
 # ── Inputs that stand for themselves ───────────────────────────────────────────────────

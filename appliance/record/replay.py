@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit, evolve
 from appliance.domain.errors import ApplianceError
-from appliance.domain.replay import FACTS, Moment, Said, decide_command, decide_input, overdue
+from appliance.domain.replay import COMMANDS, FACTS, Moment, Said, decide_command, decide_input, overdue
 from appliance.domain.roles import UNIT_ACTOR
 from appliance.domain.state_digest import small_digest, state_digest, unit_digest
 from appliance.domain.turns import ReadingsOnRecord, batch_of
@@ -68,7 +68,6 @@ class Outcome:
     older_events: int = 0  # written before inputs were put on record: folded only
     older_again: int = 0  # of these, what came out again all the same
     older_version: str = ""
-    unknown_commands: Counter[str] = field(default_factory=Counter)
     transcript: str = ""
     state: str = ""
     unit_state: str = ""
@@ -156,14 +155,16 @@ class Replay:
             while (first := self._peek(0)) is not None:
                 outcome.first_seq = outcome.first_seq or first.seq
                 self._commit(first)
+            self._sum_up()
         except _Differs as differs:
             outcome.difference = differs.difference
         outcome.transcript = self._transcript.hexdigest()
-        outcome.unit_state = unit_digest(self.unit) if self._whole else ""
-        last = self._settled
-        if last is not None:
-            outcome.state = state_digest(self.unit, last.header.wall)
         return outcome
+
+    def _sum_up(self) -> None:
+        self.outcome.unit_state = unit_digest(self.unit) if self._whole else ""
+        if (last := self._settled) is not None:
+            self.outcome.state = self._again(last, lambda: state_digest(self.unit, last.header.wall))
 
     # ── One commit ─────────────────────────────────────────────────────────────────────
 
@@ -179,8 +180,7 @@ class Replay:
         self.unit.clock_trusted = first.header.clock_quality != QUALITY_UNTRUSTED
         before = self._on_record_before(used)
         what, expected = self._decide(first, taken, body, moment)
-        if expected is not None or taken is None:
-            self._compare_readings(first, used, before)
+        self._compare_readings(first, used, before)
         head = [one for one in (first if taken else None, used) if one is not None]
         matched = self._match(first, head, expected, what)
         self._note(what, first, matched)
@@ -221,6 +221,9 @@ class Replay:
         said = Said(unit, moment, body.event, body.batch)
         if taken is not None:
             self._refuse_overdue(first)
+            if taken.name not in COMMANDS:
+                why = f"this version does not know the command '{taken.name}'. Use the one that wrote it."
+                raise _Differs(Difference(first.seq, why, first.says, ""))
             return taken.name, self._again(first, lambda: decide_command(said, taken))
         own = self._again(body, lambda: decisions.advance(unit, moment.now)) or []
         if own and self._bytes_of(own[0], body, own) == body.stored.payload:
@@ -291,7 +294,7 @@ class Replay:
         actor = UNIT_ACTOR if what == "by itself" else first.header.actor
         matched = [self._took(first, entry, actor) for entry in head]
         if expected is None:
-            return matched + self._take_unknown(first, actor) if head else [self._took(first, first, actor)]
+            return [*matched, self._took(first, first, actor)]
         batch = self._batch_for(expected, first if not head else self._peek(0))
         for event in expected:
             entry = self._next_beside_facts(first, event, matched)
@@ -324,15 +327,6 @@ class Replay:
         ):
             return event
         return replace(event, unit_digest=entry.event.unit_digest)
-
-    def _take_unknown(self, first: _Entry, actor: str) -> list[_Entry]:
-        """A command of another version: what followed from it is taken as it is, and said to be."""
-        assert isinstance(first.event, ev.CommandTaken)
-        self.outcome.unknown_commands[first.event.name] += 1
-        taken = []
-        while (entry := self._peek(0)) and entry.command == first.command and entry.same_stamp(first):
-            taken.append(self._took(first, entry, actor))
-        return taken
 
     def _took(self, first: _Entry, entry: _Entry, actor: str) -> _Entry:
         if not entry.same_stamp(first):
@@ -421,8 +415,15 @@ class Replay:
             stored = next(self._records, None)
             if stored is None:
                 return None
-            self._ahead.append(_entry(stored))
+            self._ahead.append(self._readable(stored))
         return self._ahead[place]
+
+    @staticmethod
+    def _readable(stored: StoredRecord) -> _Entry:
+        try:
+            return _entry(stored)
+        except (msgspec.MsgspecError, KeyError, TypeError) as fault:
+            raise _Differs(Difference(stored.seq, f"it cannot be read: {fault}.", "", "")) from fault
 
 
 def _entry(stored: StoredRecord) -> _Entry:

@@ -79,7 +79,6 @@ def as_json(outcome: Outcome, target: str, *, archived: bool) -> dict[str, Any]:
         "seals_compared": outcome.seals,
         "older_events": outcome.older_events,
         "older_events_equal": outcome.older_again,
-        "commands_not_decided_again": dict(sorted(outcome.unknown_commands.items())),
         "transcript": outcome.transcript,
         "state": outcome.state,
         "unit_state": outcome.unit_state,
@@ -106,8 +105,6 @@ def words(outcome: Outcome, target: str, folder: bool) -> list[str]:
             f"were put on record. They were folded; {outcome.older_again} of them came out again "
             "by themselves."
         )
-    for name, number in sorted(outcome.unknown_commands.items()):
-        told.append(f"{number} times '{name}' was taken as it is: this version does not know that command.")
     if outcome.difference is not None:
         return [*told, f"{target} does NOT come out again.", outcome.difference.words]
     if not outcome.commits:
