@@ -33,6 +33,11 @@ def identity(argv: Sequence[str]) -> int:
         verb.add_argument(
             "--secrets-stdin", action="store_true", help="read PIN, then passphrase, a line each, from stdin"
         )
+    picture = _verb(verbs, "picture", "open a picture that was sealed at the bedside", _picture)
+    picture.add_argument("sha256", metavar="SHA256", help="its name, as the record has it")
+    picture.add_argument("--patient", required=True, metavar="PSEUDONYM")
+    picture.add_argument("--out", required=True, type=Path, metavar="FILE", help="best on a tmpfs")
+    picture.add_argument("--secrets-stdin", action="store_true", help="read the boot passphrase from stdin")
     sign = _verb(verbs, "sign", "at central: sign an identity for an order; who it is comes by stdin", _sign)
     sign.add_argument("--order", required=True, type=Path, metavar="FILE", help="the signed order")
     sign.add_argument("--key", required=True, type=Path, metavar="FILE", help="central's key")
@@ -133,6 +138,31 @@ def _as_person(
         print(answer.words, file=sys.stderr)
         return BAD
     _say(options, {"seq": answer.seq}, f"Done, on record as number {answer.seq}.")
+    return GOOD
+
+
+def _picture(options: argparse.Namespace) -> int:
+    """Works beside the engine and without it: the key, or its passphrase, is all that it takes."""
+    from appliance.access.identities import Identities
+    from appliance.access.identity_key import is_wrapped, open_identity_key
+    from appliance.access.private_files import write_private
+    from appliance.record.attachments import load
+    from appliance.record.errors import RecordError
+    from appliance.record.log import Record
+
+    home = home_from(options)
+    passphrase = _secret(options, "Boot passphrase of this unit: ") if is_wrapped(home.identity_key) else ""
+    key = open_identity_key(home.identity_key, passphrase)
+    try:
+        with Record.open_readonly(home.record) as record:
+            unit, sealed = record.unit_id, load(record.blobs_folder, options.sha256)
+    except RecordError as problem:
+        print(problem, file=sys.stderr)
+        return USAGE
+    write_private(options.out, Identities(home.root, unit, key).open_picture(options.patient, sealed))
+    _say(
+        options, {"file": str(options.out)}, f"{options.out} shows a patient: remove it when you have looked."
+    )
     return GOOD
 
 

@@ -239,6 +239,24 @@ def _the_unit_itself_opens(room: Room, pictures: list[str]) -> None:
     for name in pictures:
         sealed = (room.home.record / "blobs" / name[:2] / name).read_bytes()
         assert held.open_picture("DEMO7F3A", sealed).startswith(b"\x89PNG")
+    out = room.home.root.parent / "wristband.png"
+    words = [
+        "picture",
+        pictures[0],
+        "--patient",
+        "DEMO7F3A",
+        "--home",
+        str(room.home.root),
+        "--out",
+        str(out),
+    ]
+    command = [sys.executable, "-m", "appliance.cli", "identity", *words, "--secrets-stdin"]
+    for typed, status in (("not this passphrase\n", 1), (f"{PASSPHRASE}\n", 0)):
+        done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False)
+        assert (done.returncode, out.exists()) == (status, not status), done.stderr
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert out.stat().st_mode & 0o077 == 0
+    out.unlink()
     texts = [event.texts for event in room.events(ev.ScanRead) if isinstance(event, ev.ScanRead)]
     assert ["patient:DEMO7F3A"] in texts
     assert any(one.startswith("keyed:") for said in texts for one in said)
