@@ -43,7 +43,7 @@ a { color: inherit; }
 table.dense { font-size: .88em; } table.dense td { padding-top: .1rem; padding-bottom: .1rem; }
 tr.alert td:first-child { border-left: 3px solid #b45309; padding-left: .4rem; }
 tr.struck td:first-child { border-left: 3px double #777; padding-left: .4rem; }
-tr:target td { background: #fdf3d7; }
+tr:target td { background: #fdf3d7; } tr, h2 { scroll-margin-top: 4.5rem; }
 code, pre { font-family: "DejaVu Sans Mono", monospace; font-size: .92em; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: .6rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.2rem; margin: .6rem 0; }
