@@ -34,7 +34,9 @@ from appliance.engine.sealing import expected_seal
 from appliance.engine.view import short_code
 from appliance.link.client import Answer, LinkClient
 from appliance.link.messages import Accepted, Proof, Refused, Snapshot
+from appliance.record.errors import RecordError
 from appliance.record.log import Record
+from appliance.record.replay_target import replay_folder
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 CHEAP = Argon2Cost(passes=1, memory_kib=8, lanes=1)
@@ -420,7 +422,10 @@ def order_envelope(keys: dict[str, Ed25519PrivateKey], *, signed_by: str = "cent
 
 
 def told(room: Room, story: Callable[[], Awaitable[None]]) -> None:
-    """Run one story with an engine that has started; the engine is gone afterwards."""
+    """Run one story with an engine that has started; the engine is gone afterwards.
+
+    Whatever the story was, the record that it leaves must come out again when it is decided anew.
+    """
 
     async def whole() -> None:
         await room.starts()
@@ -431,3 +436,8 @@ def told(room: Room, story: Callable[[], Awaitable[None]]) -> None:
                 await room.crashes()
 
     asyncio.run(whole())
+    try:
+        outcome = replay_folder(room.home.record)
+    except RecordError:
+        return  # a story that broke its record on purpose
+    assert outcome.difference is None, outcome.difference.words
