@@ -18,7 +18,7 @@ from appliance.engine.clock import stamp
 from appliance.engine.journal import UNIT_ACTOR
 from appliance.engine.port import EnginePort
 from appliance.engine.samples import SPARING_TICKS
-from appliance.record.canonical import NewRecord, StoredRecord, encode_payload
+from appliance.record.canonical import NewRecord, encode_payload
 from appliance.record.disk import disk_level
 from appliance.record.errors import RecordError, RecordRefused
 from appliance.record.measurements import KIND, PAYLOAD_VERSION, ChunkWriter
@@ -86,8 +86,7 @@ class TelemetryLog:
         chunks = samples.finished(self._engine.clock.utc(), force=force)
         for number, chunk in enumerate(chunks):
             try:
-                stored = await self._engine.journal.in_writer(self._append, chunk)
-                self._writer.stored(stored.seq)
+                await self._engine.journal.in_writer(self._append, chunk)
             except RecordRefused as refused:
                 _logger.error("a minute of readings cannot be recorded: %s", refused)
             except RecordError:
@@ -95,7 +94,8 @@ class TelemetryLog:
                 raise
         return len(chunks)
 
-    def _append(self, chunk: Chunk) -> StoredRecord:
+    def _append(self, chunk: Chunk) -> None:
+        """Write one chunk; in the writer's thread, where `sign` runs too, so that neither comes between."""
         engine = self._engine
         batch = engine.unit.batch
         record = NewRecord(
@@ -108,7 +108,7 @@ class TelemetryLog:
             payload_version=PAYLOAD_VERSION,
             log=LOG,
         )
-        return engine.record.append_many([record])[0]
+        self._writer.stored(engine.record.append_many([record])[0].seq)
 
     async def _watch_room(self) -> None:
         """Fewer readings on a nearly full disk; both turns go on record, so that no gap is a riddle."""

@@ -14,6 +14,7 @@ from appliance.record import archive, attachments, schema
 from appliance.record.canonical import NO_HASH, StoredRecord, canonical_json, decode_payload
 from appliance.record.errors import RecordRefused, RecordUnusable
 from appliance.record.log import Record
+from appliance.record.measurements import KIND, channels_named_at
 from appliance.record.redact import redacted
 from appliance.record.segments import Segment, fingerprint, public_bytes
 
@@ -153,8 +154,11 @@ def _collect_log(
 def _segments_of(record: Record, batch: str, log: str) -> list[Segment]:
     begin = 0
     for stored in record.read(log=log):
-        if decode_payload(stored.payload).batch == batch and (log != "gxp" or stored.header.kind == OPENED):
-            begin = stored.seq
+        mine = _opens(stored, batch) if log == "gxp" else decode_payload(stored.payload).batch == batch
+        begin = begin or (stored.seq if mine else 0)
+        if mine and (log == "gxp" or stored.header.kind == KIND):
+            # The names of a chunk's channels may stand in an earlier one.
+            begin = begin if log == "gxp" else min(begin, channels_named_at(stored))
             break
     if not begin and log == "gxp":
         raise RecordRefused(f"There is no batch {batch} in this record. Check the batch id.")

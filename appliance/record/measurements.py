@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.record.canonical import LAYOUT, StoredRecord, decode_payload
 from appliance.record.errors import RecordRefused
-from appliance.record.series import Numbers
+from appliance.record.series import BitReader, Numbers
 from appliance.record.telemetry_chunk import (
     EPOCH,
     QUALITIES,
@@ -139,6 +139,15 @@ class ChunkReader:
             assert table is not None
             self._tables[seq] = table
         return self._tables[seq]
+
+
+def channels_named_at(stored: StoredRecord) -> int:
+    """The number of the record that names a chunk's channels: its own, or an earlier one."""
+    if stored.data[156:204] != _KIND_BYTES or stored.header.payload_version != PAYLOAD_VERSION:
+        return stored.seq
+    reader = BitReader(_raw(decode_payload(stored.payload).body))
+    _start_ms, _tick_ms, _span, table_seq = (reader.number() for _ in range(4))
+    return table_seq or stored.seq
 
 
 def chunks(

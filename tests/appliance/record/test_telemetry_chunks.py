@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_bench import BATCH, new_record, stamp
+from record_bench import BATCH, new_record, run_batch, stamp
 
-from appliance.record.canonical import NewRecord, encode_payload
+from appliance.record import archive
+from appliance.record.canonical import NewRecord, StoredRecord, encode_payload, split_record
 from appliance.record.errors import RecordRefused
+from appliance.record.export import export_batch
 from appliance.record.log import Record
 from appliance.record.measurements import (
     KIND,
@@ -227,6 +229,26 @@ def test_names_are_written_once_an_hour_and_found_again_from_the_middle(tmp_path
 
     assert [number for number, size in enumerate(sizes) if size > min(sizes) + 20] == [0, 60]
     assert len(rows) == 6
+
+
+def test_an_archive_has_the_names_of_its_channels_even_from_before_its_batch(tmp_path: Path) -> None:
+    writer = ChunkWriter()
+    with new_record(tmp_path / "record") as record:
+        before = encode_payload(None, None, writer.body(minute_of(0, good("bath", "bath_c", ["1.5"]))))
+        named = NewRecord(
+            kind=KIND, payload=before, actor="unit", stamp=stamp(), payload_version=2, log="telemetry"
+        )
+        writer.stored(record.append_many([named])[0].seq)
+        record.seal(stamp(1), log="telemetry")
+        run_batch(record)
+        put(record, writer.body(minute_of(1, good("bath", "bath_c", ["2.5"]))), second=60)
+        record.seal(stamp(99), log="telemetry")
+        path = export_batch(record, BATCH, tmp_path, report_html=b"<title>x</title>")
+
+    raw = archive.take_apart(path.read_bytes()).entries["records/telemetry.bin"]
+    stored = [StoredRecord(split_record(one)[0].seq, b"", one) for one in archive.unframe(raw)]
+    ((_, _, _, samples),) = channels(stored)
+    assert [str(value) for _, value, _ in samples] == ["1.5", "2.5"]
 
 
 def test_a_new_channel_brings_its_name_along(tmp_path: Path) -> None:
