@@ -98,6 +98,16 @@ def _add_unit_verbs(verbs: Any) -> None:
     test.add_argument("--read", required=True, metavar="BADGE", help="what the reader reads")
     test.add_argument("--why", choices=("issue", "periodic"), default="periodic")
 
+    issue = _acting(_verb(verbs, "badge-issue", "give a temporary badge for a lost one", _badge_issue))
+    issue.add_argument("person", metavar="PERSON")
+    issue.add_argument("--badge", required=True)
+    issue.add_argument("--hours", type=int, default=12, metavar="N")
+    issue.add_argument("--reason", required=True, metavar="TEXT")
+    withdraw = _acting(_verb(verbs, "badge-withdraw", "let a lost badge name nobody", _badge_withdraw))
+    withdraw.add_argument("person", metavar="PERSON")
+    withdraw.add_argument("--badge", required=True)
+    withdraw.add_argument("--reason", required=True, metavar="TEXT")
+
 
 def _verb(verbs: Any, name: str, what: str, act: Run) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=what, description=what, allow_abbrev=False)
@@ -379,7 +389,17 @@ def _badge_test(options: argparse.Namespace) -> int:
     return _as_person(options, "test_badge", body)
 
 
-def _as_person(options: argparse.Namespace, name: str, body: dict[str, str]) -> int:
+def _badge_issue(options: argparse.Namespace) -> int:
+    body = {"person": options.person, "badge": options.badge, "reason": options.reason}
+    return _as_person(options, "issue_badge", {**body, "hours": options.hours})
+
+
+def _badge_withdraw(options: argparse.Namespace) -> int:
+    body = {"person": options.person, "badge": options.badge, "reason": options.reason}
+    return _as_person(options, "withdraw_badge", body)
+
+
+def _as_person(options: argparse.Namespace, name: str, body: dict[str, Any]) -> int:
     """Sign in at the service station, act, sign out."""
     from appliance.link.client import ask
     from appliance.link.messages import Proof, Refused

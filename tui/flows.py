@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from appliance.domain.roles import EMERGENCY
 from appliance.link.messages import (
     Accepted,
     EnteredView,
@@ -19,7 +20,7 @@ from appliance.link.messages import (
     Proof,
     Refused,
 )
-from tui import secret_flow, wording
+from tui import emergency_flow, secret_flow, wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
 from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
@@ -65,6 +66,13 @@ async def choose_person(
 
 async def sign_in(app: BedsideApp, person: PersonView | None) -> None:
     """Name or badge, then the PIN; a refused PIN is asked again with the engine's words."""
+    account: str | None = person.id if person else emergency_flow.NAMED
+    if person is None and emergency_flow.is_open(app):
+        account = await emergency_flow.choose_account(app)
+    if account == EMERGENCY:
+        return await emergency_flow.go_on(app)
+    if account is None:
+        return
     who = (person.id, person.name) if person else await choose_person(app, wording.CHOOSE_PERSON)
     refusal = ""
     while who is not None:
@@ -166,6 +174,7 @@ async def more(app: BedsideApp) -> None:
                 Offer("comment", wording.COMMENT, wording.COMMENT_DETAIL),
                 Offer("correct", wording.CORRECT, wording.CORRECT_DETAIL),
                 Offer("secret", wording.CHANGE_SECRET, wording.CHANGE_SECRET_DETAIL),
+                Offer("emergency", wording.EMERGENCY, wording.EMERGENCY_DETAIL),
                 Offer("abort", wording.ABORT, wording.ABORT_DETAIL),
             ],
         )
@@ -178,6 +187,8 @@ async def more(app: BedsideApp) -> None:
         await correct(app)
     elif chosen == "secret" and app.view is not None and app.view.snapshot.person is not None:
         await secret_flow.choose_and_change(app, app.view.snapshot.person)
+    elif chosen == "emergency":
+        await emergency_flow.open_account(app)
     elif chosen == "abort":
         await abort(app)
 

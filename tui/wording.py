@@ -110,6 +110,19 @@ SECRET_NEW: Final = "Your new {what}"
 SECRET_AGAIN: Final = "Your new {what} once more"
 SECRET_DIFFERS: Final = "The two new ones differ. Begin again."
 SECRET_CHANGED: Final = "Your {what} is changed."
+EMERGENCY: Final = "Open the emergency account"
+EMERGENCY_DETAIL: Final = "When nobody who may work can come. Two people finish what runs. QA sees each act."
+EMERGENCY_TITLE: Final = "Why is the emergency account needed?"
+EMERGENCY_REASONS: Final = (
+    "The operator fell ill and nobody else can come",
+    "The unit must be left and the product secured",
+)
+EMERGENCY_NOW: Final = "Open it"
+EMERGENCY_WORDS: Final = "It may hold, restart and finish what runs, nothing else. It ends after 24 hours."
+EMERGENCY_GO_ON: Final = "Go on under the emergency account"
+EMERGENCY_GO_ON_DETAIL: Final = "Only for the two people who opened it."
+EMERGENCY_WHO: Final = "Which of the two are you?"
+OWN_ACCOUNT: Final = "Sign in with your own account"
 
 # ── Lock and away ──────────────────────────────────────────────────────────────────────
 LOCKED_TITLE: Final = "Locked"

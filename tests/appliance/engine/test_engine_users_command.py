@@ -45,6 +45,10 @@ def test_an_account_is_disabled_and_a_badge_tested_at_the_command_line(room: Roo
         badge = ("badge-test", ADA.id, "--read", f"BADGE-{ADA.id}", *by)
         tested = await types(room, *badge, pin=GUS.pin)
         wrong = await types(room, "badge-test", BEN.id, "--read", f"BADGE-{ADA.id}", *by, pin=GUS.pin)
+        lost = ("--badge", f"BADGE-{ADA.id}", "--reason", "Lost it", *by)
+        withdrawn = await types(room, "badge-withdraw", ADA.id, *lost, pin=GUS.pin)
+        spare = ("--badge", "SPARE-1", "--hours", "8", "--reason", "Lost the other", *by)
+        given = await types(room, "badge-issue", ADA.id, *spare, pin=GUS.pin)
         done = await types(room, "disable", ADA.id, "--reason", "Lost the badge", *by, pin=GUS.pin)
         refused = await types(room, "disable", ADA.id, "--reason", "Once more", *by, pin=GUS.pin)
         for _ in range(5):
@@ -53,6 +57,8 @@ def test_an_account_is_disabled_and_a_badge_tested_at_the_command_line(room: Roo
         listed = await types(room, "locked")
 
         assert (tested.returncode, wrong.returncode) == (0, 1)
+        assert (withdrawn.returncode, given.returncode) == (0, 0), withdrawn.stderr + given.stderr
+        assert room.engine.unit.people.badges.keys() == {"SPARE-1"}
         assert json.loads(tested.stdout)["passed"] is True
         assert done.returncode == 0, done.stderr
         assert refused.returncode == 1 and "disabled already" in refused.stderr
