@@ -68,6 +68,7 @@ class FailingParts:
     dose_g: float = 0.0
     last: Snapshot | None = None
     verified: subprocess.CompletedProcess[str] | None = None
+    replayed: subprocess.CompletedProcess[str] | None = None
 
 
 class _Script:
@@ -190,6 +191,7 @@ async def _play(ward: Ward, out: Path) -> FailingParts:
     ward.processes.end("engine")
     archive = ward.export(sealed.batch.id, out)
     seen.verified = call("verify", str(archive), "--trust", str(out / "trust.json"))
+    seen.replayed = call("replay", str(ward.site.home.root))
     return seen
 
 

@@ -114,5 +114,11 @@ def test_the_stand_alone_verifier_finds_the_battered_archive_whole(
     assert done.returncode == 0 and "whole and unchanged" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.requirement("R-13", "F-022")
+def test_the_battered_batch_comes_out_again_from_its_archive(killed_engine: KilledEngine) -> None:
+    done = call("replay", str(killed_engine.archive))
+    assert done.returncode == 0, done
+
+
 def test_a_restarted_engine_gives_its_first_snapshot_within_ten_seconds(killed_engine: KilledEngine) -> None:
     assert max(killed_engine.engine_starts_s) <= 10, killed_engine.engine_starts_s

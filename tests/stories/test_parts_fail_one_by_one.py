@@ -72,6 +72,12 @@ def test_the_batch_is_handed_over_after_all_of_this(failing_parts: FailingParts)
     assert failing_parts.last.batch.state == "handed_over"
 
 
+@pytest.mark.requirement("R-13", "F-022")
+def test_the_whole_record_comes_out_again_after_all_of_this(failing_parts: FailingParts) -> None:
+    done = failing_parts.replayed
+    assert done is not None and done.returncode == 0, done
+
+
 def test_the_archive_is_whole_after_all_of_this(failing_parts: FailingParts) -> None:
     done = failing_parts.verified
     assert done is not None and done.returncode == 0, done
