@@ -16,16 +16,21 @@ other. The format is described in schema/record-format.txt of each archive.
 import argparse
 import base64
 import binascii
-import hashlib
 import json
 import re
 import struct
 import sys
 import zlib
 from dataclasses import dataclass, field
+from hashlib import sha256, sha512
 from pathlib import Path
 from typing import Any
 
+Facts = dict[str, Any]
+Entries = dict[str, bytes]
+Trusted = dict[str, list[str]]  # role: fingerprints
+Signer = tuple[str, str]  # role, fingerprint
+People = dict[Signer, str]
 LOGS = ("gxp", "telemetry")
 FREE_ENTRIES = {"verify.py", "manifest.json", "manifest.sig"}
 RECORD = struct.Struct(">4sHH32s16s16sQqQ16sBBHQ32s48sI")
@@ -46,6 +51,7 @@ MANIFEST_FIELDS = {
     "v": int, "format": str, "unit": str, "batch": str, "epoch": str, "public_key": str, "key": str,
     "simulated": bool, "software_version": str, "gxp": dict, "telemetry": dict, "entries": dict,
 }  # fmt: skip
+HIDDEN: dict[str, type] = {"seq": int, "kind": str, "batch": str, "reason": str, "leaf": str, "files": list}
 RANGE_FIELDS = {"first": int, "last": int, "prev_hash": str, "last_hash": str}
 DOCUMENTS = {
     ("BatchOpened", "people_blob"): ("root",),
@@ -89,7 +95,7 @@ class Run:
     log: str
     first: int
     before: bytes
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Facts] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     broken: bool = False
     opened: dict[str, tuple[int, str]] = field(default_factory=dict)  # batch: number, hash of its recipe
@@ -167,7 +173,7 @@ def signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:
     s = int.from_bytes(signature[32:], "little")
     if key is None or r is None or len(signature) != 64 or s >= ORDER:
         return False
-    k = int.from_bytes(hashlib.sha512(signature[:32] + public_key + message).digest(), "little") % ORDER
+    k = int.from_bytes(sha512(signature[:32] + public_key + message).digest(), "little") % ORDER
     minus_key = table_of((P - key[0], key[1], key[2], P - key[3]))
     total = NEUTRAL
     for shift in range(252, -1, -4):
@@ -200,9 +206,9 @@ def directory(described: list[tuple[str, int, int, int]], offset: int) -> bytes:
     return rows + struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, count, count, len(rows), offset, 0)
 
 
-def take_apart(raw: bytes) -> tuple[dict[str, bytes], list[Finding]]:
+def take_apart(raw: bytes) -> tuple[Entries, list[Finding]]:
     """The entries of the archive, and every byte that is not as this form has it."""
-    entries: dict[str, bytes] = {}
+    entries: Entries = {}
     described: list[tuple[str, int, int, int]] = []
     findings: list[Finding] = []
     offset = 0
@@ -272,7 +278,7 @@ def text_of(raw: bytes, what: str) -> str:
         raise Misfit(f"the {what} in its header is not UTF-8.") from None
 
 
-def read_record(data: bytes) -> dict[str, Any]:
+def read_record(data: bytes) -> Facts:
     """Header fields and payload of one record."""
     if len(data) < RECORD.size:
         raise Misfit("it is shorter than a header.")
@@ -315,13 +321,11 @@ def kind_of(data: bytes) -> str:
     return text if text.isalnum() else ""
 
 
-def record_misfit(run: Run, manifest: dict[str, Any], data: bytes, stored: bytes) -> str:
+def record_misfit(run: Run, manifest: Facts, data: bytes, stored: bytes) -> str:
     """Add the next record to the run, or say what is wrong with it."""
     seq = run.last + 1
     previous = run.events[-1]["hash"] if run.events else run.before
-    computed = hashlib.sha256(
-        b"cellwright/rec/1" + previous + len(data).to_bytes(8, "big") + data
-    ).digest()  # fmt: skip
+    computed = sha256(b"cellwright/rec/1" + previous + len(data).to_bytes(8, "big") + data).digest()
     if computed != stored:
         return "its bytes do not fit the chain of hashes."
     try:
@@ -338,11 +342,11 @@ def record_misfit(run: Run, manifest: dict[str, Any], data: bytes, stored: bytes
     if words:
         return words
     run.events.append({**event, "hash": computed})
-    run.leaves.append(hashlib.sha256(b"\x00" + data).digest())
+    run.leaves.append(sha256(b"\x00" + data).digest())
     return ""
 
 
-def withheld_misfit(run: Run, row: dict[str, Any] | None, stored: bytes) -> str:
+def withheld_misfit(run: Run, row: Facts | None, stored: bytes) -> str:
     """Go past a record of which the archive shows hashes alone; the next record and the tree prove them."""
     if row is None or row["seq"] != run.last + 1 or len(stored) != 32:
         return "what is withheld is not what withheld.json names."
@@ -353,29 +357,26 @@ def withheld_misfit(run: Run, row: dict[str, Any] | None, stored: bytes) -> str:
     return ""
 
 
-def read_withheld(entries: dict[str, bytes]) -> dict[str, Any]:
+def read_withheld(entries: Entries) -> Facts:
     """What a redacted archive withholds: records by place, leaf and files, and files by name."""
-    raw = entries.get("withheld.json")
-    if raw is None:
-        return {"records": [], "files": []}
-    list_of: dict[str, Any] = read_json(raw)
-    fit = has_fields(list_of, {"v": int, "records": list, "files": list})
-    fit = fit and canonical(list_of) + b"\n" == raw
-    for row in list_of["records"] if fit else []:
-        batch = row.get("batch") if isinstance(row, dict) else None
-        fields = {"seq": int, "kind": str, "batch": type(batch), "reason": str, "leaf": str, "files": list}
-        fit = fit and has_fields(row, fields) and isinstance(batch, str | None) and bool(row["reason"])
-        names = [row["leaf"], *row["files"]] if fit else []
-        fit = fit and all(isinstance(name, str) and HEX64.fullmatch(name) for name in names)
-    for row in list_of["files"] if fit else []:
-        fit = fit and has_fields(row, {"sha256": str, "reason": str}) and bool(row["reason"])
-        fit = fit and HEX64.fullmatch(row["sha256"]) is not None
-    if not fit or list_of["v"] != 1:
-        raise Misfit("it is of another form.")
-    return list_of
+    raw = entries.get("withheld.json", b'{"files":[],"records":[],"v":1}\n')
+    try:
+        found: Facts = read_json(raw)
+        records = [{**row, "batch": row["batch"] or ""} for row in found["records"]]
+        fit = all(has_fields(row, HIDDEN) for row in records)
+        fit = fit and all(has_fields(row, {"sha256": str, "reason": str}) for row in found["files"])
+        names = [name for row in records for name in (row["leaf"], *row["files"])]
+        names += [row["sha256"] for row in found["files"]]
+        fit = fit and all(HEX64.fullmatch(name) for name in names) and canonical(found) + b"\n" == raw
+        fit = fit and all(row["reason"] for row in records + found["files"]) and found["v"] == 1
+    except (Misfit, KeyError, TypeError):
+        fit = False
+    if not fit or found.keys() != {"v", "records", "files"}:
+        raise Misfit("The list of what is withheld is not of the known form.")
+    return found
 
 
-def promise_misfit(run: Run, event: dict[str, Any], unit: str) -> str:
+def promise_misfit(run: Run, event: Facts, unit: str) -> str:
     """What an event says of the record around it, held against that record."""
     kind, seq, batch, body = event["kind"], event["seq"], event["payload"]["batch"], event["payload"]["body"]
     if kind == "BatchOpened" and batch is not None:
@@ -394,12 +395,12 @@ def promise_misfit(run: Run, event: dict[str, Any], unit: str) -> str:
     return ""
 
 
-def signature_misfit(run: Run, event: dict[str, Any], unit: str) -> str:
+def signature_misfit(run: Run, event: Facts, unit: str) -> str:
     batch, body = event["payload"]["batch"], event["payload"]["body"]
     content = body.get("content")
     if not isinstance(content, str) or not content:
         return ""
-    if hashlib.sha256(content.encode()).hexdigest() != body.get("signs"):
+    if sha256(content.encode()).hexdigest() != body.get("signs"):
         return "the signature does not cover the text it stands under."
     try:
         said = json.loads(content, parse_constant=no_float) if content.startswith("{") else None
@@ -416,7 +417,7 @@ def signature_misfit(run: Run, event: dict[str, Any], unit: str) -> str:
     return ""
 
 
-def seal_misfit(run: Run, event: dict[str, Any]) -> str:
+def seal_misfit(run: Run, event: Facts) -> str:
     batch, body = event["payload"]["batch"], event["payload"]["body"]
     sealed_seq = body.get("sealed_seq")
     if isinstance(sealed_seq, int) and sealed_seq >= run.first:
@@ -426,7 +427,7 @@ def seal_misfit(run: Run, event: dict[str, Any]) -> str:
     if batch not in run.opened:
         return ""
     files = sorted(run.files[batch])
-    both = (hashlib.sha256("\n".join(files).encode()).hexdigest(), len(files))
+    both = (sha256("\n".join(files).encode()).hexdigest(), len(files))
     if "blobs_hash" in body and (body["blobs_hash"], body.get("blob_count")) != both:
         return "it seals other files than the batch names."
     if "recipe_hash" in body and body["recipe_hash"] != run.opened[batch][1]:
@@ -449,11 +450,11 @@ def merkle_root(leaves: list[bytes]) -> bytes:
     while len(level) > 1:
         pairs = zip(level[::2], level[1::2], strict=False)
         odd = [level[-1]] if len(level) % 2 else []
-        level = [hashlib.sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
-    return level[0] if level else hashlib.sha256(b"").digest()
+        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
+    return level[0] if level else sha256(b"").digest()
 
 
-def segment_misfit(run: Run, manifest: dict[str, Any], row: dict[str, Any], expected: int) -> str:
+def segment_misfit(run: Run, manifest: Facts, row: Facts, expected: int) -> str:
     header = row["header"].encode()
     try:
         facts = read_json(header)
@@ -482,9 +483,7 @@ def segment_misfit(run: Run, manifest: dict[str, Any], row: dict[str, Any], expe
     return ""
 
 
-def check_run(
-    run: Run, manifest: dict[str, Any], entries: dict[str, bytes], hidden: dict[str, Any]
-) -> list[Finding]:
+def check_run(run: Run, manifest: Facts, entries: Entries, hidden: Facts) -> list[Finding]:
     """All that can be wrong with one log."""
     hashes = entries[f"records/{run.log}.hashes"]
     try:
@@ -499,18 +498,14 @@ def check_run(
     withheld = iter(hidden["records"] if run.log == "gxp" else [])
     for number, data in enumerate(records):
         stored = hashes[32 * number : 32 * number + 32]
-        if data:
-            words = record_misfit(run, manifest, data, stored)
-        else:
-            words = withheld_misfit(run, next(withheld, None), stored)
+        misfit = record_misfit(run, manifest, data, stored) if data else ""
+        words = misfit if data else withheld_misfit(run, next(withheld, None), stored)
         if words:
             run.broken = True
-            findings.append(Finding(words, run.log, run.last + 1, kind_of(data) if data else "withheld"))
+            findings.append(Finding(words, run.log, run.last + 1, kind_of(data)))
             break
-    left = None if run.broken else next(withheld, None)
-    if left is not None:
-        words = "what is withheld is not what withheld.json names."
-        findings.append(Finding(words, run.log, left["seq"], "withheld"))
+    if not run.broken and next(withheld, None) is not None:
+        findings.append(Finding("The list of what is withheld names more than is withheld."))
     expected = run.first
     for row in rows:
         words = segment_misfit(run, manifest, row, expected)
@@ -531,18 +526,17 @@ def check_run(
     return findings + check_genesis(run, manifest, entries)
 
 
-def check_genesis(run: Run, manifest: dict[str, Any], entries: dict[str, bytes]) -> list[Finding]:
+def check_genesis(run: Run, manifest: Facts, entries: Entries) -> list[Finding]:
     data = entries.get(f"records/{run.log}-genesis.bin", b"")
     try:
         event = read_record(data)
     except Misfit:
         return [Finding("the beginning of the log cannot be read.", run.log, 1, "Genesis")]
     body = event["payload"]["body"]
-    same = (event["unit"], event["log"], event["epoch"], event["seq"], event["kind"]) == (
-        manifest["unit"], run.log, manifest["epoch"], 1, "Genesis",
-    )  # fmt: skip
+    place = (manifest["unit"], run.log, manifest["epoch"], 1, "Genesis")
+    same = (event["unit"], event["log"], event["epoch"], event["seq"], event["kind"]) == place
     said = (body.get("public_key"), body.get("simulated")) == (manifest["public_key"], manifest["simulated"])
-    leaf = hashlib.sha256(b"\x00" + data).digest()
+    leaf = sha256(b"\x00" + data).digest()
     if not same or not said or (run.first == 1 and run.leaves[:1] != [leaf]):
         return [Finding("the beginning of the log is not this record's.", run.log, 1, "Genesis")]
     return []
@@ -551,7 +545,7 @@ def check_genesis(run: Run, manifest: dict[str, Any], entries: dict[str, bytes])
 # Files, documents, manifest.
 
 
-def named_blobs(body: dict[str, Any]) -> list[str]:
+def named_blobs(body: Facts) -> list[str]:
     names = []
     for key, value in body.items():
         if key in BLOB_FIELDS or key.endswith("_blob"):
@@ -562,37 +556,37 @@ def named_blobs(body: dict[str, Any]) -> list[str]:
     return names
 
 
-def check_files(runs: list[Run], entries: dict[str, bytes], hidden: dict[str, Any]) -> list[Finding]:
+def check_files(runs: list[Run], entries: Entries, hidden: Facts) -> list[Finding]:
     findings, named = [], set()
     withheld = {row["sha256"] for row in hidden["files"]}
     for run in runs:
         for event in run.events:
             for name in named_blobs(event["payload"]["body"]):
                 data = entries.get(f"blobs/{name}")
-                whole = data is not None and hashlib.sha256(data).hexdigest() == name
+                whole = data is not None and sha256(data).hexdigest() == name
                 if name not in named and not (data is None if name in withheld else whole):
                     words = f"the file {name} it names is missing or was changed."
                     findings.append(Finding(words, run.log, event["seq"], event["kind"]))
                 named.add(name)
     for name, data in entries.items():
         unnamed = name.startswith("blobs/") and name[6:] not in named
-        if unnamed and hashlib.sha256(data).hexdigest() != name[6:]:
+        if unnamed and sha256(data).hexdigest() != name[6:]:
             findings.append(Finding(f"The entry {name!r} of the archive was changed."))
     return findings
 
 
-def open_envelope(data: bytes) -> tuple[list[tuple[str, str]], bytes, str]:
+def open_envelope(data: bytes) -> tuple[list[Signer], bytes, str]:
     """Signers (role, fingerprint), content, and what is wrong; a file that is no envelope has no signers."""
     try:
         envelope = json.loads(data.decode())
         content = base64.b64decode(envelope["content"], validate=True)
         message = b"cellwright/doc/1\x00" + envelope["type"].encode() + b"\x00"
-        message += hashlib.sha256(content).digest()
+        message += sha256(content).digest()
         signers = []
         for row in envelope["signatures"]:
             public_key = base64.b64decode(row["public_key"], validate=True)
             signature = base64.b64decode(row["signature"], validate=True)
-            same = hashlib.sha256(public_key).hexdigest() == row["key"]
+            same = sha256(public_key).hexdigest() == row["key"]
             if not same or not signed_by(public_key, message, signature):
                 return [], content, "the signature on the document it names does not hold."
             signers.append((str(row["role"]), str(row["key"])))
@@ -601,7 +595,7 @@ def open_envelope(data: bytes) -> tuple[list[tuple[str, str]], bytes, str]:
     return signers, content, ""
 
 
-def decision_misfit(run: Run, event: dict[str, Any], content: bytes, seals: dict[str, Any]) -> str:
+def decision_misfit(run: Run, event: Facts, content: bytes, seals: Facts) -> str:
     try:
         decision = json.loads(content.decode(), parse_constant=no_float)
         sealed_seq, sealed_hash, batch = decision["sealed_seq"], decision["sealed_hash"], decision["batch"]
@@ -611,7 +605,7 @@ def decision_misfit(run: Run, event: dict[str, Any], content: bytes, seals: dict
     if batch != event["payload"]["batch"] or held is None or held.hex() != sealed_hash:
         return "the decision it names was made for another record."
     said = event["payload"]["body"].get("decision_hash")
-    if said is not None and said != hashlib.sha256(content).hexdigest():
+    if said is not None and said != sha256(content).hexdigest():
         return "the decision it names is another one than was recorded."
     seal = seals.get(batch, {})
     if any(decision.get(name, seal[name]) != seal[name] for name in SEAL_FIELDS if name in seal):
@@ -619,7 +613,7 @@ def decision_misfit(run: Run, event: dict[str, Any], content: bytes, seals: dict
     return ""
 
 
-def people_of(content: bytes) -> dict[tuple[str, str], str]:
+def people_of(content: bytes) -> People:
     """Who signs with which key, by a list of people."""
     try:
         rows = json.loads(content.decode(), parse_constant=no_float)["keys"]
@@ -628,12 +622,7 @@ def people_of(content: bytes) -> dict[tuple[str, str], str]:
         return {}
 
 
-def is_trusted(
-    trust: dict[str, list[str]],
-    people: dict[tuple[str, str], str],
-    roles: tuple[str, ...],
-    signers: list[tuple[str, str]],
-) -> bool:
+def is_trusted(trust: Trusted, people: People, roles: tuple[str, ...], signers: list[Signer]) -> bool:
     """Whether in each role somebody signed whom the list of keys, and the list of people, vouch for."""
     persons: list[set[str]] = []
     for role in roles:
@@ -650,14 +639,12 @@ def is_trusted(
     return len(persons) < 2 or len(persons[0] | persons[1]) > 1
 
 
-def check_documents(
-    run: Run, entries: dict[str, bytes], trust: dict[str, list[str]] | None
-) -> tuple[list[Finding], list[str]]:
+def check_documents(run: Run, entries: Entries, trust: Trusted | None) -> tuple[list[Finding], list[str]]:
     """The signed documents a batch stands on, and which of them no trusted key signed."""
     findings: list[Finding] = []
     distrusted: list[str] = []
-    people: dict[tuple[str, str], str] = {}
-    seals: dict[str, Any] = {}
+    people: People = {}
+    seals: Facts = {}
     for event in run.events:
         body, kind, seq = event["payload"]["body"], event["kind"], event["seq"]
         if kind == "BatchSealed" and event["payload"]["batch"] is not None:
@@ -669,7 +656,7 @@ def check_documents(
             signers, content, words = open_envelope(data)
             if not words and key == "decision_blob":
                 words = decision_misfit(run, event, content, seals)
-            other = body.get("recipe_hash") not in (None, hashlib.sha256(content).hexdigest())
+            other = body.get("recipe_hash") not in (None, sha256(content).hexdigest())
             if not words and key == "recipe_blob" and signers and other:
                 words = "the batch was opened with another recipe than the one it names."
             if words:
@@ -682,12 +669,12 @@ def check_documents(
     return findings, distrusted
 
 
-def read_manifest(entries: dict[str, bytes]) -> dict[str, Any]:
+def read_manifest(entries: Entries) -> Facts:
     raw = entries.get("manifest.json")
     if raw is None:
         raise Misfit("The archive has no manifest.")
     try:
-        manifest: dict[str, Any] = read_json(raw)
+        manifest: Facts = read_json(raw)
     except Misfit:
         raise Misfit("The manifest is not of the known form.") from None
     fit = has_fields(manifest, MANIFEST_FIELDS) and all(has_fields(manifest[k], RANGE_FIELDS) for k in LOGS)
@@ -707,13 +694,13 @@ def read_manifest(entries: dict[str, bytes]) -> dict[str, Any]:
     return manifest
 
 
-def check_manifest(entries: dict[str, bytes], manifest: dict[str, Any]) -> list[Finding]:
+def check_manifest(entries: Entries, manifest: Facts) -> list[Finding]:
     findings = []
     public_key = bytes.fromhex(manifest["public_key"])
     message = b"cellwright/manifest/1\x00" + entries["manifest.json"]
     if not signed_by(public_key, message, entries.get("manifest.sig", b"")):
         findings.append(Finding("The signature of the manifest does not hold."))
-    if hashlib.sha256(public_key).hexdigest() != manifest["key"]:
+    if sha256(public_key).hexdigest() != manifest["key"]:
         findings.append(Finding("The manifest names another key than it carries."))
     listed = manifest["entries"]
     for name in sorted(listed.keys() | entries.keys() - FREE_ENTRIES):
@@ -721,61 +708,44 @@ def check_manifest(entries: dict[str, bytes], manifest: dict[str, Any]) -> list[
             findings.append(Finding(f"The entry {name!r} is missing from the archive."))
         elif name not in listed or name in FREE_ENTRIES:
             findings.append(Finding(f"The entry {name!r} of the archive is not in the manifest."))
-        elif {"sha256": hashlib.sha256(entries[name]).hexdigest(), "size": len(entries[name])} != listed[
-            name
-        ]:
+        elif listed[name] != {"sha256": sha256(entries[name]).hexdigest(), "size": len(entries[name])}:
             findings.append(Finding(f"The entry {name!r} of the archive was changed."))
     return findings
 
 
-def verify(raw: bytes, trust: dict[str, list[str]] | None = None) -> dict[str, Any]:
+def verify(raw: bytes, trust: Trusted | None = None) -> Facts:
     """The verdict on an archive's bytes."""
     if not raw.startswith(b"PK\x03\x04") and not raw[-22:].startswith(b"PK\x05\x06"):
         raise Unreadable("It is not an archive of a batch.")
     entries, layout = take_apart(raw)
     try:
-        manifest = read_manifest(entries)
+        manifest, hidden = read_manifest(entries), read_withheld(entries)
     except Misfit as problem:
-        findings = layout or [Finding(str(problem))]
-        return verdict(
-            {"unit": "", "simulated": False}, 0, findings, None if trust is None else ["all of it"]
-        )
+        nothing, all_of_it = {"unit": "", "simulated": False}, None if trust is None else ["all of it"]
+        return verdict(nothing, 0, layout or [Finding(str(problem))], all_of_it)
     runs = [Run(log, manifest[log]["first"], bytes.fromhex(manifest[log]["prev_hash"])) for log in LOGS]
-    wrong_list: list[Finding] = []
-    try:
-        hidden = read_withheld(entries)
-    except Misfit:
-        wrong_list = [Finding("The list of what is withheld is not of the known form.")]
-        hidden = {"records": [], "files": []}
-    findings = wrong_list + [one for run in runs for one in check_run(run, manifest, entries, hidden)]
-    findings += check_anchors(runs[0], runs[1])
-    findings += check_files(runs, entries, hidden)
+    findings = [one for run in runs for one in check_run(run, manifest, entries, hidden)]
+    findings += check_anchors(runs[0], runs[1]) + check_files(runs, entries, hidden)
     wrong_documents, distrusted = check_documents(runs[0], entries, trust)
     findings += wrong_documents + check_manifest(entries, manifest) + layout
-    key = hashlib.sha256(bytes.fromhex(manifest["public_key"])).hexdigest()
+    key = sha256(bytes.fromhex(manifest["public_key"])).hexdigest()
     if trust is not None and key not in trust.get("unit", []):
         distrusted = [f"the unit's key {key}", *distrusted]
     events = sum(len(run.events) for run in runs)
-    counts = (len(hidden["records"]), len(hidden["files"]))
-    return verdict(manifest, events, findings, None if trust is None else distrusted, counts)
+    manifest["withheld"] = (len(hidden["records"]), len(hidden["files"]))
+    return verdict(manifest, events, findings, None if trust is None else distrusted)
 
 
-def verdict(
-    manifest: dict[str, Any],
-    events: int,
-    findings: list[Finding],
-    distrusted: list[str] | None,
-    withheld: tuple[int, int] = (0, 0),
-) -> dict[str, Any]:
+def verdict(manifest: Facts, events: int, findings: list[Finding], distrusted: list[str] | None) -> Facts:
     """The findings as one object with words."""
     bad = next((finding for finding in findings if finding.log), findings[0] if findings else None)
+    records, files = manifest.get("withheld", (0, 0))
     if bad is not None:
         words = f"NOT whole and unchanged. First bad: {bad}"
     else:
         words = f"whole and unchanged: {events} events of unit {manifest['unit']}"
-        if any(withheld):
-            words += f"; {withheld[0]} records and {withheld[1]} files withheld, named in withheld.json"
-            words += " with reasons"
+        if records or files:
+            words += f"; {records} records and {files} files withheld, named in withheld.json with reasons"
         if distrusted is None:
             words += ". Whether the keys are the right ones was not asked; give --trust FILE."
         elif distrusted:
@@ -786,18 +756,17 @@ def verdict(
     return {
         "whole": bad is None,
         "trusted": None if distrusted is None else not distrusted,
-        "first_bad": bad
-        and {"log": bad.log, "seq": bad.seq, "kind": bad.kind, "words": bad.words},
+        "first_bad": bad and {"log": bad.log, "seq": bad.seq, "kind": bad.kind, "words": bad.words},
         "findings": [str(finding) for finding in findings],
         "unit": manifest["unit"],
         "simulated": manifest["simulated"],
         "events": events,
-        "withheld": {"records": withheld[0], "files": withheld[1]},
+        "withheld": {"records": records, "files": files},
         "words": words,
     }  # fmt: skip
 
 
-def read_trust(path: Path) -> dict[str, list[str]]:
+def read_trust(path: Path) -> Trusted:
     try:
         lists = json.loads(path.read_bytes())
         if not isinstance(lists, dict) or not all(isinstance(keys, list) for keys in lists.values()):

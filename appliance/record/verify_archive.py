@@ -40,16 +40,12 @@ def verify_archive(path: Path, trust: Trust | None = None) -> Verdict:
     try:
         manifest = _manifest(entries)
         origin, runs = _open_runs(entries, manifest)
+        withheld = read_withheld(entries)
     except RecordRefused as problem:
         verdict.findings += [Finding(words) for words in opened.problems] or [Finding(str(problem))]
         verdict.trusted = None if trust is None else False
         return verdict
     verdict.unit, verdict.simulated, verdict.batches = origin.unit, origin.simulated, [manifest["batch"]]
-    try:
-        withheld = read_withheld(entries)
-    except RecordRefused as problem:
-        verdict.findings.append(Finding(str(problem)))
-        withheld = Withheld()
     verdict.withheld = (len(withheld.records), len(withheld.files))
     for run in runs:
         _check_run(entries, manifest, run, verdict, withheld)

@@ -79,9 +79,8 @@ def add_all(run: Run, records: list[bytes], hashes: list[bytes], withheld: Withh
             continue
         row = next(rows, None)
         if row is None or row.seq != run.last + 1 or len(stored) != 32:
-            run.findings.append(Finding(OTHERWISE, run.log, run.last + 1, "withheld"))
+            run.findings.append(Finding(OTHERWISE, run.log, run.last + 1))
             return
         run.add_withheld(bytes.fromhex(row.leaf), stored, row.batch, row.files)
-    left = next(rows, None)
-    if left is not None:
-        run.findings.append(Finding(OTHERWISE, run.log, left.seq, "withheld"))
+    if next(rows, None) is not None:
+        run.findings.append(Finding("The list of what is withheld names more than is withheld."))
