@@ -199,15 +199,23 @@ def _permit(unit: Unit, batch: Batch, actor: Actor, now: datetime) -> None:
 
 
 def _entry(batch: Batch, target: str) -> Entry:
-    """The entry with this id (`phase/instruction`) or with this number on record."""
-    for entry in entries(batch):
-        if target in (f"{entry.run.phase.id}/{entry.key}", str(entry.fact.seq)):
-            return entry
+    """The entry with this id (`phase/instruction`), with this number on record, or that a result tells."""
     fact = next((one for one in batch.facts if str(one.seq) == target), None)
-    _refuse_other(batch, fact)
+    for entry in entries(batch):
+        if target in (f"{entry.run.phase.id}/{entry.key}", str(entry.fact.seq)) or _tells(fact, entry):
+            return entry
+    _refuse_other(fact)
 
 
-def _refuse_other(batch: Batch, fact: Fact | None) -> NoReturn:
+def _tells(fact: Fact | None, entry: Entry) -> bool:
+    """Whether a fact is a typed value taken over as it is."""
+    if fact is None or not isinstance(fact.event, ev.ResultReceived | ev.ValueRecorded):
+        return False
+    name = fact.event.test if isinstance(fact.event, ev.ResultReceived) else fact.event.key
+    return fact.event.phase == entry.run.phase.id and name in {field.name for field in entry.fields}
+
+
+def _refuse_other(fact: Fact | None) -> NoReturn:
     kind = type(fact.event).__name__ if fact is not None else ""
     if kind in ("CellCountReported", "CountFailed"):
         words = "A count is not corrected. Repeat it, or write a comment."

@@ -163,6 +163,20 @@ def test_numbers_that_must_fit_each_other_are_checked_together(bedside: Bedside)
     assert "1 labels were printed, 2 are told" in str(refused)
 
 
+@pytest.mark.parametrize(("kind", "name"), [(ev.ResultReceived, "test"), (ev.ValueRecorded, "key")])
+def test_a_result_that_was_typed_names_what_was_typed(
+    bedside: Bedside, kind: type[ev.Event], name: str
+) -> None:
+    before_the_seal(bedside)
+    wanted = {"test": ("endotoxin", "0.06"), "key": ("recovery", "88")}[name]
+    fact = next(f for f in bedside.facts if isinstance(f.event, kind) and getattr(f.event, name) == wanted[0])
+
+    corrects(bedside, str(fact.seq), **{wanted[0]: wanted[1]})
+    confirms(bedside)
+
+    assert bedside.last(ev.ValueCorrected).new == wanted[1]
+
+
 def test_a_value_can_be_named_by_its_number_on_record(typed: Bedside) -> None:
     seq = next(e.fact.seq for e in corrections.entries(typed.batch) if e.key == "result")
 

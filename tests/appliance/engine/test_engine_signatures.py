@@ -11,6 +11,7 @@ import engine_room
 import pytest
 from engine_room import ADA, BEN, CLEO, GUS, RECIPE, Account, Room, bag_texts, make_room, told
 
+from appliance.access.documents import to_json
 from appliance.config import ConfigurationUnusable, read_config
 from appliance.domain import decisions
 from appliance.domain import events as ev
@@ -357,6 +358,30 @@ def test_a_correction_after_the_seal_is_signed_by_both_before_it_is_sealed_again
         assert signatures[0].name == f"{ADA.id} Demo"
         assert signatures[0].at.utcoffset() is not None
         assert len(room.events(ev.SignatureVoided)) == 3  # both of the seal, and the confirmed value
+
+    told(room, story)
+
+
+@pytest.mark.requirement("R-23", "F-057")
+def test_the_qps_decision_does_not_hold_while_what_was_sealed_is_no_longer_signed(typing_room: Room) -> None:
+    room = typing_room
+
+    async def story() -> None:
+        await to_the_seal(room)
+        await room.answers("seal/performed", ADA.by_password)
+        await room.answers("seal/verified", BEN.by_password)
+        await room.until(lambda: room.batch.sealed is not None)
+        decision = {"envelope": json.loads(to_json(room.decision()))}
+        await corrects(room, ADA.by_password, endotoxin="0.06")
+
+        proposed = await room.refused("deliver_document", decision)
+        await room.answers(waiting(room), BEN.by_pin)
+        corrected = await room.refused("deliver_document", decision)
+        await room.answers("seal/performed", ADA.by_password)
+        half_signed = await room.refused("deliver_document", decision)
+
+        assert {proposed.reason, corrected.reason, half_signed.reason} == {"changed"}
+        assert not room.events(ev.DispositionRecorded)
 
     told(room, story)
 
