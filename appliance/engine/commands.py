@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -46,6 +47,7 @@ class Commands:
         self._engine = engine
         self._release = ReleaseDesk(engine)
         self._stops_sent: list[str] = []
+        self._stops_missed: list[tuple[str, dict[str, int]]] = []  # by a record that could not be written
         self._handlers: dict[str, Handler] = {
             **PeopleCommands(engine).handlers,
             "open_batch": self._open_batch,
@@ -202,9 +204,17 @@ class Commands:
         except RecordError as fault:
             # The devices stand; the latch holds in this engine, and the next one starts with phases held.
             engine.unit.stop_latched = True
+            self._stops_missed.append((caller.station, latencies))
             engine.record_failed(fault)
             return {"words": f"STOP was sent. It could not be recorded: {fault}"}
         return {}
+
+    async def record_missed_stops(self) -> None:
+        """The record takes events again: a STOP that it missed goes on it, so that the latch is on record."""
+        engine, missed = self._engine, self._stops_missed
+        while missed:
+            station, latencies = missed.pop(0)
+            await engine.turn(functools.partial(decisions.stopped, engine.unit, station, latencies))
 
     async def _release_stop(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)

@@ -35,6 +35,7 @@ from appliance.engine.messages_of_devices import DeviceMessages
 from appliance.engine.readings import Readings
 from appliance.engine.reserve import reopened_with_reserve
 from appliance.engine.sealing import must_seal, seal_owed, sealed_event
+from appliance.engine.self_check import SelfCheck
 from appliance.engine.shelf import Shelf
 from appliance.engine.telemetry import TelemetryLog
 from appliance.engine.vision_client import VisionClient
@@ -107,6 +108,7 @@ class Engine:
         self.vision = VisionClient()
         self.readings = Readings(unit)
         self.telemetry = TelemetryLog(self)
+        self._self_check = SelfCheck(self)
         self.desk = Desk(
             shelf.people,
             pin_secret,
@@ -244,6 +246,7 @@ class Engine:
             )
             self.journal.reopened(self.record)
         await self.turn(lambda: decisions.disk_full(self.unit))
+        await self._commands.record_missed_stops()
 
     # ── Life ───────────────────────────────────────────────────────────────────────────
 
@@ -308,6 +311,7 @@ class Engine:
         await self.turn(list)
         await self._watch_clock()
         await self.telemetry.tick()
+        await self._self_check.tick()
         prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
         if await self.desk.watch_time() or prompts != self._prompts_shown:
             # Time alone opens some prompts: no event tells of them.

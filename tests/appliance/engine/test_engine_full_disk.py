@@ -79,6 +79,27 @@ def test_a_full_disk_holds_the_batch_and_the_reserve_lets_it_be_finished(disk: S
     told(room, story)
 
 
+def test_a_stop_that_a_full_disk_kept_off_the_record_goes_on_it_with_the_reserve(disk: SmallDisk) -> None:
+    room = make_room(disk.place)
+
+    async def story() -> None:
+        await room.begins_batch()
+        disk.is_nearly_full(free_kib=0)
+        stops, missed = 0, False
+        while not missed and stops < COMMENTS_MAX:
+            answer = await room.done("stop")
+            stops, missed = stops + 1, "could not be recorded" in answer.result.get("words", "")
+
+        await room.until(lambda: not room.engine.journal.words)
+        await room.until(lambda: len(room.events(ev.DeviceStopped)) == stops)
+        await room.done("release_stop", {"reason": "All is safe"})
+
+        assert missed
+        assert not room.engine.unit.stop_latched
+
+    told(room, story)
+
+
 def test_on_a_disk_without_room_no_batch_opens_and_the_refusal_is_on_record(disk: SmallDisk) -> None:
     room = make_room(disk.place)
 
