@@ -16,6 +16,7 @@ from appliance.access.signing import MEANINGS, covers, printed, short_code, sign
 REVIEWED = b'{"count":"412","viability_percent":"86.2"}'
 
 
+@pytest.mark.requirement("R-21", "R-24", "F-056")
 def test_a_signature_names_person_meaning_time_and_the_hash_of_what_was_signed(site):
     body = signature_block(
         site.person("p-0001"), "performed", REVIEWED, what="Cell count, replicate 1", at=NOW
@@ -33,6 +34,7 @@ def test_a_signature_names_person_meaning_time_and_the_hash_of_what_was_signed(s
     assert body["signs"].startswith(short_code(REVIEWED))
 
 
+@pytest.mark.requirement("R-22")
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.binary(max_size=64))
 def test_a_signature_covers_the_bytes_signed_and_no_others(other):
@@ -47,6 +49,7 @@ def test_a_body_without_a_hash_covers_nothing(body):
     assert not covers(body, REVIEWED)
 
 
+@pytest.mark.requirement("R-21")
 def test_a_signature_means_one_of_eight_things(site):
     assert len(MEANINGS) == 8
     with pytest.raises(SignatureRefused, match="cannot mean 'seen'"):
@@ -60,6 +63,7 @@ def test_somebody_who_left_cannot_sign(site):
         signature_block(gone, "performed", REVIEWED, what="x", at=NOW)
 
 
+@pytest.mark.requirement("R-24")
 def test_a_signature_never_carries_a_local_time(site):
     with pytest.raises(AssertionError):
         signature_block(

@@ -82,6 +82,7 @@ def test_the_same_person_unlocks_and_another_one_takes_over(sessions):
     assert sessions.acting("bed", 7.0) == "p-0002"
 
 
+@pytest.mark.requirement("R-27")
 def test_the_first_signature_takes_both_components_and_a_lock_brings_that_back(sessions):
     assert sessions.signature_needs("bed", "p-0001", 1.0) == ("id", "password")
     sessions.signature_given("bed", "p-0001")

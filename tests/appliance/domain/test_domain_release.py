@@ -152,6 +152,7 @@ def test_nothing_is_sealed_with_one_signature(bedside: Bedside) -> None:
     assert bedside.asks() == [VERIFIED]
 
 
+@pytest.mark.requirement("R-17", "F-058")
 def test_the_first_signer_is_not_the_second(bedside: Bedside) -> None:
     before_the_seal(bedside)
     bedside.answer(PERFORMED, by=with_proof(CLEO, "password"))
@@ -161,6 +162,7 @@ def test_the_first_signer_is_not_the_second(bedside: Bedside) -> None:
     assert refused.reason == "same_person"
 
 
+@pytest.mark.requirement("R-23", "F-057")
 @pytest.mark.parametrize("when", [PERFORMED, VERIFIED])
 def test_whatever_is_added_before_the_second_signature_asks_for_both_anew(
     bedside: Bedside, when: str
