@@ -573,6 +573,7 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "AlarmAcknowledged",
         "AlarmCleared",
         "MeasurementsSealed",
+        "RecordVerified",
         "DocumentReceived",
         "DocumentRefused",
         "DispositionRefused",
@@ -629,5 +630,6 @@ UNIT_KINDS = frozenset(
         "AlarmAcknowledged",
         "AlarmCleared",
         "MeasurementsSealed",
+        "RecordVerified",
     }
 )

@@ -49,6 +49,15 @@ class RecordFaultSeen(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordVerified(Event):
+    """The whole record was read and checked while the unit worked (R-38)."""
+
+    whole: bool
+    events: int
+    words: str  # the verdict as `cellwright verify` says it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentReceived(Event):
     type: str
     blob: str

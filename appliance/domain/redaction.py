@@ -74,8 +74,8 @@ SHOWN = frozenset(
         "InstructionConfirmed", "LabelPrinted", "LabelRequested", "LabelVerified", "LabelsReconciled",
         "LimitCrossed", "LineCleared", "MaterialAccepted", "MeasurementsSealed", "PhaseCompleted",
         "PhaseHeld", "PhaseRestarted", "PhaseStarted", "ProductLabelled", "ReadingsUsed",
-        "RecoveredFromCrash", "ResultReceived", "SampleTaken", "ScanRequested", "SessionClosed",
-        "SignInRefused", "TimeConfirmed", "TimerElapsed", "ValueRecorded",
+        "RecordVerified", "RecoveredFromCrash", "ResultReceived", "SampleTaken", "ScanRequested",
+        "SessionClosed", "SignInRefused", "TimeConfirmed", "TimerElapsed", "ValueRecorded",
     }
 )  # fmt: skip
 

@@ -37,6 +37,7 @@ FACTS: Mapping[str, str] = {
     "LabelVoided": "the printer's worker",
     "MeasurementsSealed": "the telemetry log",
     "RecordFaultSeen": "the disk",
+    "RecordVerified": "the disk",
     "DocumentReceived": "a signed document",
     "DocumentVerified": "a signed document",
     "DocumentActivated": "a signed document",

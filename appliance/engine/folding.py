@@ -40,7 +40,8 @@ OF_THEIR_BATCH = frozenset(
         "CellCountReported", "CountFailed", "CountRepeated", "ResultReceived", "DeviationOpened",
         "CommentAdded", "CommandWasRefused", "DispositionRefused", "ValueCorrected",
         "CorrectionProposed", "FirstActLapsed", "SignatureVoided", "SessionClosed", "RecoveredFromCrash",
-        "ClockAdjusted", "RecordFaultSeen", "DocumentReceived", "DocumentVerified", "DocumentRefused",
+        "ClockAdjusted", "RecordFaultSeen", "RecordVerified", "DocumentReceived", "DocumentVerified",
+        "DocumentRefused",
     }
 )  # fmt: skip
 

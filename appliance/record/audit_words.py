@@ -97,6 +97,7 @@ SENTENCES: dict[str, str] = {
     "MeasurementsSealed": "Measurements were sealed at {telemetry_seq}",
     "ReadingsUsed": "Readings that decided: {readings}",
     "RecordFaultSeen": "The record: {words}",
+    "RecordVerified": "The whole record was checked: {words}",
     "SampleTaken": "Sample {sample_id} was taken, {volume_ml} mL",
     "TimerElapsed": "The time {key} of {target_s} s is over",
     "CommandWasRefused": "'{name}' was refused ({reason}): {words}",
