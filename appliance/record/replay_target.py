@@ -15,6 +15,7 @@ from appliance.record.archive import unframe
 from appliance.record.canonical import StoredRecord, split_record
 from appliance.record.errors import RecordRefused
 from appliance.record.log import Record
+from appliance.record.redact import WITHHELD
 from appliance.record.replay import Outcome, Replay
 
 OPENED = "BatchOpened"
@@ -67,9 +68,15 @@ def replay_archive(path: Path) -> Outcome:
     Raises
     ------
     RecordRefused
-        It is no archive, or its batch was opened by a version that did not keep what replay needs.
+        It is no archive, it is redacted, or its batch was opened by a version that did not keep what
+        replay needs.
     """
     entries = archive.take_apart(path.read_bytes()).entries
+    if WITHHELD in entries:
+        raise RecordRefused(
+            f"{path} is redacted: commands and typed words are withheld, so nothing can be decided again. "
+            "Replay the whole archive, or the unit's record."
+        )
     batch = msgspec.json.decode(entries[archive.MANIFEST])["batch"]
     records = _stored(entries["records/gxp.bin"], entries["records/gxp.hashes"])
     for stored in records:

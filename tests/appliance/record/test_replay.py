@@ -174,10 +174,7 @@ def test_one_batch_of_a_record_and_its_archive_give_one_state(
         await room.engine.seal_soon()
 
     told(room, story)
-    with Record.open_readonly(room.home.record) as record:
-        archive = export_batch(
-            record, "UNIT-1-00001", tmp_path, report_html=b"<p/>", key=load_key(room.home.unit_key)
-        )
+    archive = exported(room, tmp_path)
 
     assert replay(["UNIT-1-00001", "--home", str(room.home.root), "--json"]) == 0
     assert replay([str(archive), "--json"]) == 0
@@ -186,6 +183,25 @@ def test_one_batch_of_a_record_and_its_archive_give_one_state(
     assert batch["state"] == archived["state"] != ""
     assert archived["from"] == "one batch, from its opening"
     assert archived["seals_compared"] == batch["seals_compared"] == 1
+
+
+def exported(room: Room, out: Path, *, redact: bool = False) -> Path:
+    key = load_key(room.home.unit_key)
+    with Record.open_readonly(room.home.record) as record:
+        return export_batch(record, "UNIT-1-00001", out, report_html=b"<p/>", key=key, redact=redact)
+
+
+def test_a_redacted_archive_says_why_it_cannot_be_replayed(
+    room: Room, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story() -> None:
+        await room.goes_to_the_seal()
+        await room.engine.seal_soon()
+
+    told(room, story)
+
+    assert replay([str(exported(room, tmp_path, redact=True))]) == 2
+    assert "is redacted" in capsys.readouterr().err
 
 
 # ── It does not come out again ─────────────────────────────────────────────────────────
