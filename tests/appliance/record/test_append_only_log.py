@@ -60,6 +60,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
 
 
 @pytest.mark.parametrize("sql", FORBIDDEN)
+@pytest.mark.requirement("F-053", "R-08")
 def test_the_writers_own_connection_cannot_change_what_is_recorded(attacked: Record, sql: str) -> None:
     before = [(stored.seq, stored.hash) for stored in attacked.read()]
     with pytest.raises(sqlite.Error):
@@ -69,6 +70,7 @@ def test_the_writers_own_connection_cannot_change_what_is_recorded(attacked: Rec
 
 
 @pytest.mark.parametrize("sql", FORBIDDEN[:10])
+@pytest.mark.requirement("F-053", "R-08")
 def test_triggers_hold_on_a_connection_without_the_authorizer(attacked: Record, sql: str) -> None:
     intruder = sqlite.connect(attacked.folder / "record.db", read_only=False)
     with pytest.raises(sqlite.IntegrityError):
@@ -84,6 +86,7 @@ def test_transform_of_sqlite_utils_is_refused(batch_record: Record) -> None:
     assert verify_folder(batch_record.folder).whole
 
 
+@pytest.mark.requirement("F-053", "R-38")
 def test_dropped_triggers_are_found_at_the_next_start(batch_record: Record) -> None:
     folder = batch_record.folder
     batch_record.close()
@@ -120,6 +123,7 @@ def without_guards(folder: Path, *statements: str) -> None:
         ("UPDATE segment SET signature = zeroblob(64) WHERE first = 1", 1),
     ],
 )
+@pytest.mark.requirement("R-02", "F-053")
 def test_a_change_behind_the_guards_is_found_and_named(
     batch_record: Record, statement: str, seq: int
 ) -> None:
@@ -136,6 +140,7 @@ def test_a_change_behind_the_guards_is_found_and_named(
     assert (verdict.first_bad.log, verdict.first_bad.seq) == ("gxp", seq)
 
 
+@pytest.mark.requirement("R-02", "R-36")
 def test_a_tail_cut_after_an_acknowledgement_is_found(batch_record: Record) -> None:
     folder, head = batch_record.folder, batch_record.head()
     ack = json.dumps({"acked_seq": head.seq, "acked_hash": head.hash.hex()}).encode()
@@ -154,6 +159,7 @@ def test_a_tail_cut_after_an_acknowledgement_is_found(batch_record: Record) -> N
         Record.open(folder, key=UNIT_KEY)
 
 
+@pytest.mark.requirement("R-02", "R-36")
 def test_another_event_under_an_acknowledged_number_is_found(batch_record: Record) -> None:
     ack = json.dumps({"acked_seq": 3, "acked_hash": "00" * 32}).encode()
     batch_record.store_ack(ack, b"signature", log="gxp", acked_seq=3)
@@ -271,6 +277,7 @@ def test_segments_cover_everything_once_and_stay_small(record: Record) -> None:
     assert verify_folder(record.folder).unsigned_events == 1  # telemetry's genesis
 
 
+@pytest.mark.requirement("R-45", "R-38")
 def test_files_are_kept_by_content_and_a_changed_one_is_found(record: Record) -> None:
     reference = record.put_blob(b"picture", "image/png")
     assert record.put_blob(b"picture", "image/png") == reference
@@ -293,6 +300,7 @@ def test_a_file_name_that_is_no_hash_is_refused(record: Record, name: str) -> No
         record.blob(name)
 
 
+@pytest.mark.requirement("R-38")
 def test_the_start_up_check_reports_facts_for_an_event(batch_record: Record) -> None:
     folder = batch_record.folder
     write(batch_record, "CommentAdded", {"text": "not signed yet"})

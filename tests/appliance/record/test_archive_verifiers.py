@@ -58,6 +58,7 @@ def run_alone(program: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.requirement("F-054", "R-03")
 def test_an_untouched_archive_is_whole_and_signed_by_trusted_keys(exported: Path, tmp_path: Path) -> None:
     verdict = both(tmp_path / "a.zip", exported.read_bytes(), trust())
     assert verdict["whole"] and verdict["trusted"] is True
@@ -71,6 +72,7 @@ def test_without_a_list_of_keys_trust_is_not_claimed(exported: Path, tmp_path: P
     assert "was not asked" in verdict["words"]
 
 
+@pytest.mark.requirement("F-054", "R-02")
 def test_any_changed_byte_is_found_by_both(exported: Path, tmp_path: Path) -> None:
     raw = exported.read_bytes()
     chance = random.Random(1)
@@ -85,6 +87,7 @@ def test_any_changed_byte_is_found_by_both(exported: Path, tmp_path: Path) -> No
         assert not verdict["whole"], f"byte {place} was changed and nobody noticed"
 
 
+@pytest.mark.requirement("F-054", "R-03")
 def test_the_verifier_in_the_archive_runs_alone_and_finds_changes(exported: Path, tmp_path: Path) -> None:
     program, keys = tmp_path / "verify.py", tmp_path / "trust.json"
     with zipfile.ZipFile(exported) as opened:
@@ -106,6 +109,7 @@ def test_the_verifier_in_the_archive_runs_alone_and_finds_changes(exported: Path
     assert run_alone(program, str(exported), "--trust", str(program)).returncode == 2
 
 
+@pytest.mark.requirement("R-02", "F-054")
 def test_a_changed_event_is_named(exported: Path, tmp_path: Path) -> None:
     raw = bytearray(exported.read_bytes())
     place = raw.index(b'"value":"37.3"')
@@ -225,6 +229,7 @@ def test_a_zip_made_by_another_tool_is_refused(exported: Path, tmp_path: Path) -
     assert not both(tmp_path / "a.zip", other.read_bytes())["whole"]
 
 
+@pytest.mark.requirement("F-062", "R-45")
 def test_the_archive_is_an_ordinary_zip_and_the_same_each_time(exported: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(exported) as opened:
         assert opened.testzip() is None
@@ -249,6 +254,7 @@ def test_a_decision_for_another_head_is_found(record: Record, tmp_path: Path) ->
     assert verify_record(record.folder).as_json()["first_bad"]["kind"] == "DispositionRecorded"
 
 
+@pytest.mark.requirement("R-22")
 def test_a_signature_that_does_not_cover_its_text_is_found(record: Record, tmp_path: Path) -> None:
     write(record, "BatchOpened", {})
     write(record, "SignatureGiven", {"content": "I released it.", "signs": "22" * 32})
@@ -331,6 +337,7 @@ def test_framed_bytes_come_back_and_a_wrong_length_is_refused(parts: list[bytes]
         assert tail
 
 
+@pytest.mark.requirement("F-054", "F-062")
 def test_the_verifier_in_the_archive_needs_the_standard_library_alone() -> None:
     tree = ast.parse(Path(stand_alone_verify.__file__).read_text())
     imported = {

@@ -101,6 +101,7 @@ def golden_records() -> list[StoredRecord]:
     return [one, StoredRecord(2, record_hash(one.hash, second), second)]
 
 
+@pytest.mark.requirement("F-062", "R-05")
 def test_the_golden_records_come_out_to_the_byte() -> None:
     for number, stored in enumerate(golden_records(), 1):
         assert stored.data.hex() == block(f"record-{number}").replace("\n", "")
@@ -195,6 +196,7 @@ def test_the_signed_form_of_json_is_the_one_that_plain_python_writes(body: dict[
     "body",
     [{"x": 1.5}, {"x": float("nan")}, {"x": [{"y": 0.0}]}, {"x": 2**53 + 1}, {"x": b"raw"}, {"x": {1: "a"}}],
 )
+@pytest.mark.requirement("R-36")
 def test_a_float_or_a_huge_number_never_gets_into_the_record(body: dict[str, object]) -> None:
     with pytest.raises(RecordRefused):
         encode_payload("b", None, body)
