@@ -177,10 +177,13 @@ class Bedside:
         self.press("password…", "You sign")
         if first:
             self.see(f"Id or badge of {person.name}", "␣")
+            for _ in range(3):  # on a busy machine the tap before came twice, and typed a letter here
+                self.tap("⌫")
             self.key_in(person.id[0])
             self.tap(" 123 ")
             self.see("#+=")
             self.key_in(person.id[1:])
+            self.see(f"{person.id}▏")
             self.press("Enter", f"Id or badge of {person.name}")
         self.see(f"Password of {person.name}", "␣")
         self.tap(" 123 ")

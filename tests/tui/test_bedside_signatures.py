@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from PIL import Image
 from scripted_engine import NOW, SECOND, SIGN, WAIT, ScriptedEngine, accepting, batch, running
 
 from appliance.link.messages import Accepted, Command
@@ -129,3 +130,21 @@ def test_the_card_says_how_long_a_second_person_has(walk):
         await bedside.see("A second person looks within 9 min")
 
     walk(story, shows=running(msgspec.structs.replace(SECOND, until=NOW + timedelta(minutes=9, seconds=40))))
+
+
+@pytest.mark.requirement("R-17", "F-058")
+def test_a_second_person_sees_the_picture_and_the_facts_before_the_pin(walk, tmp_path):
+    picture = tmp_path / "label.png"
+    Image.new("RGB", (80, 60), "white").save(picture)
+
+    async def story(bedside):
+        await bedside.tap("I have checked this myself")
+        await bedside.tap("Bram Visser")
+        await bedside.see("Touch the picture", "Cleared by")
+        assert not bedside.shows("PIN of")
+
+        await bedside.tap("I have checked this myself")
+
+        await bedside.see("PIN of Bram Visser")
+
+    walk(story, shows=running(msgspec.structs.replace(SECOND, picture=str(picture))))

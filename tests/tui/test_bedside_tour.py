@@ -103,6 +103,7 @@ def look(bedside: Bedside, name: str, size: tuple[int, int]) -> Look:
 def stops(picture: str) -> list[tuple[str, Snapshot, tuple[str, ...]]]:
     """Name, snapshot and taps of each screen."""
     review = msgspec.structs.replace(REVIEW, picture=picture)
+    looked_at = msgspec.structs.replace(SECOND, picture=picture)
     return [
         ("home", snapshot(), ()),
         ("sign in", snapshot(), ("#sign-in",)),
@@ -114,6 +115,7 @@ def stops(picture: str) -> list[tuple[str, Snapshot, tuple[str, ...]]]:
         ("scan with alarms", running(SCAN, alarms=ALARMS), ("#go-run",)),
         ("second person", running(SECOND), ("#go-run", "#act")),
         ("second person's pin", running(SECOND, alarms=ALARMS), ("#go-run", "#act", ".offer")),
+        ("second person's picture", running(looked_at), ("#go-run", "#act", ".offer")),
         ("number", running(ENTER), ("#go-run", "#act")),
         ("number with alarms", running(ENTER, alarms=ALARMS), ("#go-run", "#act")),
         ("review", running(review), ("#go-run", "#act")),
