@@ -57,6 +57,7 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
     unit.term, unit.stop_count = int(said["term"]), int(said["stop_count"])
     unit.batch_count, unit.time_confirmed = int(said["batch_count"]), said["time_confirmed"] == "yes"
     unit.cleanly_stopped = False
+    unit.people.partial = True
     for one in opened.bench:
         state = one["state"].split()
         if "silent" in state:

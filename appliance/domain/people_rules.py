@@ -227,7 +227,7 @@ def enable_account(unit: Unit, actor: Actor, person: str, reason: str) -> list[e
     permit(unit, actor, "enable_account")
     if actor.id == person:
         raise NotPermitted("Another administrator must enable this account.", reason="same_person")
-    source = unit.people.disabled.get(person)
+    source = unit.people.disabled.get(person, "unit" if unit.people.partial else None)
     if source is None:
         raise NotOpen("This account is not disabled.")
     if source != "unit":
@@ -236,7 +236,7 @@ def enable_account(unit: Unit, actor: Actor, person: str, reason: str) -> list[e
 
 
 def _known(unit: Unit, person: str) -> None:
-    if person not in unit.people.accounts:
+    if unit.people.knows_all and person not in unit.people.accounts:
         raise CommandRefused(f"There is no account {person[:32]} on this unit.", reason="not_plausible")
 
 
@@ -282,9 +282,8 @@ def test_badge(unit: Unit, actor: Actor, person: str, found: str, why: str) -> l
     _known(unit, person)
     if why not in ("issue", "periodic"):
         raise CommandRefused("A badge is tested at 'issue' or 'periodic'.", reason="not_plausible")
-    name = unit.people.accounts[person].name
     passed = found == person
-    words = f"The badge names {name}." if passed else f"The badge does not name {name}. Replace it."
+    words = f"The badge names {person}." if passed else f"The badge does not name {person}. Replace it."
     return [ev.BadgeTested(person=person, why=why, passed=passed, words=words)]
 
 

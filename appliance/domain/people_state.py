@@ -71,6 +71,8 @@ class Changed:
 class PeopleState:
     """Who may act on this unit. Before a first list is on record (`listed`) nobody is judged by it."""
 
+    # A batch's archive alone: it tells what changed since its opening and not whom the list held before.
+    partial: bool = False
     accounts: dict[str, Account] = field(default_factory=dict)
     retired: set[str] = field(default_factory=set)
     disabled: dict[str, str] = field(default_factory=dict)  # person → source: unit or revocation
@@ -102,7 +104,12 @@ class PeopleState:
         if person in self.disabled:
             return False
         account = self.accounts.get(person)
-        return account.active if account is not None else not self.listed
+        return account.active if account is not None else not self.knows_all
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether somebody who is not among the accounts is on no list."""
+        return self.listed and not self.partial
 
     def take(self, event: Event, at: datetime) -> None:
         """Fold one event of that time; kinds that say nothing of people change nothing."""
