@@ -17,6 +17,7 @@ from appliance.domain.redaction import SHOWN, UNKNOWN, WITHHELD, reason_to_withh
 from appliance.record import archive
 from appliance.record.audit_command import list_trail
 from appliance.record.canonical import canonical_json, split_record
+from appliance.record.command import report
 from appliance.record.export import export_batch
 from appliance.record.log import Record
 from appliance.record.redact import redacted
@@ -157,6 +158,8 @@ def test_what_remains_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "CellCountReported" in [row["kind"] for row in rows]
     assert len(rows) == 7
+    assert report([str(path), "--out", str(tmp_path / "page.html")]) == 2
+    assert "its own report.html" in capsys.readouterr().err
 
 
 SPOILT: dict[str, Any] = {
