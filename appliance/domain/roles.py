@@ -55,7 +55,7 @@ MAY: dict[str, frozenset[str]] = {
     "change_secret": frozenset(ROLES),
     "unlock_identities": frozenset({"administrator", "supervisor"}),
     "erase_identity": frozenset({"administrator"}),
-    "open_emergency": frozenset(set(ROLES) - {"auditor"}),
+    "open_emergency": frozenset(set(ROLES) - {"auditor", "qp"}),  # a QP exists at central only
     "end_emergency": frozenset({"administrator", "supervisor"}),
     "confirm_time": frozenset({"operator", "supervisor", "administrator"}),
     "comment": frozenset(set(ROLES) - {"auditor"}),

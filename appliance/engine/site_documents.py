@@ -195,7 +195,27 @@ class SiteDocuments:
         if known is not None and one.version <= known.version:
             await self._put_back(known, f"The disk had version {one.version}.")
             return
+        broken = self._broken_succession(known, one) if known is not None else None
+        if known is not None and broken is not None:
+            await self._put_back(known, str(broken), reason=broken.reason)
+            return
         await self._activate_at_start(one)
+
+    def _broken_succession(self, known: ev.DocumentActivated, one: SiteList) -> AccessRefused | None:
+        """Why a newer list of people on the disk may not follow the one on record (R-25)."""
+        before = self._kept(known).content
+        if isinstance(before, People) and isinstance(one.content, People):
+            try:
+                one.content.check_successor_of(before)
+            except AccessRefused as refused:
+                return refused
+        return None
+
+    def _kept(self, known: ev.DocumentActivated) -> SiteList:
+        """A list as the record keeps it."""
+        engine = self._engine
+        kept = parse(blob_path(engine.record.blobs_folder, known.blob).read_bytes())
+        return read_list(kept, engine.trust.root)
 
     async def _activate_at_start(self, one: SiteList) -> None:
         engine = self._engine
@@ -206,15 +226,15 @@ class SiteDocuments:
         received = ev.DocumentReceived(type=one.type, blob=one.blob, words="found at the start")
         await engine.turn(lambda: [received, _verified(one), *activation(engine, one)])
 
-    async def _put_back(self, known: ev.DocumentActivated, why: str) -> None:
-        """The record has a newer version than the disk: it holds, and lies on the disk again."""
+    async def _put_back(
+        self, known: ev.DocumentActivated, why: str, *, reason: str = "lower_version"
+    ) -> None:
+        """What the disk has may not hold: the version on record does, and lies on the disk again."""
         engine = self._engine
         words = f"{why} Version {known.version} of the {known.type} document holds and was put back."
         _logger.warning("%s", words)
-        refused = ev.DocumentRefused(type=known.type, blob=known.blob, reason="lower_version", words=words)
-        kept = parse(blob_path(engine.record.blobs_folder, known.blob).read_bytes())
-        one = read_list(kept, engine.trust.root)
-        await engine.journal.in_writer(self._keep, one)
+        refused = ev.DocumentRefused(type=known.type, blob=known.blob, reason=reason, words=words)
+        await engine.journal.in_writer(self._keep, self._kept(known))
         await engine.turn(lambda: [refused])
 
     async def _start_tables(self) -> None:

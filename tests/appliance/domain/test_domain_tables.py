@@ -64,7 +64,7 @@ MAY_DO = {
     "verifier": WARD | {"answer", "hold", "acknowledge_alarm"},
     "supervisor": WORKS | WARD | ACCOUNTS | {"confirm_time", "abort_batch"},
     "qa_reviewer": WARD,
-    "qp": WARD,
+    "qp": WARD - {"open_emergency"},
     "recipe_developer": WARD,
     "integrator": WARD,
     "maintenance": WARD | {"acknowledge_alarm"},

@@ -413,6 +413,23 @@ def test_an_id_or_badge_of_somebody_who_left_is_never_given_again(room: Room) ->
     told(room, story)
 
 
+@pytest.mark.requirement("R-25")
+def test_a_list_on_the_disk_that_gives_an_id_away_does_not_hold_at_the_start(room: Room) -> None:
+    async def story() -> None:
+        badge = f"BADGE-{CLEO.id}"
+        heirs = [changed(CLEO, badge=""), changed(BEN, badge=badge)]
+        await room.crashes()
+        dump(following(room, lambda one: heirs[1](heirs[0](one) or one)), room.home.people)
+        await room.starts()
+
+        await room.done("sign_in", {"person": badge}, Proof(person=badge, pin=CLEO.pin))
+
+        assert people_of(room).version == 1
+        assert [e.reason for e in room.events(ev.DocumentRefused)] == ["badge"]  # type: ignore[attr-defined]
+
+    told(room, story)
+
+
 # ── Roles ──────────────────────────────────────────────────────────────────────────────
 
 

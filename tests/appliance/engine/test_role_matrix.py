@@ -37,7 +37,7 @@ MAY: dict[str, list[tuple[str, str]]] = {
     # Not while somebody who may work is signed in; and only to finish what is under way.
     "open_emergency": [
         (
-            "verifier qa_reviewer qp recipe_developer integrator maintenance administrator",
+            "verifier qa_reviewer recipe_developer integrator maintenance administrator",
             "running checking scanning signing held identity_hold released stopped untrusted",
         )
     ],
