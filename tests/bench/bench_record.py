@@ -200,7 +200,8 @@ def telemetry(folder: Path, days: float, digits: float) -> dict[str, object]:
     place = folder / f"telemetry-{digits}"
     total = round(days * 24 * 60)
     with fresh(place) as record:
-        size = 0
+        record.checkpoint()
+        size, empty = 0, (place / "record.db").stat().st_size
         for number in range(total):
             moment = START + timedelta(minutes=number)
             body = writer.body(Chunk(moment, 1000, 60, noisy_minute(chance, levels, digits)))
@@ -224,7 +225,7 @@ def telemetry(folder: Path, days: float, digits: float) -> dict[str, object]:
     return {
         "noise_last_digits": digits,
         "record_mb_in_10_days": round(size * scale / 1e6, 2),
-        "file_mb_in_10_days": round((place / "record.db").stat().st_size * scale / 1e6, 2),
+        "file_mb_in_10_days": round(((place / "record.db").stat().st_size - empty) * scale / 1e6, 2),
         "minutes_of_8_days_s": round(took * 8 / days, 2),
     }
 
