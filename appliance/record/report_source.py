@@ -56,6 +56,8 @@ def source_of_archive(path: Path) -> Source:
     if not verdict.whole:
         raise RecordRefused(f"{path} is {verdict.words}")
     entries = archive.take_apart(path.read_bytes()).entries
+    if "withheld.json" in entries:
+        raise RecordRefused(f"{path} is redacted: its own report.html is all that can be shown of it.")
     listed = json.loads(entries["blobs.json"])["blobs"]
     files = {name: (int(one["size_bytes"]), str(one["media_type"])) for name, one in listed.items()}
     telemetry = list(_stored(entries["records/telemetry.bin"], entries["records/telemetry.hashes"]))
