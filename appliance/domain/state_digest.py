@@ -41,8 +41,7 @@ def small_digest(unit: Unit, now: datetime) -> str:
 
 def unit_digest(unit: Unit) -> str:
     """Everything that the unit keeps from batch to batch."""
-    fields = (field.name for field in dataclasses.fields(unit) if field.name not in NOT_FOLDED)
-    return digest({name: getattr(unit, name) for name in fields})
+    return digest({name: value for name, value in _fields(unit).items() if name not in NOT_FOLDED})
 
 
 def _about(unit: Unit) -> dict[str, Any]:
@@ -72,6 +71,21 @@ def _batch(batch: Batch | None) -> dict[str, Any]:
     }
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields that say something: a later version may add one, and a record without it stays the same."""
+    return {
+        field.name: getattr(value, field.name)
+        for field in dataclasses.fields(value)
+        if getattr(value, field.name) != _default(field)
+    }
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
 def plain(value: Any) -> Any:
     """A value as JSON can hold it, in one form only."""
     if value is None or isinstance(value, str | bool | int):
@@ -81,7 +95,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {name: plain(one) for name, one in _fields(value).items()}
         return {"kind": type(value).__name__, **fields} if isinstance(value, Event) else fields
     if isinstance(value, Mapping):
         # Keys may be pairs: as text they sort the same everywhere.

@@ -22,8 +22,9 @@ from engine_room import STATION, Room, bag_texts, make_room, told
 
 from appliance.access.keys import load_key
 from appliance.domain import events as ev
+from appliance.domain.batch import DeviceSpec
 from appliance.domain.replay import COMMANDS, COMMANDS_OF_FACTS, FACTS
-from appliance.domain.state_digest import state_digest, unit_digest
+from appliance.domain.state_digest import digest, plain, state_digest, unit_digest
 from appliance.engine.commands import Commands
 from appliance.record.canonical import NewRecord, Stamp
 from appliance.record.export import export_batch
@@ -401,6 +402,15 @@ def test_an_unknown_batch_and_an_empty_folder_are_unreadable(
     assert replay(["UNIT-1-00009", "--home", str(room.home.root)]) == 2
     assert "There is no batch UNIT-1-00009" in capsys.readouterr().err
     assert replay([str(tmp_path)]) == 2
+
+
+def test_what_a_later_version_adds_to_the_state_does_not_change_an_older_records_digest() -> None:
+    """A field that says nothing yet is no part of the digest; one that says something is."""
+    silent, said = DeviceSpec("d", "pump", "Pump"), DeviceSpec("d", "pump", "Pump", "4711")
+
+    assert plain(silent) == {"id": "d", "role": "pump", "title": "Pump"}
+    assert plain(said) == {**plain(silent), "serial_number": "4711"}
+    assert digest(silent) != digest(said)
 
 
 # ── The tables ─────────────────────────────────────────────────────────────────────────
