@@ -216,6 +216,7 @@ def test_a_person_without_a_pin_signs_in_with_none(door):
     assert door.try_secret("p-0007", "") == "wrong_secret"
 
 
+@pytest.mark.requirement("R-31", "R-33")
 @pytest.mark.parametrize(
     "wrong", [{"failures_max": 2}, {"failures_max": 11}, {"idle_lock_s": 119}, {"idle_lock_s": 901}]
 )
@@ -224,6 +225,7 @@ def test_a_site_cannot_set_the_rules_outside_their_bounds(wrong):
         AccessRules(**wrong)
 
 
+@pytest.mark.requirement("R-31")
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(
     st.lists(st.tuples(st.sampled_from(["fail", "right", "restart"]), st.floats(0, 100)), max_size=40),

@@ -31,6 +31,7 @@ def test_a_station_knows_nothing_of_another_station_s_session(sessions):
         sessions.acting("other", 1.0)
 
 
+@pytest.mark.requirement("R-33")
 def test_a_session_left_alone_for_ten_minutes_is_locked_once(sessions):
     assert sessions.lock_idle(10 * MINUTE_S - 0.1) == []
 

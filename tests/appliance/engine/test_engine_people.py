@@ -253,3 +253,19 @@ def test_a_wrong_password_at_a_signature_counts_and_is_on_record(room: Room) -> 
         assert not room.events(ev.SignatureGiven)
 
     told(room, story)
+
+
+@pytest.mark.requirement("R-33")
+def test_a_locked_station_shows_every_alarm_and_takes_a_stop(room: Room) -> None:
+    async def story() -> None:
+        await room.begins_batch()
+        await room.done("hold", {"reason": "Looks odd"})
+        await room.done("lock")
+        await room.done("stop")
+
+        shown = await room.connects()
+
+        assert shown.locked and shown.stop_latched
+        assert any(alarm.id.startswith("STOP:") for alarm in shown.alarms)
+
+    told(room, story)
