@@ -12,9 +12,11 @@ from appliance.engine.clock import (
     HandClock,
     ScaledClock,
     SystemClock,
+    TurnClock,
     kernel_says_synchronised,
     stamp,
     this_boot_id,
+    trusted_at,
 )
 
 
@@ -110,3 +112,26 @@ def test_a_step_of_the_wall_clock_moves_no_timer_and_is_seen():
     assert 3599 <= clock.wall_difference_s() <= 3600
     clock.follow_wall()
     assert abs(clock.wall_difference_s()) < 1
+
+
+@pytest.mark.requirement("F-022")
+def test_the_engines_clock_stands_still_while_a_decision_is_made():
+    """What is decided, what it writes down and the header of its records carry one time."""
+    hand = HandClock()
+    clock = TurnClock(hand)
+    moment = stamp(clock)
+
+    with clock.held(moment):
+        hand.advance(1)
+        assert (clock.utc(), clock.monotonic_ns()) == (moment.wall, moment.monotonic_ns)
+
+    assert clock.utc() == moment.wall + timedelta(seconds=1)
+
+
+def test_whether_time_is_trusted_can_be_told_from_the_stamp_alone():
+    for trust in ("trusted", "untrusted"):
+        hand = HandClock(simulated=False, trust=trust)
+        moment = stamp(hand)
+        hand.set_trust("untrusted" if trust == "trusted" else "trusted")
+
+        assert trusted_at(hand, moment) == (trust == "trusted")
