@@ -90,13 +90,22 @@ def connect(path: Path, *, read_only: bool) -> Connection:
         # isolation_level=None: transactions begin where the code says so and nowhere else.
         dbapi2.connect(uri, uri=True, isolation_level=None, check_same_thread=False),
     )
+    try:
+        _settle(connection, read_only=read_only)
+    except UnicodeDecodeError as damage:
+        # Damaged text in the schema comes back in SQLite's own words, which then are no text either.
+        connection.close()
+        raise cast("Exception", dbapi2.DatabaseError(f"its schema cannot be read: {damage}")) from None
+    return connection
+
+
+def _settle(connection: Connection, *, read_only: bool) -> None:
     for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     if read_only:
         connection.execute("PRAGMA query_only=ON")
     synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
     assert synchronous == SYNCHRONOUS_FULL, synchronous
-    return connection
 
 
 def _lies_still(path: Path) -> bool:
