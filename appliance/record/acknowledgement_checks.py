@@ -22,7 +22,7 @@ def check_acks(
 ) -> tuple[list[Finding], list[str]]:
     """The first acknowledgement that does not fit the record, and the first that nobody trusted signed.
 
-    `acks`: number acknowledged, exact bytes, signature; the second place has no signature of its own.
+    `acks`: number acknowledged, exact bytes, signature.
     """
     findings: list[Finding] = []
     distrusted: list[str] = []
@@ -34,7 +34,7 @@ def check_acks(
         elif said and held is not None and held.hex() != said:
             words = "central acknowledged another event under this number."
             findings.append(Finding(words, run.log, acked_seq, kind_at(acked_seq)))
-        elif signature and not distrusted:
+        elif not distrusted:
             key, holds = _signer(ack, signature)
             if key and not holds:
                 words = "the signature of central's acknowledgement of it does not hold."
@@ -42,6 +42,20 @@ def check_acks(
             elif trust is not None and trust.judges("central") and not trust.knows("central", key):
                 distrusted.append(f"central's acknowledgement of {run.log} event {acked_seq}")
     return findings[:1], distrusted
+
+
+def check_second_place(
+    run: Run, acks: Iterable[tuple[int, bytes, bytes]], kept: tuple[int, bytes] | None
+) -> list[Finding]:
+    """The acknowledgement kept beside the record was written after the record's own: it must be there too."""
+    if kept is None or any(ack == kept[1] for _, ack, _ in acks):
+        return []
+    acked_seq = kept[0]
+    if acked_seq > run.last:
+        words = f"central acknowledged events up to {acked_seq}; the record ends at {run.last}."
+        return [Finding(words, run.log, run.last + 1, "missing")]
+    words = f"central's acknowledgement of event {acked_seq}, kept beside it, is not in the record."
+    return [Finding(words, run.log, run.last + 1, "missing")]
 
 
 def _signer(ack: bytes, signature: bytes) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from appliance.record import acknowledgements, attachments, schema, sqlite
-from appliance.record.acknowledgement_checks import check_acks
+from appliance.record.acknowledgement_checks import check_acks, check_second_place
 from appliance.record.canonical import NO_HASH, read_json
 from appliance.record.checks import Finding, Origin, Run, Trust, check_anchors, check_files
 from appliance.record.document_checks import check_documents
@@ -172,7 +172,8 @@ def _check_database(record: Record, verdict: Verdict) -> None:
 def _check_log(record: Record, log: str, trust: Trust | None, verdict: Verdict, distrusted: list[str]) -> Run:
     head = record.head(log)
     # What is signed and acknowledged is asked first: what comes in meanwhile only makes the run longer.
-    signed, acks = record.signed(log), _acks(record, log)
+    kept = acknowledgements.second_place(record.folder, log)
+    signed, acks = record.signed(log), record.acks(log)
     origin = Origin(record.unit_id, head.epoch, record.public_key, record.simulated)
     segments = itertools.takewhile(lambda one: one.last <= signed, record.segments(log=log))
     run = Run(log, 1, NO_HASH, origin)
@@ -188,7 +189,7 @@ def _check_log(record: Record, log: str, trust: Trust | None, verdict: Verdict, 
     findings, unknown = check_acks(
         run, acks, trust, lambda seq: next(record.read(seq, seq, log=log)).header.kind
     )
-    verdict.findings += findings
+    verdict.findings += findings or check_second_place(run, acks, kept)
     distrusted += unknown
     verdict.count(run, run.last - signed)
     return run
@@ -198,12 +199,6 @@ def _pass_all(record: Record, run: Run) -> None:
     for page in record.pages(log=run.log):
         if not run.add_all(page):
             return
-
-
-def _acks(record: Record, log: str) -> list[tuple[int, bytes, bytes]]:
-    kept = acknowledgements.second_place(record.folder, log)
-    # The second place holds the same bytes as the record; its signature is the one kept there.
-    return record.acks(log) + ([(*kept, b"")] if kept else [])
 
 
 def _check_blobs(record: Record, runs: Iterable[Run], verdict: Verdict) -> None:
