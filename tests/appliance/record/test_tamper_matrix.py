@@ -51,7 +51,7 @@ from appliance.record.verify import verify_record
 pytestmark = pytest.mark.requirement("R-02", "R-38", "R-41", "F-053")
 
 EVENTS = 110
-SHORT_FLIPS = 100  # whole verifications of folder, ours, and of archive, both
+SHORT_FLIPS = 300  # whole verifications of folder, ours, and of archive, both
 LONG_EVENTS = 1_000
 FILE_FLIPS = 120
 AT = 60  # the event in the middle that changes are made at
