@@ -5,12 +5,13 @@ from __future__ import annotations
 from appliance.record.canonical import QUALITY_SIMULATED, QUALITY_TRUSTED
 from appliance.record.report_batch import Batch
 from appliance.record.report_entries import Entry
-from appliance.record.report_model import Block, Mark, Note, Row, Table
+from appliance.record.report_model import Block, Mark, NewPage, Note, Row, Table
 from appliance.record.report_text import NOTHING, Times, offset
 
 HEADS = ("No.", "UTC", "Hash", "Kind", "Who", "Facts")
 SHARES = (1.0, 1.4, 1.6, 3.6, 1.4, 12.0)
 HASH_LETTERS = 8
+ROWS_OF_A_PAGE = 100
 
 
 def blocks(batch: Batch) -> list[Block]:
@@ -21,6 +22,8 @@ def blocks(batch: Batch) -> list[Block]:
         heading = _day(batch.times, entry)
         if heading != day:
             made += _table(day, rows)
+            if len(rows) > ROWS_OF_A_PAGE:
+                made.append(NewPage())
             day, rows = heading, []
         rows.append(_row(batch, entry))
     return [*made, *_table(day, rows)]

@@ -54,7 +54,7 @@ def content_of(source: Source) -> Report:
         facts=_head(batch),
         sections=[
             *report_sections.all_sections(batch, trends),
-            Section("texts", "Long texts", _texts(batch)),
+            Section("texts", "Long texts", _texts(batch), new_page=True),
             report_sections.audit_trail(batch),
         ],
         exceptions=len(batch.exceptions),

@@ -14,6 +14,7 @@ from appliance.record.report_model import (
     Figure,
     Figures,
     LongText,
+    NewPage,
     Note,
     Report,
     Row,
@@ -143,6 +144,8 @@ def _block(block: Block) -> str:
             return "".join(map(_figure, block.items)) + "\n"
         case Chart():
             return _chart(block)
+        case NewPage():
+            return ""
         case LongText():
             inner = html.escape("\n".join(lines(block.text)))
             return f"<details><summary>{text(block.title)}</summary><pre>{inner}</pre></details>\n"

@@ -109,7 +109,12 @@ class LongText:
     text: str
 
 
-Block = Table | Facts | Note | Figures | Chart | LongText
+@dataclass(frozen=True, slots=True)
+class NewPage:
+    """On paper, what follows begins on a new page; pages apart from others are set side by side."""
+
+
+Block = Table | Facts | Note | Figures | Chart | LongText | NewPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class Section:
     name: str
     title: str
     blocks: Sequence[Block]
+    new_page: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from appliance.record.report_model import (
     Figure,
     Figures,
     LongText,
+    NewPage,
     Note,
     Report,
     Span,
@@ -103,6 +104,7 @@ def _write(report: Report, folder: Path) -> None:
             {
                 "name": section.name,
                 "title": shown(section.title),
+                "new_page": section.new_page,
                 "blocks": [drawing.block(block) for block in section.blocks],
             }
             for section in report.sections
@@ -149,6 +151,8 @@ class _Drawing:
                 return {"is": "figures", "items": [self._figure(one) for one in block.items]}
             case Chart():
                 return self._chart(block)
+            case NewPage():
+                return {"is": "page"}
             case LongText():
                 wrapped = [part for line in lines(block.text) for part in _wrapped(line, TEXT_LETTERS)]
                 parts = ["\n".join(wrapped[at : at + RUN_LINES]) for at in range(0, len(wrapped), RUN_LINES)]

@@ -47,6 +47,7 @@ DEVICE_KINDS = (
     "DeviceRestartSeen",
 )
 LONG_TABLE = 400
+LONGEST_WORDS = 600
 FACTS = ("No.", "When", "What", "Facts")
 FACTS_SHARES = (1.1, 4.0, 3.4, 11.5)
 
@@ -73,7 +74,7 @@ def all_sections(batch: Batch, trends: Sequence[Block]) -> list[Section]:
 
 def audit_trail(batch: Batch) -> Section:
     """Every event of the batch, none left out."""
-    return Section("events", "All events (audit trail)", report_audit_trail.blocks(batch))
+    return Section("events", "All events (audit trail)", report_audit_trail.blocks(batch), new_page=True)
 
 
 def _when(batch: Batch, entry: Entry) -> tuple[Cell, Cell]:
@@ -87,7 +88,7 @@ def _exceptions(batch: Batch) -> list[Block]:
             (
                 *_when(batch, entry),
                 (Span(batch.exceptions[entry.seq][0], "alert"),),
-                batch.exceptions[entry.seq][1],
+                _short(batch.exceptions[entry.seq][1]),
             )
         )
         for entry in batch.entries
@@ -105,6 +106,13 @@ def _exceptions(batch: Batch) -> list[Block]:
     summary = ", ".join(f"{number} {group.lower()}" for group, number in groups.most_common())
     lead = f"{len(rows)} of {len(batch.entries)} events need a look: {summary}. A number leads to its event."
     return [Note(lead), table]
+
+
+def _short(words: str) -> str:
+    """Words for a table; a very long text is cut, and its event and Long texts have it in full."""
+    if len(words) <= LONGEST_WORDS:
+        return words
+    return f"{words[:LONGEST_WORDS]}… (the rest of {len(words)} characters stands under Long texts)"
 
 
 def _results(batch: Batch) -> Table:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.record import archive, measurements
+from appliance.record.attachments import blob_path
 from appliance.record.canonical import StoredRecord, split_record
 from appliance.record.errors import BlobMissing, RecordRefused
 from appliance.record.report_batch import Source
@@ -23,7 +24,8 @@ PAGE = 500
 
 def source_in(record: Record, batch: str) -> Source:
     """A batch of an open record."""
-    files = {one.sha256: (one.size_bytes, one.media_type) for one in record.blob_refs()}
+    kept = [one for one in record.blob_refs() if blob_path(record.blobs_folder, one.sha256).is_file()]
+    files = {one.sha256: (one.size_bytes, one.media_type) for one in kept}
 
     def picture(sha256: str) -> Picture | None:
         try:
