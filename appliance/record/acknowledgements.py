@@ -11,7 +11,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from appliance.record.attachments import full_disk_in_words, write_durably
+from appliance.record.attachments import disk_faults_in_words, write_durably
 from appliance.record.canonical import wall_us
 from appliance.record.errors import RecordUnusable
 
@@ -31,7 +31,7 @@ def keep_second(folder: Path, log: str, acked_seq: int, ack: bytes, signature: b
         "ack": base64.b64encode(ack).decode(),
         "signature": base64.b64encode(signature).decode(),
     }
-    with full_disk_in_words(folder):
+    with disk_faults_in_words(folder):
         write_durably(second_place_path(folder, log), json.dumps(note, sort_keys=True).encode() + b"\n")
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.record.errors import BlobMissing, RecordFull, RecordRefused
+from appliance.record.errors import BlobMissing, RecordFull, RecordRefused, RecordUnusable
 
 LARGEST_BLOB_BYTES = 256 * 1024 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -47,6 +47,8 @@ def store(folder: Path, data: bytes) -> str:
         The file is larger than `LARGEST_BLOB_BYTES`.
     RecordFull
         There is no room; no part of the file is left behind.
+    RecordUnusable
+        The disk fails or has become read-only.
     """
     if len(data) > LARGEST_BLOB_BYTES:
         raise RecordRefused(f"The file has {len(data)} bytes; at most {LARGEST_BLOB_BYTES} are taken.")
@@ -54,7 +56,7 @@ def store(folder: Path, data: bytes) -> str:
     path = blob_path(folder, sha256)
     if path.is_file() and path.read_bytes() == data:
         return sha256
-    with full_disk_in_words(folder):
+    with disk_faults_in_words(folder):
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
             sync_folder(folder)
@@ -88,13 +90,18 @@ def stored(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def full_disk_in_words(folder: Path) -> Iterator[None]:
-    """Turn the system's "no space left" into the record's own error."""
+def disk_faults_in_words(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a full, failing or read-only disk into the record's own errors."""
     try:
         yield
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RecordFull(folder) from problem
+        if problem.errno in (errno.EIO, errno.EROFS):
+            raise RecordUnusable(
+                f"The disk that holds the batch record takes no files ({problem.strerror}, {folder}). "
+                "Nothing recorded so far is lost. Call service."
+            ) from problem
         raise
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.record.attachments import full_disk_in_words, sync_folder
+from appliance.record.attachments import disk_faults_in_words, sync_folder
 
 RESERVE_BYTES = 64 * 1024 * 1024
 RESERVE_NAME = "reserve.bin"
@@ -65,7 +65,7 @@ def make_reserve(folder: Path, *, size_bytes: int = RESERVE_BYTES) -> Path:
     path = folder / RESERVE_NAME
     if path.is_file() and path.stat().st_size == size_bytes:
         return path
-    with full_disk_in_words(folder):
+    with disk_faults_in_words(folder):
         try:
             with path.open("wb") as file:
                 for start in range(0, size_bytes, len(_CHUNK)):

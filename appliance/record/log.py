@@ -404,8 +404,20 @@ class Record:
         ]
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the file; for the writer, when idle."""
-        self._query("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Move the whole write-ahead log into the file, on the disk.
+
+        After a failed write this is what makes true on the disk what can be read: the system may have
+        forgotten pages whose sync it could not do, and reads them from memory all the same.
+
+        Raises
+        ------
+        RecordUnusable
+            A reader kept it from ending, or the disk refuses.
+        """
+        if self._query("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            raise RecordUnusable(
+                f"Another program reads the record in {self.folder} and does not let go. Close it; try again."
+            )
 
     def _start_up(self, public_key: bytes) -> startup.StartUpReport:
         if public_key != self._origin.public_key:
