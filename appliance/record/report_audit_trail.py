@@ -60,7 +60,7 @@ def _row(batch: Batch, entry: Entry) -> Row:
     at = f"{entry.header.wall:%H:%M:%S}{'' if trusted else ' (time not trusted)'}"
     mark: Mark = "alert" if entry.seq in batch.exceptions else ""
     facts = batch.facts(entry)
-    changes = batch.corrected.get(entry.seq, []) + batch.voided.get(entry.seq, [])
+    changes = batch.changes_of(entry) + batch.voided.get(entry.seq, [])
     if changes:
         mark = "struck"
         later = ", ".join(f"{change.kind} {change.seq}" for change in changes)

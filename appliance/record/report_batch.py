@@ -65,6 +65,25 @@ class Batch:
         """The corrections of an event, by its number (R-04)."""
         return self._pointing("ValueCorrected", "corrected_seq")
 
+    def changes_of(self, entry: Entry) -> list[Entry]:
+        """The corrections that make an event's value the first and no longer the last one.
+
+        A correction names the entry; the value or result that followed from that entry is its too.
+        """
+        derived_from = {"ValueRecorded": "key", "ResultReceived": "test"}.get(entry.kind)
+        if entry.seq in self.corrected or derived_from is None:
+            return self.corrected.get(entry.seq, [])
+        field = (entry.text("phase"), entry.text(derived_from))
+        later = self._corrections_of_fields.get(field, [])
+        return [one for one in later if _first(one) < entry.seq < one.seq][:1]
+
+    @cached_property
+    def _corrections_of_fields(self) -> dict[tuple[str, str], list[Entry]]:
+        found: dict[tuple[str, str], list[Entry]] = {}
+        for entry in self.of("ValueCorrected"):
+            found.setdefault((entry.text("phase"), entry.text("field")), []).append(entry)
+        return found
+
     @cached_property
     def voided(self) -> dict[int, list[Entry]]:
         """Why a signature covers no more, by its number (R-23)."""
@@ -125,6 +144,11 @@ class Batch:
             if isinstance(target, int):
                 found.setdefault(target, []).append(entry)
         return found
+
+
+def _first(correction: Entry) -> int:
+    seq = correction.body.get("corrected_seq")
+    return seq if isinstance(seq, int) else correction.seq
 
 
 def is_long(value: object) -> bool:

@@ -18,6 +18,7 @@ Body = Mapping[str, Any]
 
 ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     # kind: (group, the fields that say it best)
+    "AccountDisabled": ("People", ("person", "reason")),
     "AlarmRaised": ("Alarm", ("title", "cause", "priority", "phase")),
     "BagRefused": ("Identity", ("words", "scanned", "expected", "reason")),
     "BatchAborted": ("Aborted", ("reason",)),
@@ -33,7 +34,11 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "DeviceWentSilent": ("Device", ("words", "device")),
     "DispositionRefused": ("Refused", ("words", "reason")),
     "DocumentRefused": ("Refused", ("words", "type", "reason")),
+    "EmergencyEnded": ("Emergency", ("why",)),
+    "EmergencyOpened": ("Emergency", ("reason", "first_name", "second_name", "station")),
     "EngineStarted": ("Restart", ("check", "software_version", "term")),
+    "FirstActLapsed": ("People", ("words", "phase", "key")),
+    "IdentityErased": ("Identity", ("patient", "person", "reason")),
     "LabelVoided": ("Label", ("reason", "label_id")),
     "LimitCrossed": ("Limit", ("limit", "value", "unit", "bound", "level")),
     "MaterialRefused": ("Identity", ("words", "scanned", "reason")),
@@ -43,6 +48,7 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "PhaseRestarting": ("Held", ("phase", "reason")),
     "RecordFaultSeen": ("Record", ("words",)),
     "RecoveredFromCrash": ("Restart", ("phases", "last_seq")),
+    "SecurityNoticeRaised": ("People", ("title", "cause", "priority")),
     "SignatureVoided": ("Signature", ("words", "phase", "key", "person", "signed_seq")),
     "SignInRefused": ("People", ("person", "reason", "failures", "locked")),
     "TimeConfirmed": ("Time", ("reference_at", "difference_s", "first_person", "second_person")),

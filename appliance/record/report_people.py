@@ -109,9 +109,9 @@ def _first_entry(seq: object) -> Cell:
     return (Span(str(seq), "", seq),) if isinstance(seq, int) else NOTHING
 
 
-def with_corrections(batch: Batch, entry: Entry, value: str) -> Cell:
+def with_corrections(batch: Batch, entry: Entry, value: str) -> tuple[Span, ...]:
     """A value as it was first entered, struck through where it was corrected, and then the new one."""
-    changes = batch.corrected.get(entry.seq, [])
+    changes = batch.changes_of(entry)
     if not changes:
         return (Span(value, "strong"),)
     spans = [Span(value, "struck")]

@@ -13,6 +13,7 @@ from PIL import Image
 from appliance.record.report_model import Thumbnail
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+SEALED = "application/x-cellwright-sealed"
 MEDIA_TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
 LARGEST_PX = (1000, 1000)
 MOST_PIXELS = 80_000_000
@@ -30,7 +31,7 @@ def thumbnails(names: Iterable[str], picture: Callable[[str], Picture | None]) -
     """Each picture scaled down, or None and why, by its name; the same picture gives the same bytes."""
     wanted = list(dict.fromkeys(names))
     found: dict[str, Shown] = dict.fromkeys(
-        wanted[MOST_PICTURES:], (None, f"not shown: a page holds {MOST_PICTURES} pictures")
+        wanted[MOST_PICTURES:], (None, f"is not shown: a page holds {MOST_PICTURES} pictures")
     )
     with ThreadPoolExecutor(WORKERS) as pool:
         # Each worker reads its own file, so that few pictures are in memory at a time.
@@ -46,17 +47,19 @@ def _made(name: str, picture: Callable[[str], Picture | None]) -> Shown:
 def thumbnail(picture: Picture | None) -> Shown:
     """The picture scaled down, or None and why not."""
     if picture is None:
-        return None, "the file is missing or was changed"
+        return None, "cannot be shown: the file is missing or was changed"
     data, media_type = picture
+    if media_type == SEALED:
+        return None, "is sealed, as it may name a patient; the unit that sealed it can open it"
     if media_type not in MEDIA_TYPES:
-        return None, f"not a picture ({media_type or 'of unknown type'})"
+        return None, f"cannot be shown: the file is no picture ({media_type or 'of unknown type'})"
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
-                return None, f"too large to show ({opened.width} by {opened.height} pixels)"
+                return None, f"is too large to show ({opened.width} by {opened.height} pixels)"
             return _scaled(opened), ""
     except (*DAMAGED, Image.DecompressionBombError):
-        return None, "the file cannot be read as a picture"
+        return None, "cannot be shown: the file cannot be read as a picture"
 
 
 def _scaled(opened: Image.Image) -> Thumbnail:

@@ -120,8 +120,9 @@ def _results(batch: Batch) -> Table:
     for entry in batch.of("ResultReceived"):
         body = entry.body
         good = body.get("verdict") in ("pass", "report")
+        value = f"{or_nothing(body.get('value'))} {plain(body.get('unit') or '')}".strip()
         found = (
-            Span(f"{or_nothing(body.get('value'))} {plain(body.get('unit') or '')}".strip(), "strong"),
+            *report_people.with_corrections(batch, entry, value),
             Span(f" {interval(body.get('interval'))}", "quiet"),
         )
         verdict = Span(or_nothing(body.get("verdict")), "strong" if good else "alert")
@@ -244,7 +245,7 @@ def _values(batch: Batch) -> list[Block]:
     entries = batch.of("ValueRecorded")
     if len(entries) <= LONG_TABLE:
         return [_value_table(batch, entries, "No value was recorded.")]
-    told = [one for one in entries if one.seq in batch.exceptions or one.seq in batch.corrected]
+    told = [one for one in entries if one.seq in batch.exceptions or batch.changes_of(one)]
     lead = (
         f"{len(entries)} values were recorded; this table sums them up. Each stands in the audit trail, "
         "and those of doubtful quality or corrected later stand here too."

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from record_bench import BATCH, PNG, new_record, run_batch, stamp, write
 from report_bench import picture_png
 
-from appliance.record import report_html
+from appliance.record import report_exceptions, report_html
 from appliance.record.canonical import encode_payload
 from appliance.record.command import report_of as content_in
 from appliance.record.errors import RecordRefused
 from appliance.record.log import Record
 from appliance.record.report import page as drawn
 from appliance.record.report_text import words_of
+from sync.central import exceptions as central
 
 
 class Reader(HTMLParser):
@@ -129,7 +130,7 @@ def test_pictures_stand_scaled_down_with_their_hash_and_what_is_no_picture_is_na
     assert shown == [("1000", "500")]
     assert all(f'href="blobs/{one.sha256}"' in page and page.count(one.sha256) == 2 for one in names)
     assert "the file cannot be read as a picture" in page
-    assert "not a picture (image/svg+xml)" in page and "<svg onload" not in page
+    assert "the file is no picture (image/svg+xml)" in page and "<svg onload" not in page
 
 
 def test_a_picture_that_is_gone_is_named_and_the_page_still_made(record: Record) -> None:
@@ -175,6 +176,40 @@ def test_events_of_another_batch_are_left_out_and_those_of_the_unit_stay(record:
     page = report_of(record, BATCH).decode()
     assert "RecoveredFromCrash" in page
     assert "another patient" not in page and "before it all" not in page and "after it all" not in page
+
+
+@pytest.mark.requirement("R-04", "R-09", "F-055")
+def test_what_followed_from_a_corrected_entry_is_struck_through_and_what_came_after_is_not(
+    record: Record,
+) -> None:
+    write(record, "BatchOpened", {})
+    entry = write(
+        record, "InstructionConfirmed", {"phase": "wash", "key": "result", "values": {"gram": "seen"}}
+    )
+    write(record, "ResultReceived", {"phase": "wash", "test": "gram", "value": "seen", "verdict": "fail"})
+    write(record, "ValueRecorded", {"phase": "wash", "key": "volume", "value": "33.0", "quality": "good"})
+    write(record, "ValueRecorded", {"phase": "fill", "key": "gram", "value": "seen", "quality": "good"})
+    correction = {"phase": "wash", "key": "result", "corrected_seq": entry.seq, "reason": "Typed wrongly"}
+    who = {"person": "p-0001", "name": "Ada"}
+    write(record, "ValueCorrected", correction | who | {"field": "gram", "old": "seen", "new": "none_seen"})
+    write(
+        record, "ResultReceived", {"phase": "wash", "test": "gram", "value": "none_seen", "verdict": "pass"}
+    )
+
+    page = report_of(record, BATCH).decode()
+
+    assert re.findall("<td><s>([^<]*)</s><strong> ([^<]*)</strong> [(]Typed wrongly; Ada", page) == [
+        ("seen", "none_seen")
+    ]
+    assert "<strong>33.0</strong>" in page and "<strong>none_seen</strong>" in page
+    struck = re.findall(r'<tr id="e([0-9]+)" class="struck">', page)
+    assert struck == [str(entry.seq), str(entry.seq + 1)]
+
+
+def test_what_central_calls_an_exception_is_one_in_the_report() -> None:
+    known = list(central._ALWAYS)
+    assert len(known) > 20
+    assert not [kind for kind in known if report_exceptions._by_kind(kind, {}) is None]
 
 
 def test_an_untrusted_clock_is_an_exception(record: Record) -> None:
