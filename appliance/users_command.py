@@ -209,6 +209,7 @@ def _training(options: argparse.Namespace) -> int:
 def _locked(options: argparse.Namespace) -> int:
     """From the record itself, whether or not the unit runs."""
     from appliance.access.lockouts import Lockouts
+    from appliance.domain.upcasters import todays_body
     from appliance.record.canonical import decode_payload
     from appliance.record.log import Record
 
@@ -218,7 +219,7 @@ def _locked(options: argparse.Namespace) -> int:
             kind = stored.header.kind
             if not kind.startswith(("SignIn", "Account", "Session", "Secret", "Second", "Signature")):
                 continue
-            body = decode_payload(stored.payload).body
+            body = todays_body(kind, stored.header.payload_version, decode_payload(stored.payload).body)
             lockouts.fold(kind, body, 0.0)
             if kind == "AccountDisabled":
                 disabled[str(body["person"])] = f"{body['reason']} ({body['source']})"

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.domain.upcasters import todays_body
 from appliance.link.messages import Accepted, Refused
 from appliance.record.canonical import StoredRecord
 
@@ -33,7 +34,8 @@ class Answered:
         payload = msgspec.json.decode(stored.payload, type=_Payload)
         if not payload.command:
             return
-        kind, body = stored.header.kind, payload.body
+        kind = stored.header.kind
+        body = todays_body(kind, stored.header.payload_version, payload.body)
         if kind in REFUSALS:
             self._answers[payload.command] = Refused(
                 command_id=payload.command, reason=str(body["reason"]), words=str(body["words"])

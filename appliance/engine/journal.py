@@ -17,6 +17,7 @@ import msgspec
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit, evolve
 from appliance.domain.turns import ReadingsOnRecord, batch_of
+from appliance.domain.upcasters import event_of
 from appliance.engine.clock import Clock
 from appliance.link.messages import EventMessage
 from appliance.record.canonical import NewRecord, Stamp, StoredRecord, encode_payload
@@ -128,5 +129,6 @@ def fact_of(stored: StoredRecord) -> Fact | None:
     if header.kind not in ev.KINDS:
         return None
     payload = msgspec.json.decode(stored.payload)
-    event = ev.from_body(header.kind, payload["body"])
+    event = event_of(header.kind, header.payload_version, payload["body"])
+    assert event is not None, header.kind
     return Fact(event, header.wall, header.actor, stored.seq, payload["batch"])

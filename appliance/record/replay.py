@@ -23,6 +23,7 @@ from appliance.domain.replay import COMMANDS, FACTS, Moment, Said, decide_comman
 from appliance.domain.roles import UNIT_ACTOR
 from appliance.domain.state_digest import small_digest, state_digest, unit_digest
 from appliance.domain.turns import ReadingsOnRecord, batch_of
+from appliance.domain.upcasters import NewerThanThisSoftware, event_of
 from appliance.record.canonical import (
     NO_HASH,
     QUALITY_UNTRUSTED,
@@ -422,14 +423,14 @@ class Replay:
     def _readable(stored: StoredRecord) -> _Entry:
         try:
             return _entry(stored)
-        except (msgspec.MsgspecError, KeyError, TypeError) as fault:
+        except (msgspec.MsgspecError, NewerThanThisSoftware, KeyError, TypeError) as fault:
             raise _Differs(Difference(stored.seq, f"it cannot be read: {fault}.", "", "")) from fault
 
 
 def _entry(stored: StoredRecord) -> _Entry:
     payload = msgspec.json.decode(stored.payload)
-    kind = stored.header.kind
-    event = ev.from_body(kind, payload["body"]) if kind in ev.KINDS else None
+    header = stored.header
+    event = event_of(header.kind, header.payload_version, payload["body"])
     return _Entry(stored, event, payload["batch"], payload["command"])
 
 

@@ -10,6 +10,7 @@ import msgspec
 from appliance.domain import events as ev
 from appliance.domain.batch import Unit
 from appliance.domain.before import unit_before
+from appliance.domain.upcasters import event_of
 from appliance.record import archive
 from appliance.record.archive import unframe
 from appliance.record.canonical import StoredRecord, split_record
@@ -85,7 +86,7 @@ def replay_archive(path: Path) -> Outcome:
         payload = msgspec.json.decode(stored.payload)
         if payload["batch"] != batch:
             continue
-        opened = ev.from_body(OPENED, payload["body"])
+        opened = event_of(OPENED, stored.header.payload_version, payload["body"])
         assert isinstance(opened, ev.BatchOpened)
         if not opened.unit_before:
             raise RecordRefused(

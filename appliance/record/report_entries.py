@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from appliance.domain.upcasters import todays_body
 from appliance.record.canonical import Header, Payload, StoredRecord, decode_payload
 
 
@@ -36,10 +37,10 @@ class Entry:
         """The event's name."""
         return self.header.kind
 
-    @property
+    @cached_property
     def body(self) -> dict[str, Any]:
-        """The event's fields."""
-        return self.payload.body
+        """The event's fields, under today's names where it is of an earlier version."""
+        return todays_body(self.kind, self.header.payload_version, self.payload.body)
 
     def text(self, name: str) -> str:
         """A field as text; empty where the event has none."""

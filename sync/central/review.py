@@ -15,6 +15,7 @@ from appliance.domain import recipe as recipes
 from appliance.domain.blob_names import named_blobs
 from appliance.domain.errors import RecipeRefused
 from appliance.domain.events import NOT_A_CHANGE_AFTER_SEAL
+from appliance.domain.upcasters import todays_body
 from appliance.record.canonical import decode_payload, split_record
 from appliance.record.errors import RecordRefused
 from sync.central.audit_review import AuditState, audit_state
@@ -188,7 +189,7 @@ def _entry(row: Row) -> Entry | None:
         kind=row.kind,
         at=header.wall,
         actor=header.actor,
-        body=payload.body,
+        body=todays_body(row.kind, header.payload_version, payload.body),
         hash=row.hash.hex(),
         clock=("untrusted", "trusted", "simulated")[header.clock_quality],
         blobs=named_blobs(payload.body),
