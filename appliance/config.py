@@ -175,6 +175,15 @@ class RecordLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """Where copies of the record go by themselves; an empty `folder`: nowhere."""
+
+    folder: str = ""
+    every_h: int = 24
+    keep: int = 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitConfig:
     """The whole appliance file."""
 
@@ -184,6 +193,7 @@ class UnitConfig:
     station: Station
     central_url: str
     record: RecordLimits
+    backup: Backup = Backup()
 
     def device(self, device_id: str) -> Device:
         """The device with this id, which must exist."""
@@ -243,6 +253,7 @@ def parse_config(text: str, home: Home) -> UnitConfig:
         station=_station(top.table("station"), home),
         central_url=_central(top.table("central", required=False)),
         record=_record(top.table("record", required=False)),
+        backup=_backup(top.table("backup", required=False), home),
     )
     top.finish()
     faults += _faults_across(config)
@@ -341,6 +352,20 @@ def _record(table: _Table) -> RecordLimits:
     )
     table.finish()
     return limits
+
+
+def _backup(table: _Table, home: Home) -> Backup:
+    backup = Backup(
+        folder=table.text("folder", default=""),
+        every_h=table.whole("every_h", 1, 168, default=24),
+        keep=table.whole("keep", 1, 1000, default=14),
+    )
+    if backup.folder and not backup.folder.startswith("/"):
+        table.fault("folder", f"is {backup.folder!r}; write an absolute path such as /media/copies")
+    elif backup.folder and Path(backup.folder).is_relative_to(home.record):
+        table.fault("folder", "lies in the record's own folder; write a folder on a second medium")
+    table.finish()
+    return backup
 
 
 def _faults_across(config: UnitConfig) -> list[str]:

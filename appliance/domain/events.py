@@ -574,6 +574,9 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "AlarmCleared",
         "MeasurementsSealed",
         "RecordVerified",
+        "BackupTaken",
+        "BackupFailed",
+        "RestoreDrilled",
         "DocumentReceived",
         "DocumentRefused",
         "DispositionRefused",
@@ -631,5 +634,8 @@ UNIT_KINDS = frozenset(
         "AlarmCleared",
         "MeasurementsSealed",
         "RecordVerified",
+        "BackupTaken",
+        "BackupFailed",
+        "RestoreDrilled",
     }
 )

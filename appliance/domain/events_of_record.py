@@ -58,6 +58,41 @@ class RecordVerified(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupTaken(Event):
+    """A copy of the record lies on a second medium; it was opened there and its whole chain read (R-37)."""
+
+    place: str
+    epoch: str
+    seq: int
+    hash: str
+    telemetry_seq: int
+    telemetry_hash: str
+    bytes: int
+    files: int
+    made_at: str  # by the clock of the computer, which a simulated unit's record does not follow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupFailed(Event):
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreDrilled(Event):
+    """A copy was restored beside the record, verified and compared with it; nothing was put in use."""
+
+    place: str
+    epoch: str
+    seq: int
+    hash: str
+    good: bool
+    behind: int  # events that the record has and the copy has not
+    reason: str
+    words: str
+    made_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentReceived(Event):
     type: str
     blob: str

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
-from appliance.domain import corrections, decisions, device_news, people_rules, recovery
+from appliance.domain import copies, corrections, decisions, device_news, people_rules, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import Order, Unit
 from appliance.domain.recipe import parse
@@ -229,6 +229,8 @@ def decide_input(said: Said) -> Decided | None:
         case ev.RecordFaultSeen():
             full = decisions.disk_full(unit)
             return full if full[0] == first else None
+        case ev.BackupTaken() | ev.BackupFailed() | ev.RestoreDrilled():
+            return copies.noted(unit, first)
         case ev.PhaseHolding(reason="engine_fault"):
             return decisions.engine_fault(unit)
         case ev.AlarmRaised(alarm=key, cause=cause) if key.startswith("record:blocked:"):

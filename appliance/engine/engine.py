@@ -24,6 +24,7 @@ from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit
 from appliance.domain.prompts import PromptFact
 from appliance.engine import view
+from appliance.engine.backups import Backups
 from appliance.engine.clock import Clock, TurnClock, stamp, trusted_at
 from appliance.engine.commands import Commands
 from appliance.engine.desk import Desk
@@ -109,6 +110,7 @@ class Engine:
         self.readings = Readings(unit)
         self.telemetry = TelemetryLog(self)
         self._self_check = SelfCheck(self)
+        self._backups = Backups(self)
         self.desk = Desk(
             shelf.people,
             pin_secret,
@@ -312,6 +314,7 @@ class Engine:
         await self._watch_clock()
         await self.telemetry.tick()
         await self._self_check.tick()
+        await self._backups.tick()
         prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
         if await self.desk.watch_time() or prompts != self._prompts_shown:
             # Time alone opens some prompts: no event tells of them.

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.domain import events as ev
-from appliance.domain.batch import Unit, evolve
+from appliance.domain.batch import Fact, Unit, evolve
+from appliance.domain.earlier import fact_counted_back
 from appliance.engine.answered import Answered
 from appliance.engine.journal import fact_of
 from appliance.record.canonical import StoredRecord
+from appliance.record.epochs import records_before
 from appliance.record.log import Record
 
 # What the lock-outs are folded from.
@@ -40,7 +42,8 @@ OF_THEIR_BATCH = frozenset(
         "CellCountReported", "CountFailed", "CountRepeated", "ResultReceived", "DeviationOpened",
         "CommentAdded", "CommandWasRefused", "DispositionRefused", "ValueCorrected",
         "CorrectionProposed", "FirstActLapsed", "SignatureVoided", "SessionClosed", "RecoveredFromCrash",
-        "ClockAdjusted", "RecordFaultSeen", "RecordVerified", "DocumentReceived", "DocumentVerified",
+        "ClockAdjusted", "RecordFaultSeen", "RecordVerified", "BackupTaken", "BackupFailed",
+        "RestoreDrilled", "DocumentReceived", "DocumentVerified",
         "DocumentRefused",
     }
 )  # fmt: skip
@@ -60,8 +63,16 @@ class Folded:
     def take(self, stored: StoredRecord) -> None:
         """Fold one record."""
         fact = fact_of(stored)
-        if fact is None:
-            return
+        if fact is not None:
+            self._fold(fact)
+
+    def take_earlier(self, stored: StoredRecord, records: int) -> None:
+        """Fold one record of an earlier log, whose numbers count back from the beginning of this one."""
+        fact = fact_of(stored)
+        if fact is not None:
+            self._fold(fact_counted_back(fact, records))
+
+    def _fold(self, fact: Fact) -> None:
         evolve(self.unit, fact)
         if isinstance(fact.event, ACCESS_EVENTS):
             self.access.append((type(fact.event).__name__, ev.to_body(fact.event)))
@@ -71,7 +82,10 @@ def folded(unit: Unit, record: Record) -> Folded:
     """Fold a record into a fresh unit."""
     state, head = Folded(unit), record.head().seq
     opened = record.newest("BatchOpened")
+    # Where none was opened here, one of an earlier log may have gone on.
     whole_from = opened.seq if opened is not None else 1
+    for stored, records in records_before(record.folder):
+        state.take_earlier(stored, records)
     for stored in record.read_without(OF_THEIR_BATCH, whole_from - 1):
         state.take(stored)
     for stored in record.read(whole_from):

@@ -30,8 +30,8 @@ def seal_owed(unit: Unit, record: Record) -> bool:
         return False
     if batch.must_be_signed:  # a signature that covers the batch is void, or a correction waits
         return False
-    if batch.sealed is None:
-        return True
+    if batch.sealed is None or batch.sealed.log_epoch != record.head().epoch.hex():
+        return True  # sealed in the log before a restore: a decision binds the log that goes on
     following = {one.header.kind for one in record.read(batch.sealed.sealed_seq + 1)}
     return bool(following - ev.NOT_A_CHANGE_AFTER_SEAL)
 

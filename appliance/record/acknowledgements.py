@@ -52,6 +52,11 @@ def acked_hash(ack: bytes) -> str:
     return str(_field(ack, "acked_hash") or "")
 
 
+def epoch_of(ack: bytes) -> str:
+    """The log epoch (hex) that an acknowledgement is of; empty when it does not say."""
+    return str(_field(ack, "epoch") or "")
+
+
 def server_time_us(ack: bytes) -> int | None:
     """Central's time of the acknowledgement in microseconds since 1970, when it says one."""
     try:

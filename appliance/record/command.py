@@ -66,7 +66,7 @@ def export(argv: Sequence[str]) -> int:
     home = _home(options.home)
     out = options.out or Path.cwd()
     try:
-        key = _unit_key(home / "keys" / "unit.key")
+        key = unit_key(home / "keys" / "unit.key")
         with Record.open_readonly(home / "record") as record:
             made = report_of(record, options.batch)
             path = export_batch(
@@ -165,7 +165,8 @@ def _content_in(path: Path, batch: str | None) -> Report:
         return report_of(record, batch or known[-1])
 
 
-def _unit_key(path: Path) -> Ed25519PrivateKey:
+def unit_key(path: Path) -> Ed25519PrivateKey:
+    """The unit's private key; raises `RecordUnusable` when it cannot be read."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

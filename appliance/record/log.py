@@ -12,7 +12,7 @@ import contextlib
 import functools
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,15 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.record import acknowledgements, attachments, schema, sqlite, startup, writer_lock
+from appliance.record import (
+    acknowledgements,
+    attachments,
+    beginning,
+    schema,
+    sqlite,
+    startup,
+    writer_lock,
+)
 from appliance.record.attachments import BlobRef
 from appliance.record.canonical import (
     ALGORITHM_SHA256_ED25519,
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
 
 DATABASE = "record.db"
 BLOBS = "blobs"
+EARLIER = "earlier"  # the logs before a restore; they share the files of the present one
 READ_PAGE = 500
 SCAN_PAGE = 20_000  # of which few records come back
 KIND_BYTES = 48
@@ -84,7 +93,7 @@ class Record:
         origin: Origin | None = None,
     ) -> None:
         self.folder = folder
-        self.blobs_folder = folder / BLOBS
+        self.blobs_folder = _blobs_of(folder)
         self.report: startup.StartUpReport | None = None
         self._connection = connection
         self._key = key
@@ -106,8 +115,11 @@ class Record:
         stamp: Stamp,
         epoch: bytes | None = None,
         hardware: str = "",
+        previous: Mapping[str, Any] | None = None,
     ) -> Record:
         """Begin a record in `folder`, with genesis as number 1 of both logs, and open it for writing.
+
+        `previous` are the facts of the log that this one goes on from (`epochs.link_to`), after a restore.
 
         Raises
         ------
@@ -120,17 +132,18 @@ class Record:
         origin = Origin(unit_id, epoch or secrets.token_bytes(16), public, software_version, simulated)
         with contextlib.ExitStack() as undo:
             lock = undo.enter_context(writer_lock.take(folder))
+            unfinished = beginning.begun(folder / DATABASE)
+            with contextlib.closing(_connect(folder, read_only=False, name=unfinished.name)) as first:
+                sqlite.begin_wal(first)
+                record = cls(folder, first, key=key, origin=origin)
+                with record._transaction():
+                    schema.create(first)
+                    record._insert([genesis(origin, log, stamp, hardware, previous) for log in schema.LOGS])
+                record.checkpoint()
+            beginning.finish(unfinished, folder / DATABASE)
             connection = undo.enter_context(contextlib.closing(_connect(folder, read_only=False)))
-            if schema.exists(connection):
-                raise RecordUnusable(f"There is a record in {folder} already. Open it.")
-            sqlite.begin_wal(connection)
             record = cls(folder, connection, key=key, lock=lock, origin=origin)
-            with record._transaction():
-                schema.create(connection)
-                record._insert([genesis(origin, log, stamp, hardware) for log in schema.LOGS])
             undo.pop_all()
-        attachments.sync_folder(folder)
-        attachments.sync_folder(folder.parent)
         schema.guard(connection)
         return record
 
@@ -568,6 +581,12 @@ def _header(origin: Origin, new: NewRecord, seq: int) -> Header:
     )
 
 
+def _blobs_of(folder: Path) -> Path:
+    """Where the files of a record lie; those of an earlier log lie with the present one's."""
+    above = folder.absolute().parent
+    return above.parent / BLOBS if above.name == EARLIER else folder / BLOBS
+
+
 def _kind_bytes(kind: str) -> bytes:
     """A kind as it stands in a record's header."""
     return kind.encode().ljust(KIND_BYTES, b"\x00")
@@ -578,8 +597,8 @@ def _require_database(folder: Path) -> None:
         raise RecordUnusable(f"There is no record in {folder}. Name the folder that holds {DATABASE}.")
 
 
-def _connect(folder: Path, *, read_only: bool) -> Connection:
+def _connect(folder: Path, *, read_only: bool, name: str = DATABASE) -> Connection:
     try:
-        return sqlite.connect(folder / DATABASE, read_only=read_only)
+        return sqlite.connect(folder / name, read_only=read_only)
     except sqlite.Error as problem:
         raise sqlite.unusable(folder, problem) from problem

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.record import sqlite
 from appliance.record.canonical import NewRecord, Stamp, StoredRecord, decode_payload, encode_payload
@@ -28,8 +29,10 @@ class Origin:
     simulated: bool
 
 
-def genesis(origin: Origin, log: str, stamp: Stamp, hardware: str) -> NewRecord:
-    """The first record of a log."""
+def genesis(
+    origin: Origin, log: str, stamp: Stamp, hardware: str, previous: Mapping[str, Any] | None = None
+) -> NewRecord:
+    """The first record of a log; `previous` tells of the log that this one goes on from, after a restore."""
     body = {
         "unit": origin.unit,
         "log": log,
@@ -39,7 +42,7 @@ def genesis(origin: Origin, log: str, stamp: Stamp, hardware: str) -> NewRecord:
         "software_version": origin.software_version,
         "simulated": origin.simulated,
         "hardware": hardware,
-        "previous_epoch": None,
+        "previous_epoch": None if previous is None else dict(previous),
     }
     payload = encode_payload(None, None, body)
     return NewRecord(kind=GENESIS, payload=payload, actor="unit", stamp=stamp, log=log)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from appliance.record.acknowledgement_checks import check_acks, check_second_pla
 from appliance.record.canonical import NO_HASH, read_json
 from appliance.record.checks import Finding, Origin, Run, Trust, check_anchors, check_files
 from appliance.record.document_checks import check_documents
+from appliance.record.epochs import earlier_epochs, links_misfit
 from appliance.record.errors import BlobMissing, RecordError, RecordRefused
 from appliance.record.log import DATABASE, Record
 from appliance.record.segments import Segment, fingerprint
@@ -139,19 +140,35 @@ def verify_record(target: Path, trust: Trust | None = None) -> Verdict:
 
 
 def verify_folder(folder: Path, trust: Trust | None = None) -> Verdict:
-    """Verify a whole record folder, also while the engine writes it."""
+    """Verify a whole record folder, also while the engine writes it, and each log before a restore."""
     verdict = Verdict(str(folder))
+    distrusted: list[str] = []
+    for one in earlier_epochs(folder):
+        told = len(verdict.findings)
+        _verify_one(one, trust, verdict, distrusted)
+        verdict.findings[told:] = [
+            replace(found, words=f"in the earlier log {one.name}: {found.words}")
+            for found in verdict.findings[told:]
+        ]
+    _verify_one(folder, trust, verdict, distrusted)
+    if verdict.findings:
+        return verdict
+    # Which log follows which is asked last: a log that is damaged cannot say where it ends.
+    verdict.findings += [Finding(words) for words in links_misfit(folder)]
+    return verdict
+
+
+def _verify_one(folder: Path, trust: Trust | None, verdict: Verdict, distrusted: list[str]) -> None:
     with Record.open_readonly(folder) as record:
         verdict.unit, verdict.simulated = record.unit_id, record.simulated
         _check_database(record, verdict)
-        distrusted: list[str] = []
         runs = {log: _check_log(record, log, trust, verdict, distrusted) for log in schema.LOGS}
         verdict.findings += check_anchors(runs["gxp"], runs["telemetry"])
         _check_blobs(record, runs.values(), verdict)
         findings, unknown = check_documents(runs["gxp"], _blob_of(record), trust)
         verdict.findings += findings
-        judge_unit(record.public_key, trust, unknown + distrusted, verdict)
-    return verdict
+        distrusted += unknown
+        judge_unit(record.public_key, trust, distrusted, verdict)
 
 
 def _check_database(record: Record, verdict: Verdict) -> None:
