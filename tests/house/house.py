@@ -19,6 +19,7 @@ BINARY = {
     ".ico",
     ".woff2",
     ".gz",
+    ".xz",
     ".ttf",
     ".pdf",
     ".db",
