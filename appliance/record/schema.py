@@ -71,11 +71,6 @@ def table_of(log: str) -> str:
     return f"{log}_record"
 
 
-def exists(connection: Connection) -> bool:
-    """Whether the database holds a record's tables already."""
-    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'gxp_record'").fetchone())
-
-
 def create(connection: Connection) -> None:
     """Make the tables and their triggers in an empty database."""
     import sqlite_utils

@@ -142,12 +142,24 @@ def test_half_a_small_disk_is_still_too_little_for_one_batch() -> None:
     assert disk.judge(200 * 1024**2, 400 * 1024**2).level == "no_start"
 
 
-def test_a_record_left_by_a_crash_during_its_creation_can_be_created(tmp_path: Path) -> None:
+def test_what_a_crash_during_its_creation_left_is_in_no_records_way(tmp_path: Path) -> None:
     folder = tmp_path / "record"
     folder.mkdir()
-    (folder / "record.db").touch()
+    for name in ("record.db.begun", "record.db.begun-wal", "record.db.begun-journal"):
+        (folder / name).write_bytes(b"half of it")
     with new_record(folder) as record:
         assert record.head().seq == 1
+    assert not list(folder.glob("*.begun*"))
+
+
+@pytest.mark.parametrize("name", ["record.db", "record.db-wal"])
+def test_no_record_is_begun_over_what_is_left_of_another(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "record"
+    folder.mkdir()
+    (folder / name).touch()
+    with pytest.raises(RecordUnusable, match="already"):
+        new_record(folder)
+    assert (folder / name).exists()
 
 
 def test_a_record_on_a_read_only_medium_can_be_verified(small_disk: Path) -> None:
