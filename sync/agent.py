@@ -49,6 +49,7 @@ class TransferState(msgspec.Struct, kw_only=True):
 
     down_cursor: int = 0
     blobs_done_seq: int = 0
+    epoch: str = ""  # the log in which `blobs_done_seq` counts
 
     @classmethod
     def load(cls, path: Path) -> TransferState:
@@ -83,8 +84,11 @@ class Agent:
         self._trusted = trusted
         self._state_file = state_file
         self._state = TransferState.load(state_file)
-        self.outbox = Outbox(blobs_seen_seq=self._state.blobs_done_seq)
         self._epoch = record.head("gxp").epoch.hex()
+        if self._state.epoch not in ("", self._epoch):
+            self._state.blobs_done_seq = 0  # the unit was restored: its log began anew
+        self._state.epoch = self._epoch
+        self.outbox = Outbox(blobs_seen_seq=self._state.blobs_done_seq)
         self._acks: dict[str, tuple[bytes, bytes, int]] = {}  # not yet with the engine
         self._blocked: dict[str, str] = {}  # not yet with the engine
         self._media_types: dict[str, str] = {}

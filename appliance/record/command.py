@@ -58,6 +58,7 @@ def export(argv: Sequence[str]) -> int:
         help="for people outside it is always redacted",
     )
     options = parser.parse_args(argv)
+    from appliance.record.epochs import folder_of_batch
     from appliance.record.errors import RecordError, RecordUnusable
     from appliance.record.export import export_batch
     from appliance.record.log import Record
@@ -67,7 +68,8 @@ def export(argv: Sequence[str]) -> int:
     out = options.out or Path.cwd()
     try:
         key = unit_key(home / "keys" / "unit.key")
-        with Record.open_readonly(home / "record") as record:
+        folder = folder_of_batch(home / "record", options.batch)
+        with Record.open_readonly(folder) as record:
             made = report_of(record, options.batch)
             path = export_batch(
                 record,
@@ -82,6 +84,7 @@ def export(argv: Sequence[str]) -> int:
         return _refuse(problem, UNREADABLE)
     except RecordError as problem:
         return _refuse(problem, BAD)
+    _tell_the_rest(home / "record", options.batch, folder)
     result = {"batch": options.batch, "archive": str(path.absolute()), "bytes": path.stat().st_size}
     print(json.dumps(result) if options.json else f"{path.absolute()} ({result['bytes']} bytes)")
     return GOOD
@@ -111,6 +114,23 @@ def report(argv: Sequence[str]) -> int:
             pages = f", {result[form]['pages']} pages" if form == "pdf" else ""
             print(f"{result[form]['path']} ({result[form]['bytes']} bytes{pages})")
     return GOOD
+
+
+def _tell_the_rest(record: Path, batch: str, opened_in: Path) -> None:
+    """An archive is of one log: say what a restore put into the next one."""
+    from appliance.record.epochs import goes_on_in
+
+    if opened_in == record:
+        return
+    print(
+        f"Batch {batch} began in the earlier log {opened_in.name}; the archive is of that log.",
+        file=sys.stderr,
+    )
+    for folder, first, last in goes_on_in(record, batch, opened_in):
+        print(
+            f"It goes on in {folder} with events {first} to {last}, which are not in the archive. Call QA.",
+            file=sys.stderr,
+        )
 
 
 def report_of(record: Record, batch: str) -> Report:
@@ -151,6 +171,7 @@ def _written(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _content_in(path: Path, batch: str | None) -> Report:
+    from appliance.record.epochs import folder_of_batch
     from appliance.record.errors import RecordRefused
     from appliance.record.export import batches
     from appliance.record.log import Record
@@ -158,6 +179,8 @@ def _content_in(path: Path, batch: str | None) -> Report:
 
     if not path.is_dir():
         return content_of(source_of_archive(path))
+    if batch is not None:
+        path = folder_of_batch(path, batch)
     with Record.open_readonly(path) as record:
         known = batches(record)
         if not known:

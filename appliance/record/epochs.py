@@ -23,14 +23,24 @@ _NAME = re.compile(r"[0-9]{4,}-[0-9a-f]{8}")
 
 def earlier_epochs(folder: Path) -> list[Path]:
     """The folders of the earlier logs of the record in `folder`, oldest first."""
-    found = [path for path in (folder / EARLIER).glob("*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[0]))
+    above = folder.absolute().parent
+    if above.name == EARLIER:  # an earlier log itself: those before it
+        return [path for path in _numbered(above) if _number(path) < _number(folder)]
+    return _numbered(folder / EARLIER)
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("*") if _NAME.fullmatch(path.name)), key=_number)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.partition("-")[0])
 
 
 def next_folder(folder: Path, epoch: bytes) -> Path:
     """Where the record in `folder`, of this epoch, is kept once another log follows it."""
     earlier = earlier_epochs(folder)
-    number = int(earlier[-1].name.partition("-")[0]) + 1 if earlier else 1
+    number = _number(earlier[-1]) + 1 if earlier else 1
     return folder / EARLIER / f"{number:04d}-{epoch.hex()[:8]}"
 
 
@@ -53,8 +63,8 @@ def link_of(record: Record, log: str = "gxp") -> dict[str, Any] | None:
     """
     try:
         first = next(record.read(1, 1, log=log))
-        link = decode_payload(first.payload).body["previous_epoch"]
-    except (StopIteration, RecordRefused, KeyError) as problem:
+        link = decode_payload(first.payload).body.get("previous_epoch")
+    except (StopIteration, RecordRefused) as problem:
         raise RecordUnusable(
             f"The beginning of {log} in {record.folder} cannot be read ({problem}). Call QA."
         ) from None
@@ -126,6 +136,29 @@ def known_acknowledgements(folders: list[Path], epoch: bytes) -> dict[str, dict[
             if held is None or kept[0] > held["seq"]:
                 newest[log] = {"seq": kept[0], "hash": acknowledgements.acked_hash(kept[1])}
     return newest
+
+
+def folder_of_batch(folder: Path, batch: str) -> Path:
+    """The folder of the log in which a batch was opened; `folder` itself where none of them opened it."""
+    from appliance.record.export import batches
+
+    for one in (folder, *reversed(earlier_epochs(folder))):
+        with Record.open_readonly(one) as record:
+            if batch in batches(record):
+                return one
+    return folder
+
+
+def goes_on_in(folder: Path, batch: str, opened_in: Path) -> list[tuple[Path, int, int]]:
+    """The later logs that hold events of a batch, each with the first and last of them."""
+    chain = [*earlier_epochs(folder), folder]
+    found = []
+    for one in chain[chain.index(opened_in) + 1 :]:
+        with Record.open_readonly(one) as record:
+            mine = [stored.seq for stored in record.read() if decode_payload(stored.payload).batch == batch]
+        if mine:
+            found.append((one, mine[0], mine[-1]))
+    return found
 
 
 def has_record(folder: Path) -> bool:

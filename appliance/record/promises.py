@@ -15,6 +15,7 @@ from appliance.domain.blob_names import blobs_hash
 from appliance.record.canonical import Payload, read_json
 from appliance.record.errors import RecordRefused
 
+BEFORE_ALL = -(2**53)
 HashAt = Callable[[int], bytes | None]
 
 
@@ -68,7 +69,8 @@ class Promises:
             return ""
         if not isinstance(said, dict):
             return ""
-        opened, recipe_hash = self._opened.get(payload.batch or "", (self.first, said.get("recipe_hash")))
+        # Of a batch that was opened before this run the numbers may go back beyond it.
+        opened, recipe_hash = self._opened.get(payload.batch or "", (BEFORE_ALL, said.get("recipe_hash")))
         place = {"unit": self.unit, "batch": payload.batch, "phase": body.get("phase")}
         place["recipe_hash"] = recipe_hash
         up_to = said.get("recorded_up_to_seq", 0)

@@ -18,6 +18,7 @@ import msgspec
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit, evolve
+from appliance.domain.earlier import fact_counted_back
 from appliance.domain.errors import ApplianceError
 from appliance.domain.replay import COMMANDS, FACTS, Moment, Said, decide_command, decide_input, overdue
 from appliance.domain.roles import UNIT_ACTOR
@@ -147,6 +148,15 @@ class Replay:
             if isinstance(entry.event, ev.BatchOpened):
                 self._older = self._older or not entry.event.unit_before
                 self._settled = entry
+
+    def fold_earlier(self, records: Iterable[tuple[StoredRecord, int]]) -> None:
+        """Take the logs before a restore; each record comes with how far back its log began."""
+        for stored, before in records:
+            entry = _entry(stored)
+            if entry.event is not None:
+                header = stored.header
+                fact = Fact(entry.event, header.wall, header.actor, entry.seq, entry.batch)
+                self._evolved(entry, fact_counted_back(fact, before))
 
     def walk(self, records: Iterable[StoredRecord]) -> Outcome:
         """Decide again until the end or the first difference."""
@@ -350,9 +360,11 @@ class Replay:
             self._older = not entry.event.inputs_on_record
             self.unit.readings.clear()
         header = entry.header
-        fact = Fact(entry.event, header.wall, header.actor, entry.seq, entry.batch)
+        self._evolved(entry, Fact(entry.event, header.wall, header.actor, entry.seq, entry.batch))
+
+    def _evolved(self, entry: _Entry, fact: Fact) -> None:
         self._again(entry, lambda: evolve(self.unit, fact))
-        self.unit.readings |= self._on_record.take(entry.event)
+        self.unit.readings |= self._on_record.take(fact.event)
 
     def _take_older(self, first: _Entry) -> None:
         """Folded, not decided: what the phases would say by themselves is compared where it can be."""

@@ -50,6 +50,7 @@ def _named(target: str, home: Path | None) -> tuple[Path, str | None]:
 
 
 def _replayed(path: Path, batch: str | None) -> Outcome:
+    from appliance.record.epochs import folder_of_batch
     from appliance.record.errors import RecordRefused
     from appliance.record.replay_target import replay_archive, replay_folder
     from appliance.record.verify import verify_record
@@ -59,7 +60,9 @@ def _replayed(path: Path, batch: str | None) -> Outcome:
         raise RecordRefused(
             f"{path} is {verdict.words} It is not replayed: its events are not what was written."
         )
-    return replay_folder(path, batch) if path.is_dir() else replay_archive(path)
+    if not path.is_dir():
+        return replay_archive(path)
+    return replay_folder(folder_of_batch(path, batch) if batch else path, batch)
 
 
 def as_json(outcome: Outcome, target: str, *, archived: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from appliance.domain.upcasters import event_of
 from appliance.record import archive
 from appliance.record.archive import unframe
 from appliance.record.canonical import StoredRecord, split_record
+from appliance.record.epochs import records_before
 from appliance.record.errors import RecordRefused
 from appliance.record.log import Record
 from appliance.record.redact import WITHHELD
@@ -25,6 +26,8 @@ OPENED = "BatchOpened"
 def replay_folder(folder: Path, batch: str | None = None) -> Outcome:
     """Decide a record again, from its first event; with `batch`, that batch's run alone.
 
+    The logs before a restore are folded, not decided again: name their folders for that.
+
     Raises
     ------
     RecordRefused
@@ -32,6 +35,7 @@ def replay_folder(folder: Path, batch: str | None = None) -> Outcome:
     """
     with Record.open_readonly(folder) as record:
         replay = Replay(Unit(record.unit_id, record.simulated, {}))
+        replay.fold_earlier(records_before(folder))
         if batch is None:
             return replay.walk(record.read())
         first, last = _run_of(record, batch)

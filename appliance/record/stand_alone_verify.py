@@ -408,7 +408,7 @@ def signature_misfit(run: Run, event: Facts, unit: str) -> str:
         said = None
     if not isinstance(said, dict):
         return ""
-    opened, recipe_hash = run.opened.get(batch or "", (run.first, said.get("recipe_hash")))
+    opened, recipe_hash = run.opened.get(batch or "", (-(2**53), said.get("recipe_hash")))
     place = {"unit": unit, "batch": batch, "phase": body.get("phase"), "recipe_hash": recipe_hash}
     up_to = said.get("recorded_up_to_seq", 0)
     earlier = up_to == 0 or (isinstance(up_to, int) and opened <= up_to < event["seq"])

@@ -106,6 +106,8 @@ def take_segment(
             raise GapFound(held + 1)
         fork = _fork(store, place, facts, rows, held)
         if fork is None:
+            if facts.first == 1 and not held:
+                _refuse_unlinked(store, place, rows[0], received_at)
             _append(store, place, facts, envelope, [row for row in rows if row.seq > held], held, received_at)
             return _acknowledge(store, key, place, received_at)
         # The evidence is committed; the refusal is raised outside, or it would undo it.
@@ -191,6 +193,48 @@ def _fork(
         if store.record_hash(place.unit_id, place.log, place.epoch, row.seq) != row.hash:
             return ForkFound(row.seq)
     return None
+
+
+def _refuse_unlinked(store: Store, place: Place, first: Row, received_at: str) -> None:
+    """A unit's second log must name the end of one that is held: otherwise it hides what went before.
+
+    Where it does, the unit was restored from a copy, and central's own log says so.
+    """
+    known = {head.epoch: head for head in store.heads(place.unit_id) if head.log == place.log}
+    if not known:
+        return
+    try:
+        link = decode_payload(split_record(first.data)[1]).body.get("previous_epoch")
+    except RecordRefused:
+        link = None
+    epoch = link.get("epoch") if isinstance(link, dict) else None
+    end = link.get(place.log) if isinstance(link, dict) else None
+    seq = _whole(end.get("seq")) if isinstance(end, dict) else 0
+    if not isinstance(end, dict) or epoch not in known or not seq:
+        raise IntakeRefused(
+            "epoch",
+            "The unit began a new log that names none of its logs held here. It was set up anew or cloned: "
+            "start no batch on it, and call QA.",
+        )
+    held = known[epoch]
+    if seq <= held.seq:
+        hash_ = store.record_hash(place.unit_id, place.log, epoch, seq)
+        if hash_ is None or hash_.hex() != end.get("hash"):
+            raise IntakeRefused(
+                "epoch",
+                f"The unit's new log goes on from another event {seq} than the one held here. It was "
+                "altered: start no batch on it, and call QA.",
+            )
+    said = {
+        "log": place.log,
+        "epoch": place.epoch,
+        "previous_epoch": epoch,
+        "goes_on_from": seq,
+        "held_here_up_to": held.seq,
+        "reason": str(link.get("reason", ""))[:300] if isinstance(link, dict) else "",
+    }
+    body = msgspec.json.encode(said).decode()
+    store.add_event(at=received_at, actor="central", kind="UnitRestored", unit_id=place.unit_id, body=body)
 
 
 def _keep_evidence(store: Store, place: Place, fork: ForkFound, envelope: Envelope, received_at: str) -> None:

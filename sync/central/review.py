@@ -214,6 +214,12 @@ def _missing(store: Store, review: Review) -> list[str]:
     faults = store.projection_faults(review.unit_id, review.row.epoch)
     if faults:
         missing.append(f"{faults} events of this log cannot be read by this central. Call the administrator.")
+    epochs = {head.epoch for head in store.heads(review.unit_id) if head.log == "gxp"} - {review.row.epoch}
+    if any(store.batch_records(review.unit_id, epoch, review.batch) for epoch in epochs):
+        missing.append(
+            "The unit was restored from a copy during this batch: it goes on in another log, which is not "
+            "on this page. Read both logs at the unit; QA decides how to go on."
+        )
     if store.forks(review.unit_id):
         missing.append(
             "The unit sent two different records under one number (fork). QA decides how to go on."

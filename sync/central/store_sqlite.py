@@ -267,7 +267,8 @@ class SqliteStore:
     def note_batch(self, batch: BatchRow) -> None:
         self._write(
             "INSERT INTO batches VALUES(?,?,?,?,?,?) ON CONFLICT(unit_id, batch) DO UPDATE SET "
-            "last_seq=max(last_seq, excluded.last_seq), sealed_seq=max(sealed_seq, excluded.sealed_seq)",
+            "last_seq=max(last_seq, excluded.last_seq), sealed_seq=max(sealed_seq, excluded.sealed_seq) "
+            "WHERE epoch=excluded.epoch",
             *(batch.unit_id, batch.batch, batch.epoch, batch.first_seq, batch.last_seq, batch.sealed_seq),
         )
 
