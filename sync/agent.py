@@ -18,6 +18,7 @@ import msgspec
 
 from appliance.access.private_files import write_whole
 from appliance.domain.blob_names import named_blobs
+from appliance.record.acknowledgements import cut_off_words
 from appliance.record.canonical import decode_payload
 from appliance.record.errors import BlobMissing, RecordRefused
 from appliance.record.log import Record
@@ -136,11 +137,15 @@ class Agent:
         for log in LOGS:
             held, held_hash = heads.get((log, self._epoch), (0, ""))
             acked, _ = self._record.acked(log)
-            if held and self._hash_at(log, held) != held_hash:
+            head = self._record.head(log).seq
+            if held > head:
+                self._block(log, cut_off_words(log, held, head))
+            elif held and self._hash_at(log, held) != held_hash:
                 # Central holds what this record does not have. Sending the last run makes central
-                # compare, keep the evidence and say "fork" in a way that people see.
+                # compare, keep the evidence and say "fork" in a way that people see. What the record
+                # says was acknowledged does not count: an old copy of it knows less.
                 last = list(self._record.segments(max(1, self._signed()[log]), log=log))
-                held = last[-1].first - 1 if last else 0
+                acked = held = last[-1].first - 1 if last else 0
             self.outbox.start_from(log, acked=acked, held=held)
         self._agreed = True
 
