@@ -87,6 +87,7 @@ def _line(suite: Suite, standing: Standing) -> dict[str, Any]:
         "suite": suite.name,
         "rounds_this_run": standing.this_run,
         "rounds": standing.rounds,
+        "reached": standing.rounds * suite.per_round,
         "goal": suite.goal,
         "failing_seeds": standing.failed,
         "again": f"python -m tests.soak --suite {suite.name} --seed {standing.failed[0]}"

@@ -21,6 +21,7 @@ for _room in ("stories", "appliance/record", "drivers"):
 FLIPS_A_ROUND = 20
 READS_A_ROUND = 40
 TEXTS_A_ROUND = 200
+IMAGES_A_ROUND = 100
 TYPES = ("mt-sics", "new-era-ne1000", "julabo")
 READ_BOUND_S = 2.0  # a read of at most 1 s, and what a loaded machine adds
 
@@ -32,15 +33,18 @@ class Suite:
     Parameters
     ----------
     goal
-        Rounds to be reached over all runs together.
+        What is to be reached over all runs together: rounds, or what a round has several of.
     round_s
         About how long one round takes; none begins with less time left.
+    per_round
+        How much of the goal one round is.
     """
 
     name: str
     goal: int
     round_s: float
     play: Callable[[int], None]
+    per_round: int = 1
 
 
 def demo_killed_at_random(seed: int) -> None:
@@ -73,6 +77,13 @@ def record_writer_killed(seed: int) -> None:
             held = {stored.seq: stored.hash.hex() for stored in record.read()}
     lost = {seq for seq, value in acknowledged.items() if held.get(seq) != value}
     assert not lost, f"acknowledged and lost: {sorted(lost)[:5]}"
+
+
+def power_loss_images(seed: int) -> None:
+    """The power is cut at many moments of one workload; each disk that may be left keeps its promises."""
+    from power_loss_images import play_round
+
+    play_round(seed, IMAGES_A_ROUND)
 
 
 @cache
@@ -176,6 +187,7 @@ SUITES = (
     Suite("demo_killed_at_random", goal=200, round_s=150, play=demo_killed_at_random),
     Suite("batch_by_taps", goal=100, round_s=260, play=batch_by_taps),
     Suite("record_writer_killed", goal=2_000, round_s=8, play=record_writer_killed),
+    Suite("power_loss_images", goal=100_000, round_s=5, play=power_loss_images, per_round=IMAGES_A_ROUND),
     Suite("archive_changed", goal=5_000, round_s=5, play=archive_changed),
     Suite("driver_through_faults", goal=2_000, round_s=40, play=driver_through_faults),
     Suite("texts_and_frames", goal=20_000, round_s=1, play=texts_and_frames),
