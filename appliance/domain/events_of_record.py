@@ -93,6 +93,17 @@ class RestoreDrilled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordMigrated(Event):
+    """The tables around the record were brought to a new version; every row of it is as it was (R-42)."""
+
+    from_version: int
+    to_version: int
+    records: int
+    rows_hash: str  # SHA-256 over every row, the same before and after
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentReceived(Event):
     type: str
     blob: str

@@ -74,8 +74,8 @@ SHOWN = frozenset(
         "InstructionConfirmed", "LabelPrinted", "LabelRequested", "LabelVerified", "LabelsReconciled",
         "LimitCrossed", "LineCleared", "MaterialAccepted", "MeasurementsSealed", "PhaseCompleted",
         "PhaseHeld", "PhaseRestarted", "PhaseStarted", "ProductLabelled", "ReadingsUsed",
-        "RecordVerified", "RecoveredFromCrash", "ResultReceived", "SampleTaken", "ScanRequested",
-        "SessionClosed", "SignInRefused", "TimeConfirmed", "TimerElapsed", "ValueRecorded",
+        "RecordMigrated", "RecordVerified", "RecoveredFromCrash", "ResultReceived", "SampleTaken",
+        "ScanRequested", "SessionClosed", "SignInRefused", "TimeConfirmed", "TimerElapsed", "ValueRecorded",
     }
 )  # fmt: skip
 

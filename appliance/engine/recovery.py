@@ -19,6 +19,7 @@ from appliance.engine.folding import folded
 from appliance.engine.shelf import Shelf, load_shelf
 from appliance.engine.site_documents import SiteDocuments
 from appliance.link.server import ANSWERS_KEPT_MAX
+from appliance.record import migrate
 from appliance.record.canonical import Stamp, StoredRecord, decode_payload
 from appliance.record.disk import make_reserve
 from appliance.record.errors import RecordFull, RecordUnusable
@@ -49,6 +50,8 @@ async def start(home: Home, *, clock: Clock | None = None) -> Engine:
     try:
         engine, last_seq = _recovered(home, config, record, clock)
         await engine.turn(lambda: _starting_events(engine, engine.shelf, last_seq))
+        if migrated := _migrations(record):
+            await engine.turn(lambda: migrated)
         await SiteDocuments(engine).at_start()
     except BaseException:
         record.close()
@@ -59,6 +62,7 @@ async def start(home: Home, *, clock: Clock | None = None) -> Engine:
 def _opened(home: Home, config: UnitConfig, clock: Clock | None) -> Record:
     key = load_key(home.unit_key)
     if (home.record / "record.db").exists():
+        migrate.bring_up(home.record)
         return Record.open(home.record, key=key, software_version=appliance.__version__)
     return Record.create(
         home.record,
@@ -157,6 +161,24 @@ def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Eve
         inputs_on_record=True,
     )
     return [started, *recovered]
+
+
+def _migrations(record: Record) -> list[ev.Event]:
+    """What was done to the tables at a start and is not on record yet, also where that start was cut off."""
+    done = migrate.notes(record.folder)
+    if not done:
+        return []
+    newest = record.newest("RecordMigrated")
+    told = decode_payload(newest.payload).body["to_version"] if newest is not None else 0
+    return [
+        ev.RecordMigrated(
+            **facts,
+            words=f"The tables were brought from version {facts['from_version']} to {facts['to_version']}. "
+            f"All {facts['records']} records are as they were; the old file is kept.",
+        )
+        for facts in done
+        if facts["to_version"] > told
+    ]
 
 
 def _fresh_clock(config: UnitConfig) -> Clock:

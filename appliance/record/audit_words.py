@@ -98,6 +98,7 @@ SENTENCES: dict[str, str] = {
     "ReadingsUsed": "Readings that decided: {readings}",
     "RecordFaultSeen": "The record: {words}",
     "RecordVerified": "The whole record was checked: {words}",
+    "RecordMigrated": "{words}",
     "SampleTaken": "Sample {sample_id} was taken, {volume_ml} mL",
     "TimerElapsed": "The time {key} of {target_s} s is over",
     "CommandWasRefused": "'{name}' was refused ({reason}): {words}",

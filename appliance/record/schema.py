@@ -71,6 +71,14 @@ def table_of(log: str) -> str:
     return f"{log}_record"
 
 
+def later_words(version: int, known: int = SCHEMA_VERSION) -> str:
+    """What people are told of a record that a later version made."""
+    return (
+        f"The record was made by later software: its tables have version {version}, this software knows "
+        f"version {known}. Nothing is lost or changed. Install the later version again."
+    )
+
+
 def create(connection: Connection) -> None:
     """Make the tables and their triggers in an empty database."""
     import sqlite_utils

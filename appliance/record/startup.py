@@ -65,6 +65,10 @@ def check(connection: Connection, folder: Path, public_key: bytes) -> StartUpRep
     if damage != ["ok"]:
         report.problems.append(f"The record file is damaged ({damage[0]}). Call service; use the backup.")
         return report
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version != schema.SCHEMA_VERSION:
+        report.problems.append(_other_version_words(version))
+        return report
     for name in schema.missing_triggers(connection):
         report.problems.append(f"The guard {name} is missing: the record was altered. Call QA.")
     report.schema_hash = schema.schema_hash(connection)
@@ -77,6 +81,15 @@ def check(connection: Connection, folder: Path, public_key: bytes) -> StartUpRep
         if problem:
             report.problems.append(problem)
     return report
+
+
+def _other_version_words(version: int) -> str:
+    if version > schema.SCHEMA_VERSION:
+        return schema.later_words(version)
+    return (
+        f"The tables of the record have version {version}, this software's have {schema.SCHEMA_VERSION}. "
+        "Start the unit's engine: it brings the record to this version first."
+    )
 
 
 def _check_room(report: StartUpReport, folder: Path) -> None:
