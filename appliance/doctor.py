@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from appliance import __version__
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GOOD, BAD, USAGE = 0, 1, 2
 CERTIFICATE_NOTE_DAYS = 30
 SYNC_NOTE_AGE = timedelta(hours=24)
+COPY_NOTE_AGE = timedelta(days=7)
+DRILL_NOTE_AGE = timedelta(days=180)
 _DEVICE_LAYERS_MAX = 8
 
 State = Literal["ok", "note", "wrong"]
@@ -83,6 +85,7 @@ def examine(home: Home) -> Iterator[Finding]:
         _disk,
         _record,
         _sync,
+        _copies,
         _keys,
         _certificate,
         _theft,
@@ -248,6 +251,57 @@ def _lag(behind: int, at: datetime | None, *, simulated: bool) -> Finding:
         is_late = behind > 0 and not simulated and datetime.now(UTC) - at > SYNC_NOTE_AGE
     do = "Work may go on. Look at the network and at `cellwright sync`." if is_late else ""
     return Finding(about="sync", state="note" if is_late else "ok", words=words, do=do)
+
+
+def _copies(unit: Unit) -> Iterator[Finding]:
+    """The last copy on a second medium, and the last proof that one can be put back."""
+    from appliance.record.canonical import decode_payload
+    from appliance.record.errors import RecordError
+    from appliance.record.log import Record
+
+    if not (unit.home.record / "record.db").exists():
+        return
+    try:
+        with Record.open_readonly(unit.home.record) as record:
+            found = {kind: record.newest(kind) for kind in ("BackupTaken", "BackupFailed", "RestoreDrilled")}
+    except (RecordError, OSError):
+        return  # said by the check of the record
+    bodies = {kind: decode_payload(one.payload).body for kind, one in found.items() if one is not None}
+    taken, failed = found["BackupTaken"], found["BackupFailed"]
+    if failed is not None and (taken is None or failed.seq > taken.seq):
+        words = f"the last try failed: {bodies['BackupFailed']['words']}"
+        yield Finding(about="copies", state="note", words=words, do="Look at the medium, then copy again.")
+    yield _last_copy(bodies.get("BackupTaken"))
+    yield _last_drill(bodies.get("RestoreDrilled"))
+    folder = Path(unit.config.backup.folder) if unit.config and unit.config.backup.folder else None
+    if folder is not None and folder.is_dir() and folder.stat().st_dev == unit.home.record.stat().st_dev:
+        words = f"{folder} lies on the disk of the record itself, and is lost with it"
+        yield Finding(about="copies", state="note", words=words, do="Put in the medium, or name another.")
+
+
+def _last_copy(body: dict[str, Any] | None) -> Finding:
+    if body is None:
+        do = "Write [backup] folder in unit.toml, or run `cellwright backup --to FOLDER`."
+        return Finding(about="copies", state="note", words="none is on record yet", do=do)
+    made_at = datetime.fromisoformat(body["made_at"])
+    words = f"event {body['seq']} lies in {body['place']} since {_told(made_at)}, verified there"
+    if datetime.now(UTC) - made_at > COPY_NOTE_AGE:
+        return Finding(about="copies", state="note", words=words, do="That is long ago: take another.")
+    return Finding(about="copies", state="ok", words=words)
+
+
+def _last_drill(body: dict[str, Any] | None) -> Finding:
+    do = "Run `cellwright restore COPY --drill --reason …`."
+    if body is None:
+        return Finding(about="restore drill", state="note", words="none is on record yet", do=do)
+    made_at = datetime.fromisoformat(body["made_at"])
+    if not body["good"]:
+        words = f"failed at {_told(made_at)}: {body['words']}"
+        return Finding(about="restore drill", state="wrong", words=words, do="Take another copy, drill it.")
+    words = f"event {body['seq']} was put back beside the record and verified, {_told(made_at)}"
+    if datetime.now(UTC) - made_at > DRILL_NOTE_AGE:
+        return Finding(about="restore drill", state="note", words=words, do=do)
+    return Finding(about="restore drill", state="ok", words=words)
 
 
 def _keys(unit: Unit) -> Iterator[Finding]:

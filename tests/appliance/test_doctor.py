@@ -276,3 +276,50 @@ def snapshot(devices: list[DeviceView]) -> Snapshot:
         sync=SyncView(acknowledged_seq=0, behind=0),
         record=RecordView(seq=2, hash="", committed_at=None),
     )
+
+
+@pytest.mark.requirement("R-37", "R-38")
+def test_the_last_copy_and_the_last_drill_are_told_with_their_age(home, capsys):
+    from appliance.record.copy_command import backup, restore
+
+    before = _findings(home, capsys)
+    medium = home.root / "medium"
+    assert backup(["--home", str(home.root), "--to", str(medium)]) == 0
+    copy = next(medium.iterdir())
+    assert restore(["--home", str(home.root), str(copy), "--drill", "--reason", "Yearly proof"]) == 0
+    _put_notes_on_record(home)
+    capsys.readouterr()
+    after = _findings(home, capsys)
+
+    assert [one["state"] for one in before if one["about"] in ("copies", "restore drill")] == ["note", "note"]
+    told = {one["about"]: one for one in after if one["about"] in ("copies", "restore drill")}
+    assert {about: one["state"] for about, one in told.items()} == {"copies": "ok", "restore drill": "ok"}
+    assert str(copy) in told["copies"]["words"]
+
+
+def test_copies_on_the_disk_of_the_record_itself_are_told(home, capsys):
+    folder = home.root / "copies"
+    folder.mkdir()
+    home.unit_toml.write_text(home.unit_toml.read_text() + f'[backup]\nfolder = "{folder}"\n')
+
+    told = [one for one in _findings(home, capsys) if one["about"] == "copies"]
+
+    assert any("lost with it" in one["words"] for one in told)
+
+
+def _findings(home: Home, capsys: Any) -> list[dict[str, Any]]:
+    doctor(["--home", str(home.root), "--json"])
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def _put_notes_on_record(home: Home) -> None:
+    """What the engine does with the commands' notes."""
+    from appliance.access.keys import load_key
+    from appliance.record import copy_notes
+    from appliance.record.canonical import encode_payload
+
+    with Record.open(home.record, key=load_key(home.unit_key)) as record:
+        for path, kind, body in list(copy_notes.waiting(home.record)):
+            payload = encode_payload(None, None, body)
+            record.append(kind, payload, actor="unit", stamp=stamp(ScaledClock(Decimal(1))))
+            path.unlink()
