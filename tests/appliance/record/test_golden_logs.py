@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -15,14 +16,26 @@ from typing import Any
 
 import pytest
 from make_golden_log import ARCHIVE, BATCH, GOLDEN, PACKED, folded, state_of
+from record_bench import BATCH as MADE_UP
+from record_bench import new_record, run_batch, stamp, write
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from engine_room import make_room, told
 
 import appliance
+from appliance.access.keys import load_key
 from appliance.domain import events as ev
-from appliance.domain.upcasters import event_of
+from appliance.domain.upcasters import NewerThanThisSoftware, event_of
+from appliance.engine.clock import stamp as stamp_of
+from appliance.engine.journal import fact_of
 from appliance.record import stand_alone_verify
+from appliance.record.audit import row_of
+from appliance.record.canonical import encode_payload
 from appliance.record.checks import Trust
 from appliance.record.command import report_of
 from appliance.record.errors import RecordRefused
+from appliance.record.export import export_batch
 from appliance.record.log import Record
 from appliance.record.measurements import ChunkReader
 from appliance.record.replay_target import replay_archive, replay_folder
@@ -189,3 +202,53 @@ def some(type_name: str) -> Any:
     if origin is dict:
         return {}
     return {str: "1", int: 1, bool: True}[kind]
+
+
+# ── What nobody knows yet ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("R-05", "R-42")
+def test_an_event_of_a_later_version_is_kept_proved_shown_and_exported(tmp_path: Path) -> None:
+    """A kind that this software has never heard of, in the middle of a batch."""
+    with new_record(tmp_path / "record") as record:
+        run_batch(record)
+        stored = write(record, "ColourFelt", {"phase": "thaw", "colour": "ultramarine"})
+        write(record, "CommentAdded", {"text": "and on", "by": "p-0001", "name": "Ada"})
+        record.seal(stamp(100))
+        drawn = page(report_of(record, MADE_UP))
+        shown = row_of(stored).what
+        path = export_batch(record, MADE_UP, tmp_path, report_html=drawn)
+
+        assert fact_of(stored) is None
+
+    assert verify_record(tmp_path / "record").whole
+    assert verify_record(path).whole
+    assert stand_alone_verify.verify(path.read_bytes(), None)["whole"]
+    with zipfile.ZipFile(path) as opened:
+        assert stored.data in opened.read("records/gxp.bin")
+    assert b"ColourFelt" in drawn and b"ultramarine" in drawn
+    assert "ultramarine" in shown
+    assert b"ColourFelt" in page(content_of(source_of_archive(path)))
+
+
+@pytest.mark.requirement("R-42")
+def test_an_engine_does_not_start_on_a_known_event_of_a_later_version(tmp_path: Path) -> None:
+    """What it would have to guess at could decide wrongly; nothing is lost, and it says what to do."""
+    room = make_room(tmp_path / "unit")
+    told(room, room.begins_batch)
+    key = load_key(room.home.unit_key)
+    with Record.open(room.home.record, key=key) as record:
+        body = encode_payload(None, None, {"start": 9})
+        record.append(
+            "EngineStoppedCleanly", body, actor="unit", stamp=stamp_of(room.clock), payload_version=2
+        )
+        before = record.head()
+
+    with pytest.raises(NewerThanThisSoftware, match="EngineStoppedCleanly in version 2"):
+        asyncio.run(room.starts())
+
+    with Record.open_readonly(room.home.record) as record:
+        assert record.head() == before
+    assert verify_record(room.home.record).whole
+    difference = replay_folder(room.home.record).difference
+    assert difference is not None and "in version 2" in difference.why
