@@ -14,7 +14,8 @@ class Step(msgspec.Struct, array_like=True, frozen=True):
     ----------
     kind
         `mkdir`, `create`, `rename` and `unlink` change names; `write` and `truncate` change a file;
-        `sync` and `sync_folder` are calls that have returned; `promise` is what the caller was told.
+        `sync` and `sync_folder` are calls that have returned; `promise` is what the caller was told;
+        `begun` ends what was on the disk before the tape.
     name
         Path below the root of the tape; of a `promise`, what was promised.
     node

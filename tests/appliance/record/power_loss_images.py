@@ -180,9 +180,22 @@ def _tear(content: bytearray, step: Step, chance: random.Random, rest: str) -> N
 
 def record_tape(place: Path, seed: int, synchronous: str = "FULL") -> list[Step]:
     """Let the recorder play the workload of a seed in a process of its own; returns its tape."""
-    tape = place / "tape"
     root = place / f"workload-{seed}"
     root.mkdir()
+    return _recorded(root, seed, synchronous)
+
+
+def record_tape_after(cut_off: list[Step], place: Path, seed: int) -> list[Step]:
+    """Let the workload of a seed go on from what a power cut left; the promises before it stand."""
+    root = place / f"goes-on-{seed}"
+    Disk(cut_off).lay_down(root, random.Random(seed))
+    steps = _recorded(root, seed, "FULL")
+    begun = next(at for at, step in enumerate(steps) if step.kind == "begun")
+    return steps[:begun] + [step for step in cut_off if step.kind == "promise"] + steps[begun:]
+
+
+def _recorded(root: Path, seed: int, synchronous: str) -> list[Step]:
+    tape = root.with_suffix(".tape")
     command = [sys.executable, str(RECORDER), str(root / "record"), str(tape), str(seed), synchronous]
     folders = [str(RECORDER.parent), str(RECORDER.parents[3])]
     done = subprocess.run(
@@ -194,10 +207,13 @@ def record_tape(place: Path, seed: int, synchronous: str = "FULL") -> list[Step]
 
 def cut_of(steps: list[Step], chance: random.Random) -> int:
     """How many steps were done when the power went: anywhere, or near a word that was given."""
+    begun = next((at for at, step in enumerate(steps, 1) if step.kind == "begun"), 0)
+    promises = [at for at, step in enumerate(steps) if at >= begun and step.kind == "promise"]
     if chance.random() < 0.5:
-        return chance.randint(0, len(steps))
-    promises = [at for at, step in enumerate(steps) if step.kind == "promise"]
-    return max(0, min(len(steps), chance.choice(promises) + chance.randint(-NEAR, NEAR)))
+        at = chance.randint(begun, len(steps))
+    else:
+        at = chance.choice([begun, *promises]) + chance.randint(-NEAR, NEAR)
+    return max(begun, min(len(steps), at))
 
 
 @dataclass(slots=True)
@@ -272,9 +288,15 @@ def fast_place() -> Path | None:
 
 
 def play_round(seed: int, images: int) -> None:
-    """One workload and many cuts, all by the seed; raises `AssertionError` when a promise was broken."""
+    """Many cuts of one workload, and of another that goes on from one of these cuts.
+
+    Raises `AssertionError` with seed and number when a promise was broken.
+    """
     with tempfile.TemporaryDirectory(dir=fast_place(), prefix="cw-") as place:
         steps = record_tape(Path(place), seed)
+        cut_off = steps[: cut_of(steps, random.Random(seed))]
+        again = record_tape_after(cut_off, Path(place), seed)
         for number in range(images):
-            outcome = play_image(steps, Path(place), seed * images + number)
+            tape = steps if number < images * 2 // 3 else again
+            outcome = play_image(tape, Path(place), seed * images + number)
             assert outcome.good, (seed, number, outcome)

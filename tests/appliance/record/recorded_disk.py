@@ -2,6 +2,8 @@
 
 python recorded_disk.py FOLDER TAPE SEED [SYNCHRONOUS]
 
+Where FOLDER is there already, it is what a power cut left, and the workload goes on from it.
+
 The record's own code does the work: `Record.create`, `open`, `append_many`, `seal`, `put_blob`,
 `store_ack`, `checkpoint`, `close`. Only the library below it is another one: apsw with its own
 SQLite, because apsw lets Python stand between SQLite and the files, and pysqlite3 does not. Two
@@ -34,7 +36,7 @@ from record_bench import BATCH, UNIT_KEY, new_record, stamp
 from appliance.record import schema, sqlite
 from appliance.record.canonical import NewRecord, encode_payload
 from appliance.record.errors import RecordRefused
-from appliance.record.log import Record
+from appliance.record.log import DATABASE, Record
 
 SYNC_BY_SQLITE = ("-wal", "-journal")  # at such a file's first sync SQLite syncs its folder, too
 real_fsync = os.fsync
@@ -48,6 +50,21 @@ class Tape:
         self._root = root
         self._nodes: dict[str, int] = {}
         self._last_node = 0
+
+    def begin_with_what_is_there(self) -> None:
+        """Take all that lies below the root as surely on the disk, as after a start of the machine."""
+        found = sorted(self._root.rglob("*"))
+        for path in found:
+            name = str(path.relative_to(self._root))
+            if path.is_dir():
+                self.add("mkdir", name=name)
+                continue
+            self.create(name)
+            self.add("write", node=self.node(name), data=path.read_bytes())
+            self.add("sync", node=self.node(name))
+        for folder in ("", *(str(path.relative_to(self._root)) for path in found if path.is_dir())):
+            self.add("sync_folder", name=folder)
+        self.add("begun")
 
     def below(self, path: object) -> str | None:
         """The path below the root, None for what lies elsewhere."""
@@ -200,7 +217,8 @@ class Workload:
         self._record: Record
 
     def play(self) -> None:
-        self._record = new_record(self._folder)
+        there = (self._folder / DATABASE).exists()
+        self._record = Record.open(self._folder, key=UNIT_KEY) if there else new_record(self._folder)
         for log in schema.LOGS:
             self._promise_records(list(self._record.read(log=log)), log)
         deeds = (
@@ -273,6 +291,7 @@ def main() -> None:
         f"wal_autocheckpoint={chance.choice((4, 15, 60, 1000))}",
         f"cache_size={chance.choice((4, 2000))}",
     )
+    tape.begin_with_what_is_there()
     disk = RecordedDisk(tape)
     sqlite.dbapi2 = SimpleNamespace(  # type: ignore[assignment]
         connect=lambda path, **_: Adapter(path, pragmas), sqlite_version=apsw.sqlite_lib_version()
