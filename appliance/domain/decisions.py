@@ -400,6 +400,28 @@ def disk_full(unit: Unit) -> list[ev.Event]:
     return [ev.RecordFaultSeen(words=words), *held]
 
 
+OPENED_AGAIN = "The record could not be written, was checked and opened again:"
+
+
+def record_opened_again(unit: Unit, why: str) -> list[ev.Event]:
+    """The disk failed and works again; what ran is held until somebody has looked."""
+    held = _held_by_unit(
+        unit, "record_fault", "The disk failed for a while. Look at the devices, then go on."
+    )
+    return [ev.RecordFaultSeen(words=f"{OPENED_AGAIN} {why.removeprefix(OPENED_AGAIN).strip()}"), *held]
+
+
+def never_sent(order: ev.DeviceOrdered) -> ev.DeviceRefusedOrder:
+    """An order that is on record only because a failed write left it there."""
+    return ev.DeviceRefusedOrder(
+        phase=order.phase,
+        order_id=order.order_id,
+        device=order.device,
+        fault="unknown",
+        words="The disk failed while this was recorded, so it was not sent to the device.",
+    )
+
+
 def _held_by_unit(unit: Unit, reason: str, words: str) -> list[ev.Event]:
     action = "Look at the devices and the bag. Then restart the phase."
     return hold_with_alarm(unit, reason, words, title="Held by the unit", action=action)

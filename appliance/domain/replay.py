@@ -38,6 +38,7 @@ FACTS: Mapping[str, str] = {
     "MeasurementsSealed": "the telemetry log",
     "RecordFaultSeen": "the disk",
     "RecordVerified": "the disk",
+    "RecordMigrated": "the disk",
     "DocumentReceived": "a signed document",
     "DocumentVerified": "a signed document",
     "DocumentActivated": "a signed document",
@@ -226,6 +227,8 @@ def decide_input(said: Said) -> Decided | None:
             return [_sealed_again(said, first)]
         case ev.EmergencyEnded(why=why):
             return people_rules.emergency_ended(unit, why)
+        case ev.RecordFaultSeen(words=words) if words.startswith(decisions.OPENED_AGAIN):
+            return decisions.record_opened_again(unit, words)
         case ev.RecordFaultSeen():
             full = decisions.disk_full(unit)
             return full if full[0] == first else None

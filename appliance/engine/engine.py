@@ -34,7 +34,7 @@ from appliance.engine.identity_desk import identity_facts, opened_identities
 from appliance.engine.journal import UNIT_ACTOR, Journal
 from appliance.engine.messages_of_devices import DeviceMessages
 from appliance.engine.readings import Readings
-from appliance.engine.reserve import reopened_with_reserve
+from appliance.engine.reserve import reopened_after_fault, reopened_with_reserve
 from appliance.engine.sealing import must_seal, seal_owed, sealed_event
 from appliance.engine.self_check import SelfCheck
 from appliance.engine.shelf import Shelf
@@ -62,6 +62,8 @@ SEGMENT_EVERY_S = 5.0
 CLOCK_STEP_S = 2  # a smaller difference is slew, not a step
 COMMIT_LATE_NS = 2_000_000_000  # a commit that takes longer stops the leases: the log does not accept writes
 SETTLE_ROUNDS_MAX = 200
+OPEN_AGAIN_AFTER_S = (0.5, 2.0, 8.0)  # waits before each try to open the record again after a fault
+OPENED_AGAIN_MAX = 3  # in one run; a disk that fails more often needs service, not patience
 
 _logger = logging.getLogger(__name__)
 
@@ -137,6 +139,7 @@ class Engine:
         self._fault_seen = False
         self._clock_difference_s = 0
         self._reserve_used = False
+        self._opened_again = 0
         self._prompts_shown: list[str] = []
 
     @property
@@ -230,14 +233,22 @@ class Engine:
         self.server.broadcast_snapshot(self.snapshot)
 
     def record_failed(self, fault: RecordError) -> None:
-        """Leases lapse and devices go to their safe states; a full disk gets its reserve once."""
+        """Leases lapse and devices go to their safe states; a full disk gets its reserve once.
+
+        After any other fault of the disk the record is tried again, a few times.
+        """
         if not isinstance(fault, RecordUnusable):
             return
         _logger.error("the record: %s", fault)
-        self.journal.words = str(fault)
-        if isinstance(fault, RecordFull) and not self._reserve_used:
-            self._reserve_used = True
-            self.begin(self._use_reserve())
+        known, self.journal.words = self.journal.words, self.journal.words or str(fault)
+        if isinstance(fault, RecordFull):
+            self.journal.words = str(fault)
+            if not self._reserve_used:
+                self._reserve_used = True
+                self.begin(self._use_reserve())
+        elif not known and self._opened_again < OPENED_AGAIN_MAX:
+            self._opened_again += 1
+            self.begin(self._open_again(str(fault)))
         self.server.broadcast_snapshot(self.snapshot)
 
     async def _use_reserve(self) -> None:
@@ -249,6 +260,43 @@ class Engine:
             self.journal.reopened(self.record)
         await self.turn(lambda: decisions.disk_full(self.unit))
         await self._commands.record_missed_stops()
+
+    async def _open_again(self, why: str) -> None:
+        """What a failed write left on the disk is unknown: check it, open it again, hold what runs, go on."""
+        for wait_s in OPEN_AGAIN_AFTER_S:
+            await asyncio.sleep(wait_s)
+            try:
+                async with self._turn:
+                    self.record = await asyncio.get_running_loop().run_in_executor(
+                        self.journal.writer,
+                        reopened_after_fault,
+                        self.record,
+                        self.home,
+                        self.software_version,
+                        self.journal.head,
+                    )
+                    came_back = self.journal.reopened(self.record)
+                    self.journal.words = why  # no lease before what runs is held
+                await self._take_up_again(why, came_back)
+            except RecordError as fault:
+                _logger.error("the record does not open again: %s", fault)
+                self.journal.words = str(fault)
+            else:
+                return
+            self.server.broadcast_snapshot(self.snapshot)
+
+    async def _take_up_again(self, why: str, came_back: list[Fact]) -> None:
+        """Hold what runs; an order that a failed commit left on record was never sent, and never will be."""
+        orders = [fact.event for fact in came_back if isinstance(fact.event, ev.DeviceOrdered)]
+        for fact in came_back:
+            if fact.event not in orders:
+                self.effects.carry_out(fact)
+        await self.turn(lambda: decisions.record_opened_again(self.unit, why))
+        for order in orders:
+            await self._report(decisions.never_sent(order))
+        self.journal.words = ""
+        await self._commands.record_missed_stops()
+        self.server.broadcast_snapshot(self.snapshot)
 
     # ── Life ───────────────────────────────────────────────────────────────────────────
 

@@ -68,16 +68,19 @@ class Journal:
         self.head = Head(self.head.epoch, stored[-1].seq, stored[-1].hash)
         return [self._fold(event, one, open_batch) for event, one in zip(events, stored, strict=True)]
 
-    def reopened(self, record: Record) -> None:
+    def reopened(self, record: Record) -> list[Fact]:
         """Go on with a record that was closed, checked and opened again after a fault.
 
-        What a failed commit left on the disk after all is on record, so it is folded too.
+        What a failed commit left on the disk after all is on record, so it is folded too, and returned.
         """
+        came_back: list[Fact] = []
         for stored in record.read(self.head.seq + 1):
             fact = fact_of(stored)
             if fact is not None:
                 self._take(fact)
+                came_back.append(fact)
         self.record, self.head, self.words = record, record.head(), ""
+        return came_back
 
     async def in_writer(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Run record work in the writer's thread; raises what it raises."""

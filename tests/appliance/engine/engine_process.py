@@ -39,7 +39,7 @@ class EngineProcess:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
         began_s = time.monotonic()
         while True:
-            client = LinkClient(self.home.socket, client="cli", station=STATION)
+            client = LinkClient(self.home.socket, client="bedside", station=STATION)
             try:
                 return client, await client.connect()
             except EngineAway:
