@@ -8,6 +8,8 @@ last acknowledgement that is known, and why it was restored.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 WITHIN = "restore-drill"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +153,16 @@ def restore(
             shutil.rmtree(fresh, ignore_errors=True)
             raise
         replaced = home.root / f"record-replaced-{stamp}" if home.record.exists() else None
-        if replaced is not None:
-            home.record.rename(replaced)
-        fresh.rename(home.record)
+        if replaced is None:
+            fresh.rename(home.record)
+        else:
+            try:
+                _change_places(fresh, home.record)
+            except RecordUnusable:
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise
+            # Under this name lies the record that was in use; a crash here leaves it, misnamed and whole.
+            fresh.rename(replaced)
         sync_folder(home.root)
     _bring_what_is_missing(copy, home)
     with Record.open_readonly(home.record) as record:
@@ -259,6 +269,23 @@ def _refuse_other(fresh: Path, manifest: Manifest, key: Ed25519PrivateKey) -> No
                 f"The copy is of unit {record.unit_id} with key {fingerprint(record.public_key)[:16]}…; this "
                 f"home's is {fingerprint(public_bytes(key))[:16]}…. Put the right key in place."
             )
+
+
+def _change_places(one: Path, other: Path) -> None:
+    """Let two folders take each other's name in one step.
+
+    Between two renames the home would have no record, and an engine that starts then would begin an
+    empty one that knows of no order made and no bag used.
+    """
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    names = os.fsencode(one), os.fsencode(other)
+    if renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return
+    fault = ctypes.get_errno()
+    raise RecordUnusable(
+        f"{one.name} and {other} cannot change places ({os.strerror(fault)}); nothing was changed. "
+        "Put the unit's home on a local disk."
+    )
 
 
 def _begin(

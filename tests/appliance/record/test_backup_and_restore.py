@@ -264,6 +264,53 @@ def test_a_restore_touches_no_record_that_is_there_or_in_use(site: Site) -> None
     assert not list(site.home.root.glob("record-re*"))
 
 
+@pytest.mark.requirement("R-37")
+@pytest.mark.parametrize("moment", ["exchange", "naming"])
+def test_a_restore_killed_at_its_switch_leaves_the_old_record_or_the_new_one_and_the_other_beside_it(
+    site: Site, moment: str
+) -> None:
+    copy = site.copy()
+    old = site.record.head().epoch
+    site.record.close()
+
+    words = [str(copy), "--replace", "--reason", "The disk broke", "--home", str(site.home.root)]
+    code = KILLED_AT[moment].format(words=words)
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+
+    assert killed.returncode == -9, killed.stderr
+    with Record.open_readonly(site.home.record) as left:
+        epoch = left.head().epoch
+    assert (epoch == old) is (moment == "exchange")
+    assert verify_record(site.home.record).whole
+    beside = [path for path in site.home.root.glob("record-*") if (path / DATABASE).is_file()]
+    assert len(beside) == 1
+    assert verify_record(beside[0]).whole
+
+
+# Each dies by a signal that nothing can catch, just before the step it is named after.
+KILLED_AT = {
+    "exchange": """
+import os, signal
+from appliance.record import restore
+restore._change_places = lambda one, other: os.kill(os.getpid(), signal.SIGKILL)
+from appliance.record.copy_command import restore as command
+command({words})
+""",
+    "naming": """
+import os, signal
+from pathlib import Path
+rename = Path.rename
+def dies(self, target):
+    if self.name.startswith("record-restored"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(self, target)
+Path.rename = dies
+from appliance.record.copy_command import restore as command
+command({words})
+""",
+}
+
+
 def test_a_restore_into_an_empty_home_brings_lists_and_the_appliance_file(site: Site, tmp_path: Path) -> None:
     copy = site.copy()
     home = Home(tmp_path / "new home")
