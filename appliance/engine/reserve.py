@@ -68,6 +68,7 @@ def _probe(home: Home) -> None:
         path.unlink()
     except OSError as problem:
         raise RecordUnusable(
-            f"The disk that holds the batch record cannot be written ({problem.strerror}). What was recorded "
-            "before is kept, the devices are in their safe states and STOP works. Go on on paper; call service."
+            f"The disk that holds the batch record cannot be written ({problem.strerror}). What was "
+            "recorded before is kept, the devices are in their safe states and STOP works. "
+            "Go on on paper; call service."
         ) from problem

@@ -17,8 +17,6 @@ from typing import Any
 
 from tests.soak.suites import SUITES, Suite
 
-SLICE_S = 30.0  # a suite's turn
-
 
 @dataclass(slots=True)
 class Standing:
@@ -27,6 +25,7 @@ class Standing:
     rounds: int = 0
     failed: list[int] = field(default_factory=list)
     this_run: int = 0
+    spent_s: float = 0.0  # in this run
 
 
 def main() -> int:
@@ -55,21 +54,30 @@ def main() -> int:
 
 
 def _spend(suites: list[Suite], standings: dict[str, Standing], budget_s: float, state: Path) -> bool:
-    """Give each suite its turns until the time is spent; whether every round held."""
-    deadline, good, idle = time.monotonic() + budget_s, True, False
-    while not idle:
-        idle = True
-        for suite in suites:
-            turn_ends, standing = time.monotonic() + SLICE_S, standings[suite.name]
-            while time.monotonic() < turn_ends and deadline - time.monotonic() > suite.round_s:
-                idle = False
-                seed = standing.rounds + 1
-                held = _round(suite, seed)
-                standing.rounds, standing.this_run = seed, standing.this_run + 1
-                standing.failed += [] if held else [seed]
-                good = good and held
-                _save(state, standings)
-    return good
+    """Play until the time is spent; whether every round held.
+
+    The next round is of the suite that will have had the least time after it, so that long rounds do
+    not starve short ones; the end of the budget goes to those that still fit into it.
+    """
+    deadline, good = time.monotonic() + budget_s, True
+    rounds_s = {suite.name: suite.round_s for suite in suites}
+    while True:
+        left_s = deadline - time.monotonic()
+        fitting = [suite for suite in suites if rounds_s[suite.name] < left_s]
+        if not fitting:
+            return good
+        suite = min(fitting, key=lambda one: standings[one.name].spent_s + rounds_s[one.name])
+        standing, began_s = standings[suite.name], time.monotonic()
+        seed = standing.rounds + 1
+        held = _round(suite, seed)
+        took_s = time.monotonic() - began_s
+        standing.rounds, standing.this_run = seed, standing.this_run + 1
+        standing.spent_s += took_s
+        # What a round takes on this machine is known better after each.
+        rounds_s[suite.name] = (rounds_s[suite.name] + took_s) / 2
+        standing.failed += [] if held else [seed]
+        good = good and held
+        _save(state, standings)
 
 
 def _round(suite: Suite, seed: int) -> bool:
@@ -89,6 +97,8 @@ def _line(suite: Suite, standing: Standing) -> dict[str, Any]:
         "rounds": standing.rounds,
         "reached": standing.rounds * suite.per_round,
         "goal": suite.goal,
+        "goal_reached_percent": 100 * standing.rounds // suite.goal,
+        "spent_s": round(standing.spent_s, 1),
         "failing_seeds": standing.failed,
         "again": f"python -m tests.soak --suite {suite.name} --seed {standing.failed[0]}"
         if standing.failed

@@ -12,13 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).parent.parent
 # The suites stand on the rooms' own test parts, which are found by their folder as under pytest.
-for _room in ("stories", "appliance/record", "drivers"):
+for _room in ("stories", "appliance/record", "appliance/engine", "drivers"):
     sys.path.insert(0, str(TESTS / _room))
 
 FLIPS_A_ROUND = 20
+REAL_KILLS_A_ROUND = 10
+SIMULATED_KILLS_A_ROUND = 100
+TAMPERED_EVENTS = 110
 READS_A_ROUND = 40
 TEXTS_A_ROUND = 200
 IMAGES_A_ROUND = 100
@@ -84,6 +88,81 @@ def power_loss_images(seed: int) -> None:
     from power_loss_images import play_round
 
     play_round(seed, IMAGES_A_ROUND)
+
+
+def kills_real(seed: int) -> None:
+    """A real engine is killed under commands; what it acknowledged is there once."""
+    import asyncio
+
+    from killed_engine import rounds
+
+    with tempfile.TemporaryDirectory(prefix="cw-") as place:
+        seen = asyncio.run(rounds(Path(place) / "unit", seed, REAL_KILLS_A_ROUND))
+    faults = seen.faults + seen.other_answers + seen.running_after_start
+    assert not faults, faults[:5]
+
+
+def kills_simulated(seed: int) -> None:
+    """Forked writers of one record are killed; in a process of its own, which forks without threads."""
+    script = TESTS / "appliance" / "engine" / "simulated_kills.py"
+    command = [sys.executable, str(script), str(seed), str(SIMULATED_KILLS_A_ROUND)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+
+
+@cache
+def _walked_log() -> Any:
+    from tampering import read_log, write_archive, write_log
+
+    with tempfile.TemporaryDirectory(prefix="cw-") as place:
+        write_log(Path(place) / "record", TAMPERED_EVENTS)
+        raw = write_archive(Path(place) / "record", Path(place)).read_bytes()
+        return read_log(Path(place) / "record"), raw
+
+
+def tamper(seed: int) -> None:
+    """Single bits of stored events are turned over; both verifiers name the event, in folder and archive."""
+    from tampering import place_in_archive, place_in_record, put_into_archive, put_into_record, write_log
+    from test_tamper_matrix import flipped
+
+    chance, (log, raw) = random.Random(seed), _walked_log()
+    with tempfile.TemporaryDirectory(prefix="cw-") as place:
+        write_log(Path(place) / "whole", TAMPERED_EVENTS)
+        for number in range(FLIPS_A_ROUND):
+            changed, seq = flipped(log, chance)
+            copy = Path(place) / str(number)
+            put_into_record(Path(place) / "whole", copy, changed)
+            assert place_in_record(copy) == ("gxp", seq), f"event {seq} of the record"
+            archive = put_into_archive(raw, changed)
+            assert place_in_archive(Path(place) / "a.zip", archive) == ("gxp", seq), (
+                f"event {seq} of the archive"
+            )
+
+
+def replays(seed: int) -> None:
+    """A batch walked with crashes, holds and stops drawn by seed comes out again from its record."""
+    from recorded_bedside import CLEO, Recorded
+
+    from appliance.record.replay import Replay
+
+    chance, bedside = random.Random(seed), Recorded()
+    stops = ("receive_bag/bag", "thaw/bag_out", "thaw", "dilute", "wash", "seal")
+    bedside.begin_batch()
+    for where in sorted(chance.sample(range(len(stops)), chance.randint(1, len(stops)))):
+        bedside.works_until(stops[where])
+        match chance.randrange(3):
+            case 0:
+                bedside.crash()
+            case 1:
+                bedside.holds()
+            case _:
+                bedside.stop()
+                bedside.ends_the_stop()
+        bedside.waits(chance.randint(2, 5))
+        bedside.restart(CLEO)
+    bedside.works_through("seal")
+    outcome = Replay(bedside.before()).walk(bedside.log)
+    assert outcome.difference is None, outcome.difference.words
 
 
 @cache
@@ -188,6 +267,10 @@ SUITES = (
     Suite("batch_by_taps", goal=100, round_s=260, play=batch_by_taps),
     Suite("record_writer_killed", goal=2_000, round_s=8, play=record_writer_killed),
     Suite("power_loss_images", goal=100_000, round_s=5, play=power_loss_images, per_round=IMAGES_A_ROUND),
+    Suite("kills_real", goal=200, round_s=15, play=kills_real),
+    Suite("kills_simulated", goal=80, round_s=8, play=kills_simulated),
+    Suite("tamper", goal=1_000, round_s=10, play=tamper),
+    Suite("replays", goal=10_000, round_s=2, play=replays),
     Suite("archive_changed", goal=5_000, round_s=5, play=archive_changed),
     Suite("driver_through_faults", goal=2_000, round_s=40, play=driver_through_faults),
     Suite("texts_and_frames", goal=20_000, round_s=1, play=texts_and_frames),
