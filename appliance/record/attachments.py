@@ -54,13 +54,14 @@ def store(folder: Path, data: bytes) -> str:
         raise RecordRefused(f"The file has {len(data)} bytes; at most {LARGEST_BLOB_BYTES} are taken.")
     sha256 = hashlib.sha256(data).hexdigest()
     path = blob_path(folder, sha256)
-    if path.is_file() and path.read_bytes() == data:
-        return sha256
     with disk_faults_in_words(folder):
-        if not path.parent.is_dir():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            sync_folder(folder)
-        write_durably(path, data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Also where they were there: who made them may have been killed before their names were on the disk.
+        sync_folder(folder)
+        if path.is_file() and path.read_bytes() == data:
+            sync_folder(path.parent)
+        else:
+            write_durably(path, data)
     return sha256
 
 

@@ -42,8 +42,14 @@ SYNC_BY_SQLITE = ("-wal", "-journal")  # at such a file's first sync SQLite sync
 real_fsync = os.fsync
 
 
+class Killed(BaseException):
+    """The process ends here, as far as the record is concerned."""
+
+
 class Tape:
     """The steps so far, and which file has which name."""
+
+    killed_at_folder = 0  # the how manyth sync of a folder is not reached; 0: none
 
     def __init__(self, root: Path) -> None:
         self.steps: list[Step] = []
@@ -117,6 +123,10 @@ class Tape:
         """Stands in for `os.fsync`: the content that Python wrote is read when it is synced."""
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         folder, name = path.is_dir(), self.below(path)
+        if folder and self.killed_at_folder:
+            self.killed_at_folder -= 1
+            if not self.killed_at_folder:
+                raise Killed
         if name is not None and not folder:
             self.add("write", node=self.node(name), data=path.read_bytes())
         real_fsync(descriptor)
@@ -269,9 +279,13 @@ class Workload:
             self._tape.add("promise", name="segment", at=made.last, to=log)
 
     def _picture(self) -> None:
-        reference = self._record.put_blob(
-            self._chance.randbytes(self._chance.randrange(1, 5_000)), "image/png"
-        )
+        """Keep a picture; at times the first who tries is killed before its name is on the disk."""
+        data = self._chance.randbytes(self._chance.randrange(1, 5_000))
+        self._tape.killed_at_folder = self._chance.choice((0, 0, 1, 2))
+        with suppress(Killed):
+            self._record.put_blob(data, "image/png")
+        self._tape.killed_at_folder = 0
+        reference = self._record.put_blob(data, "image/png")
         self._tape.add("promise", name="blob", to=reference.sha256)
 
     def _acknowledged(self) -> None:
