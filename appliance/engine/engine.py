@@ -34,7 +34,7 @@ from appliance.engine.identity_desk import identity_facts, opened_identities
 from appliance.engine.journal import UNIT_ACTOR, Journal
 from appliance.engine.messages_of_devices import DeviceMessages
 from appliance.engine.readings import Readings
-from appliance.engine.reserve import reopened_after_fault, reopened_with_reserve
+from appliance.engine.reserve import refuse_read_only, reopened_after_fault, reopened_with_reserve
 from appliance.engine.sealing import must_seal, seal_owed, sealed_event
 from appliance.engine.self_check import SelfCheck
 from appliance.engine.shelf import Shelf
@@ -356,6 +356,7 @@ class Engine:
                 self._fault(fault)
 
     async def _tick(self) -> None:
+        await self.journal.in_writer(refuse_read_only, self.home)
         for device, words in self._devices.silent_devices(self.clock.monotonic_ns()):
             await self._silent(device, words)
         await self.turn(list)

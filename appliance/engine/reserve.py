@@ -58,6 +58,21 @@ def reopened_after_fault(record: Record, home: Home, software_version: str, head
     return again
 
 
+def refuse_read_only(home: Home) -> None:
+    """A disk that the system has turned read-only is told at once, not with the next event.
+
+    Raises
+    ------
+    RecordUnusable
+        The disk takes no writes.
+    """
+    if os.statvfs(home.record).f_flag & os.ST_RDONLY:
+        raise RecordUnusable(
+            "The disk that holds the batch record has become read-only. What was recorded before is kept, "
+            "the devices go to their safe states and STOP works. Call service."
+        )
+
+
 def _probe(home: Home) -> None:
     path = home.record / PROBE_NAME
     try:

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -58,3 +59,14 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
 }
 int ftruncate(int fd, off_t size) { return fails(fd, 0) ? -1 : REAL(ftruncate)(fd, size); }
 int ftruncate64(int fd, off64_t size) { return fails(fd, 0) ? -1 : REAL(ftruncate64)(fd, size); }
+
+#define TELLS_READ_ONLY(name, kind)                                                                  \
+    int name(const char *path, struct kind *status) {                                                \
+        const char *under = getenv("DISK_FAULT_UNDER");                                              \
+        int done = REAL(name)(path, status);                                                         \
+        if (!done && under && !strncmp(path, under, strlen(under)) && fault() == 'r')                \
+            status->f_flag |= ST_RDONLY;                                                             \
+        return done;                                                                                 \
+    }
+TELLS_READ_ONLY(statvfs, statvfs)
+TELLS_READ_ONLY(statvfs64, statvfs64)

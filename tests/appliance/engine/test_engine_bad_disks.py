@@ -197,6 +197,18 @@ def test_a_disk_that_does_not_come_back_leaves_the_words_on_the_screen_and_stop_
     played(tmp_path, shim, story)
 
 
+def test_a_disk_that_turns_read_only_is_said_although_nothing_is_to_be_recorded(
+    tmp_path: Path, shim: Path
+) -> None:
+    async def story(bench: Bench) -> None:
+        bench.disk_is("read-only")
+
+        assert await bench.shows(lambda s: "read-only" in s.record.words, SAID_WITHIN_S) <= SAID_WITHIN_S
+        assert await bench.stands() <= STANDS_WITHIN_S
+
+    played(tmp_path, shim, story)
+
+
 def test_a_file_that_may_not_grow_is_said_and_stops_the_pump_on_any_machine(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         sizes = [path.stat().st_size for path in bench.room.home.record.glob("record.db*")]
