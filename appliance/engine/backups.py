@@ -48,8 +48,10 @@ class Backups:
         if now_ns - self._looked_ns < LOOK_EVERY_NS:
             return
         self._looked_ns = now_ns
+        if self._running:
+            return  # the copy under way takes its own note, and the others with it
         await self._take_notes()
-        if not self._engine.config.backup.folder or self._running or now_ns < self._rest_until_ns:
+        if not self._engine.config.backup.folder or now_ns < self._rest_until_ns:
             return
         if await self._is_due():
             self._running = True
@@ -84,14 +86,13 @@ class Backups:
 
     async def _copy(self) -> None:
         engine = self._engine
-        words = ""
         try:
             words = await self._copied()
+            if "BackupFailed" not in await self._take_notes() and words:
+                await self._note(ev.BackupFailed(words=words))
         finally:
-            self._running = False
             self._rest_until_ns = engine.clock.monotonic_ns() + REST_NS
-        if not await self._take_notes() and words:
-            await self._note(ev.BackupFailed(words=words))
+            self._running = False
 
     async def _copied(self) -> str:
         """Run `cellwright backup`; in words why it did not end well, empty when it did."""
@@ -115,9 +116,9 @@ class Backups:
             return ""
         return said.decode("utf-8", "replace").strip()[-500:] or f"No copy came to {backup.folder}."
 
-    async def _take_notes(self) -> int:
-        """Put on record what the commands left; how many there were."""
-        taken = 0
+    async def _take_notes(self) -> set[str]:
+        """Put on record what the commands left; of which kinds it was."""
+        taken = set()
         for path, kind, body in list(copy_notes.waiting(self._engine.record.folder)):
             event = _event_of(path, kind, body)
             if event is None:
@@ -125,7 +126,7 @@ class Backups:
             if not await self._engine.journal.in_writer(self._is_on_record, kind, body):
                 await self._note(event)
             path.unlink(missing_ok=True)
-            taken += 1
+            taken.add(kind)
         return taken
 
     async def _note(self, event: copies.Noted) -> None:

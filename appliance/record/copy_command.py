@@ -59,7 +59,9 @@ def restore(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--replace", action="store_true", help="move the record that is there aside; it is never deleted"
     )
-    parser.add_argument("--reason", type=_reason, required=True, metavar="TEXT", help="stays on record")
+    parser.add_argument(
+        "--reason", type=_reason, required=True, metavar="TEXT", help="stays on record: name no person"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
     if options.drill and options.replace:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from engine_room import ADA, BEN, Room, make_room, told
 
 from appliance.access.documents import Envelope, to_json
 from appliance.domain import events as ev
-from appliance.record import copy_notes
+from appliance.record import copy_notes, stand_alone_verify
 from appliance.record.backup import copies_in, take_backup
+from appliance.record.command import export
 from appliance.record.copy_command import backup, restore
 from appliance.record.epochs import earlier_epochs
 from appliance.record.errors import RecordUnusable
@@ -38,6 +41,8 @@ async def ticks_until(room: Room, kind: type[ev.Event], times: int) -> list[ev.E
             room.clock.advance(3.0)
             await room.engine._backups.tick()
             await asyncio.sleep(0.05)
+        while room.engine._backups._running:  # on record first, then folded and shown
+            await asyncio.sleep(0.01)
     return room.events(kind)
 
 
@@ -193,6 +198,37 @@ def test_a_batch_that_waits_for_its_decision_is_sealed_anew_and_released(tmp_pat
 
     told(room, story)
     assert verify_record(room.home.record).whole
+
+
+def test_a_batch_of_an_earlier_log_is_exported_from_it_and_what_it_lacks_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = make_room(tmp_path)
+    batch = ""
+
+    async def story() -> None:
+        nonlocal batch
+        await room.goes_to_the_seal()
+        batch = room.batch.id
+        await room.engine.seal_soon()
+        copy, _ = take_backup(room.home, tmp_path / "medium")
+        await room.crashes()
+        assert restored(room, copy) == 0
+        await room.starts()
+        await room.engine._seal_batch()
+
+    told(room, story)
+    capsys.readouterr()
+
+    assert export(["--home", str(room.home.root), batch, "--out", str(tmp_path)]) == 0
+
+    said = capsys.readouterr().err
+    assert f"Batch {batch} began in the earlier log 0001-" in said
+    assert "It goes on in" in said and "not in the archive" in said
+    assert verify_record(tmp_path / f"{batch}.zip").whole
+    alone = Path(stand_alone_verify.__file__)
+    archive = str(tmp_path / f"{batch}.zip")
+    assert subprocess.run([sys.executable, str(alone), archive], check=False).returncode == 0
 
 
 def test_a_unit_restored_twice_folds_all_its_logs_and_replays(tmp_path: Path) -> None:
