@@ -97,7 +97,7 @@ def _line(suite: Suite, standing: Standing) -> dict[str, Any]:
         "rounds": standing.rounds,
         "reached": standing.rounds * suite.per_round,
         "goal": suite.goal,
-        "goal_reached_percent": 100 * standing.rounds // suite.goal,
+        "goal_reached_percent": 100 * standing.rounds * suite.per_round // suite.goal,
         "spent_s": round(standing.spent_s, 1),
         "failing_seeds": standing.failed,
         "again": f"python -m tests.soak --suite {suite.name} --seed {standing.failed[0]}"

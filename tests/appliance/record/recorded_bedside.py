@@ -181,6 +181,10 @@ class Recorded(Bedside):
         why = "It dripped"
         self.asked("hold", by, lambda: decisions.hold(self.unit, by, "", why), phase="", reason=why)
 
+    def stop(self) -> None:
+        self.unit.looked_at.clear()  # what the prompts looked at is of another turn
+        super().stop()
+
     def ends_the_stop(self, by: Actor = ADA) -> None:
         why = "All is safe"
         self.asked("release_stop", by, lambda: decisions.release_stop(self.unit, by, why), reason=why)
