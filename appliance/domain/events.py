@@ -575,9 +575,11 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "MeasurementsSealed",
         "RecordVerified",
         "RecordMigrated",
+        "RecordRestored",
         "BackupTaken",
         "BackupFailed",
         "RestoreDrilled",
+        "RecordRestored",
         "DocumentReceived",
         "DocumentRefused",
         "DispositionRefused",
@@ -636,8 +638,10 @@ UNIT_KINDS = frozenset(
         "MeasurementsSealed",
         "RecordVerified",
         "RecordMigrated",
+        "RecordRestored",
         "BackupTaken",
         "BackupFailed",
         "RestoreDrilled",
+        "RecordRestored",
     }
 )
