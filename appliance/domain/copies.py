@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from appliance.domain import events as ev
 from appliance.domain.batch import Unit
+from appliance.domain.errors import CommandRefused
 
+RESTORED = "record:restored"
 FAILED = "record:backup"
 DRILL_FAILED = "record:restore_drill"
 
@@ -22,6 +24,37 @@ def noted(unit: Unit, event: Noted) -> list[ev.Event]:
             return [event, *_cleared(unit, DRILL_FAILED)]
         case ev.RestoreDrilled(words=words):
             return [event, *_raised(unit, DRILL_FAILED, "A copy of the record does not restore", words)]
+
+
+def restored(event: ev.RecordRestored) -> list[ev.Event]:
+    """The fact, and an alarm that only a supervisor ends: nothing begins or goes on before that."""
+    return [
+        event,
+        ev.AlarmRaised(
+            alarm=RESTORED,
+            priority="high",
+            title="This unit was restored from a copy",
+            cause=event.words,
+            action="Ask QA what was made since the copy. Compare bag, dose and orders with it. "
+            "Then a supervisor acknowledges this.",
+        ),
+    ]
+
+
+def refuse_after_restore(unit: Unit) -> None:
+    """No batch begins or goes on while nobody has looked at what the copy lacks (SAFETY 9).
+
+    Raises
+    ------
+    CommandRefused
+        The unit was restored and no supervisor has acknowledged it.
+    """
+    if RESTORED in unit.alarms:
+        raise CommandRefused(
+            "This unit was restored from a copy: an order may have been made or a dose handed over since. "
+            "A supervisor compares with QA and acknowledges the alarm first.",
+            reason="supervisor_needed",
+        )
 
 
 def _raised(unit: Unit, key: str, title: str, cause: str) -> list[ev.Event]:

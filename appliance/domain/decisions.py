@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from appliance.domain import corrections, phase_states
+from appliance.domain import copies, corrections, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
@@ -78,6 +78,7 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tup
             "Central does not take this unit's record. No new batch may start. Call QA.",
             reason="record_blocked",
         )
+    copies.refuse_after_restore(unit)
     made = unit.made_orders.get(opening.order.id)
     if made is not None:
         raise CommandRefused(
@@ -290,6 +291,7 @@ def restart(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
     """A person lets every held phase go on; an identity hold needs the supervisor."""
     permit(unit, actor, "restart")
     _refuse_latched(unit)
+    copies.refuse_after_restore(unit)
     reason = _reason(reason)
     held = [run for run in _open_batch_of(unit).runs.values() if run.state == phase_states.HELD]
     if not held:
@@ -345,7 +347,13 @@ def acknowledge_alarm(unit: Unit, actor: Actor, alarm: str) -> list[ev.Event]:
         raise NotOpen("This alarm is no longer active.")
     if unit.alarms[alarm][1] == "acknowledged":
         return []
+    if alarm == copies.RESTORED and "supervisor" not in actor.roles:
+        raise NotPermitted(
+            "After a restore a supervisor compares with QA, then acknowledges.", reason="supervisor_needed"
+        )
     events: list[ev.Event] = [ev.AlarmAcknowledged(alarm=alarm)]
+    if alarm == copies.RESTORED:
+        return [*events, ev.AlarmCleared(alarm=alarm)]
     if ":hold-" not in alarm and not alarm.startswith(("STOP:", "device:", "record:", "people:")):
         events.append(ev.AlarmCleared(alarm=alarm))
     return events

@@ -93,6 +93,19 @@ class RestoreDrilled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRestored(Event):
+    """A copy was put back and a new log begins; what came after the copy is not on this unit (R-41)."""
+
+    previous_epoch: str
+    previous_seq: int
+    previous_hash: str
+    acked_seq: int  # the highest event of the log before that central is known to hold, 0 when none is
+    copy: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordMigrated(Event):
     """The tables around the record were brought to a new version; every row of it is as it was (R-42)."""
 

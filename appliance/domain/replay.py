@@ -234,6 +234,8 @@ def decide_input(said: Said) -> Decided | None:
             return full if full[0] == first else None
         case ev.BackupTaken() | ev.BackupFailed() | ev.RestoreDrilled():
             return copies.noted(unit, first)
+        case ev.RecordRestored():
+            return copies.restored(first)
         case ev.PhaseHolding(reason="engine_fault"):
             return decisions.engine_fault(unit)
         case ev.AlarmRaised(alarm=key, cause=cause) if key.startswith("record:blocked:"):

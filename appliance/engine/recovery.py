@@ -10,8 +10,8 @@ import appliance
 from appliance.access.keys import Trust, load_key, load_pin_secret
 from appliance.build import build_hash
 from appliance.config import Home, UnitConfig, read_config
+from appliance.domain import copies, recovery
 from appliance.domain import events as ev
-from appliance.domain import recovery
 from appliance.domain.batch import DeviceSpec, Unit
 from appliance.engine.clock import Clock, ScaledClock, SystemClock, stamp
 from appliance.engine.engine import Engine
@@ -22,6 +22,7 @@ from appliance.link.server import ANSWERS_KEPT_MAX
 from appliance.record import migrate
 from appliance.record.canonical import Stamp, StoredRecord, decode_payload
 from appliance.record.disk import make_reserve
+from appliance.record.epochs import link_of
 from appliance.record.errors import RecordFull, RecordUnusable
 from appliance.record.log import Record
 
@@ -50,6 +51,8 @@ async def start(home: Home, *, clock: Clock | None = None) -> Engine:
     try:
         engine, last_seq = _recovered(home, config, record, clock)
         await engine.turn(lambda: _starting_events(engine, engine.shelf, last_seq))
+        if (put_back := _restored(record)) is not None:
+            await engine.turn(lambda: copies.restored(put_back))
         if migrated := _migrations(record):
             await engine.turn(lambda: migrated)
         await SiteDocuments(engine).at_start()
@@ -161,6 +164,28 @@ def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Eve
         inputs_on_record=True,
     )
     return [started, *recovered]
+
+
+def _restored(record: Record) -> ev.RecordRestored | None:
+    """The restore that this log began with, where it is not on record yet."""
+    link = link_of(record)
+    if link is None or record.newest("RecordRestored") is not None:
+        return None
+    end, acked = link["gxp"], (link.get("acked") or {}).get("gxp") or {"seq": 0}
+    words = f"A copy that ends with event {end['seq']} was put back, and a new log began."
+    if acked["seq"] > end["seq"]:
+        words += f" Events {end['seq'] + 1} to {acked['seq']} are at central only."
+    else:
+        words += " What was recorded after the copy is not on this unit."
+    return ev.RecordRestored(
+        previous_epoch=link["epoch"],
+        previous_seq=end["seq"],
+        previous_hash=end["hash"],
+        acked_seq=acked["seq"],
+        copy=str(link.get("copy", "")),
+        reason=str(link.get("reason", "")),
+        words=words,
+    )
 
 
 def _migrations(record: Record) -> list[ev.Event]:
