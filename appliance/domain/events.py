@@ -579,7 +579,6 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "BackupTaken",
         "BackupFailed",
         "RestoreDrilled",
-        "RecordRestored",
         "DocumentReceived",
         "DocumentRefused",
         "DispositionRefused",
@@ -642,6 +641,5 @@ UNIT_KINDS = frozenset(
         "BackupTaken",
         "BackupFailed",
         "RestoreDrilled",
-        "RecordRestored",
     }
 )

@@ -12,7 +12,6 @@ import pytest
 from engine_room import ADA, BEN, CLEO, Room, make_room, told
 
 from appliance.access.documents import Envelope, to_json
-from appliance.domain import copies
 from appliance.domain import events as ev
 from appliance.record import copy_notes, stand_alone_verify
 from appliance.record.backup import copies_in, take_backup
@@ -169,7 +168,8 @@ def test_what_the_unit_knows_survives_a_restore_and_its_batch_goes_on_held(tmp_p
             place < old for place in range(len(room.batch.facts))
         ]
         await a_supervisor_has_looked(room)
-        await looked_at_after_the_restore(room)
+        await room.signs_in()
+        await room.done("restart", {"reason": "looked at it"})
         await room.answers("bag/identity.verify", BEN.by_pin)
         await room.answers("seal/performed", ADA.by_password)
         await room.answers("seal/verified", BEN.by_password)
@@ -250,7 +250,8 @@ def test_a_unit_restored_twice_folds_all_its_logs_and_replays(tmp_path: Path) ->
             assert restored(room, copy) == 0
             await room.starts()
             await a_supervisor_has_looked(room)
-            await looked_at_after_the_restore(room)
+            await room.signs_in()
+            await room.done("restart", {"reason": "looked at it"})
         assert len(earlier_epochs(room.home.record)) == 2
         assert room.engine.unit.batch_count == 1
         seqs = [fact.seq for fact in room.batch.facts]
