@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from appliance.record.audit_words import change, reason, sentence
 from appliance.record.canonical import LAYOUT, StoredRecord, wall_us
-from appliance.record.report_entries import Entry
-from appliance.record.report_exceptions import exception_in
-from appliance.record.report_text import Times
+from appliance.record.report.entries import Entry
+from appliance.record.report.exceptions import exception_in
+from appliance.record.report.text import Times
 
 ONLY = ("critical", "changes", "refusals", "signatures", "access", "time", "exceptions")
 JUDGED = ("critical", "exceptions")  # by what an event says, not by its name alone

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from appliance.record.audit import AuditRow, Filter
     from appliance.record.canonical import StoredRecord
-    from appliance.record.report_text import Times
+    from appliance.record.report.text import Times
 
 GOOD, BAD, UNREADABLE = 0, 1, 2
 
@@ -29,7 +29,7 @@ def list_trail(argv: Sequence[str]) -> int:
     wanted = _filter(parser, options)
     try:
         with _events(options) as (read, zone):
-            from appliance.record.report_text import Times
+            from appliance.record.report.text import Times
 
             rows = in_order(read, wanted, options.sort, reverse=options.reverse)
             return _show(islice(rows, options.limit or None), Times(options.time_zone or zone), options)
@@ -155,7 +155,7 @@ def _show(rows: Iterator[AuditRow], times: Times, options: argparse.Namespace) -
 
 
 def _print_rows(rows: Iterator[AuditRow], times: Times, out: TextIO) -> None:
-    from appliance.record.report_text import shown
+    from appliance.record.report.text import shown
 
     for row in rows:
         doubt = "  TIME NOT TRUSTED" if row.clock == "untrusted" else ""

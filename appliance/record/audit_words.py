@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from appliance.record.report_text import listed, plain, words_of
+from appliance.record.report.text import listed, plain, words_of
 
 Body = Mapping[str, Any]
 NAMED_ELSEWHERE = ("phase", "reason", "why", "old", "new", "recipe_text", "order_text", "content")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from appliance.record.log import Record
-    from appliance.record.report import Report
+    from appliance.record.report.batch_record import Report
 
 DEFAULT_HOME = "/var/lib/cellwright"
 GOOD, BAD, UNREADABLE = 0, 1, 2
@@ -62,7 +62,7 @@ def export(argv: Sequence[str]) -> int:
     from appliance.record.errors import RecordError, RecordUnusable
     from appliance.record.export import export_batch
     from appliance.record.log import Record
-    from appliance.record.report import page, pdf
+    from appliance.record.report.batch_record import page, pdf
 
     home = _home(options.home)
     out = options.out or Path.cwd()
@@ -135,14 +135,14 @@ def _tell_the_rest(record: Path, batch: str, opened_in: Path) -> None:
 
 def report_of(record: Record, batch: str) -> Report:
     """The report of one batch of an open record, ready to be drawn."""
-    from appliance.record.report import content_of, source_in
+    from appliance.record.report.batch_record import content_of, source_in
 
     return content_of(source_in(record, batch))
 
 
 def _write_report(made: Report, html: Path | None, pdf: Path | None) -> dict[str, Any]:
     """Draw the report into the files that were named, or into both forms here; what was written."""
-    from appliance.record import report as drawing
+    from appliance.record.report import batch_record as drawing
 
     if html is None and pdf is None:
         html, pdf = Path(f"{made.batch}.html"), Path(f"{made.batch}.pdf")
@@ -175,7 +175,7 @@ def _content_in(path: Path, batch: str | None) -> Report:
     from appliance.record.errors import RecordRefused
     from appliance.record.export import batches
     from appliance.record.log import Record
-    from appliance.record.report import content_of, source_of_archive
+    from appliance.record.report.batch_record import content_of, source_of_archive
 
     if not path.is_dir():
         return content_of(source_of_archive(path))

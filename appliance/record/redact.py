@@ -16,7 +16,7 @@ from appliance.domain.redaction import WITHHELD_FILES, reason_to_withhold
 from appliance.record import archive
 from appliance.record.audit import row_of
 from appliance.record.canonical import StoredRecord, canonical_json, decode_payload, read_json, split_record
-from appliance.record.report_text import Times, shown, words_of
+from appliance.record.report.text import Times, shown, words_of
 
 WITHHELD = "withheld.json"
 LOG = "gxp"  # telemetry holds measurements and no words

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from appliance.record.audit import ONLY, SORTS, AuditRow, Filter, in_order, moment, write_csv
 from appliance.record.canonical import StoredRecord
-from appliance.record.report_text import Times
+from appliance.record.report.text import Times
 from sync.acks import utc_text
 from sync.central.accounts import Accounts, SignedIn, SignInRefused
 from sync.central.audit_review import KIND, REVIEWER_ROLE, WORDS_CHARACTERS_MAX, AuditReview

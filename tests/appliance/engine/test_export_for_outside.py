@@ -12,7 +12,7 @@ from appliance.access.documents import to_json
 from appliance.record import archive
 from appliance.record.command import report_of
 from appliance.record.export import export_batch
-from appliance.record.report import page, pdf
+from appliance.record.report.batch_record import page, pdf
 from appliance.record.stand_alone_verify import verify as verify_alone
 from appliance.record.verify import load_trust
 from appliance.record.verify_archive import verify_archive

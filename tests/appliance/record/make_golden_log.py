@@ -168,8 +168,8 @@ def _anybody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _page(record: Record) -> bytes:
-    from appliance.record import report
     from appliance.record.command import report_of
+    from appliance.record.report import batch_record as report
 
     made: Any = report_of(record, BATCH)
     return made if isinstance(made, bytes) else report.page(made)  # release 0.1.0 drew it at once

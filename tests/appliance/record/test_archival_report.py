@@ -22,7 +22,7 @@ from appliance.record.canonical import HEADER_BYTES, record_hash
 from appliance.record.command import report_of
 from appliance.record.export import export_batch
 from appliance.record.log import Record
-from appliance.record.report import Report, content_of, page, pdf, source_of_archive
+from appliance.record.report.batch_record import Report, content_of, page, pdf, source_of_archive
 
 REPORT = (sys.executable, "-m", "appliance.cli", "report")
 

@@ -19,7 +19,7 @@ from appliance.record.audit_command import list_trail
 from appliance.record.audit_words import SENTENCES, sentence
 from appliance.record.canonical import NewRecord, Stamp, encode_payload
 from appliance.record.log import Record
-from appliance.record.report_text import Times
+from appliance.record.report.text import Times
 
 START = datetime(2026, 3, 28, 22, 0, tzinfo=UTC)
 BATCH = "UNIT-1-00001"

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from record_bench import BATCH, PNG, new_record, run_batch, stamp, write
 from report_bench import picture_png
 
-from appliance.record import report_exceptions, report_html
 from appliance.record.canonical import encode_payload
 from appliance.record.command import report_of as content_in
 from appliance.record.errors import RecordRefused
 from appliance.record.log import Record
-from appliance.record.report import page as drawn
-from appliance.record.report_text import words_of
+from appliance.record.report import as_html as report_html
+from appliance.record.report import exceptions as report_exceptions
+from appliance.record.report.batch_record import page as drawn
+from appliance.record.report.text import words_of
 from sync.central import exceptions as central
 
 

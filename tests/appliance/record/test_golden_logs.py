@@ -39,7 +39,7 @@ from appliance.record.export import export_batch
 from appliance.record.log import Record
 from appliance.record.measurements import ChunkReader
 from appliance.record.replay_target import replay_archive, replay_folder
-from appliance.record.report import content_of, page, source_of_archive
+from appliance.record.report.batch_record import content_of, page, source_of_archive
 from appliance.record.verify import verify_record
 
 RELEASES = sorted(one.name for one in GOLDEN.iterdir())

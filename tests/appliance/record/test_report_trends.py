@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_bench import BATCH, BOOT_ID, EPOCH
 
-from appliance.record import report_trends, report_unpacked
 from appliance.record.canonical import Header, StoredRecord, encode_payload, encode_record
 from appliance.record.errors import RecordRefused
 from appliance.record.measurements import KIND, PAYLOAD_VERSION, ChunkWriter
-from appliance.record.report_trends import Grid, Trend
+from appliance.record.report import trends as report_trends
+from appliance.record.report import unpacked as report_unpacked
+from appliance.record.report.trends import Grid, Trend
 from appliance.record.telemetry_chunk import Chunk, Track
 
 BEGIN = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)

@@ -6,11 +6,11 @@ software does not know is shown with its plain fields; nothing is left out.
 
 from __future__ import annotations
 
-from appliance.record.report_batch import Source
-from appliance.record.report_content import content_of
-from appliance.record.report_html import page
-from appliance.record.report_model import Report
-from appliance.record.report_pdf import Pdf, pdf
-from appliance.record.report_source import source_in, source_of_archive
+from appliance.record.report.as_html import page
+from appliance.record.report.as_pdf import Pdf, pdf
+from appliance.record.report.batch import Source
+from appliance.record.report.content import content_of
+from appliance.record.report.model import Report
+from appliance.record.report.source import source_in, source_of_archive
 
 __all__ = ["Pdf", "Report", "Source", "content_of", "page", "pdf", "source_in", "source_of_archive"]

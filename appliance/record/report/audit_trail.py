@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from appliance.record.canonical import QUALITY_SIMULATED, QUALITY_TRUSTED
-from appliance.record.report_batch import Batch
-from appliance.record.report_entries import Entry
-from appliance.record.report_model import Block, Mark, NewPage, Note, Row, Table
-from appliance.record.report_text import NOTHING, Times, offset
+from appliance.record.report.batch import Batch
+from appliance.record.report.entries import Entry
+from appliance.record.report.model import Block, Mark, NewPage, Note, Row, Table
+from appliance.record.report.text import NOTHING, Times, offset
 
 HEADS = ("No.", "UTC", "Hash", "Kind", "Who", "Facts")
 SHARES = (1.0, 1.4, 1.6, 3.6, 1.4, 12.0)

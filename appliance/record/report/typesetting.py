@@ -1,4 +1,4 @@
-"""The child process that sets a batch record: `report_typesetting.py FOLDER` writes FOLDER/record.pdf.
+"""The child process that sets a batch record: `typesetting.py FOLDER` writes FOLDER/record.pdf.
 
 It knows nothing of the record: the folder holds the template, the content as JSON, and the pictures.
 """

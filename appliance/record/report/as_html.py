@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Iterable
 
-from appliance.record.report_model import (
+from appliance.record.report.model import (
     Block,
     Cell,
     Chart,
@@ -22,7 +22,7 @@ from appliance.record.report_model import (
     Span,
     Table,
 )
-from appliance.record.report_text import lines, shown
+from appliance.record.report.text import lines, shown
 
 SIMULATED = "SIMULATED – never for a patient"  # noqa: RUF001  (the dash is meant)
 MARKS = {"alert": "!", "struck": "~", "": ""}

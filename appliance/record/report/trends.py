@@ -14,13 +14,15 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.record import measurements, report_chart, report_unpacked
-from appliance.record import report_thinning as thinning
+from appliance.record import measurements
 from appliance.record.canonical import StoredRecord
 from appliance.record.errors import RecordRefused
-from appliance.record.report_model import Block, Chart, Row, Table
-from appliance.record.report_text import NOTHING, duration
-from appliance.record.report_unpacked import Packed
+from appliance.record.report import chart as report_chart
+from appliance.record.report import thinning
+from appliance.record.report import unpacked as report_unpacked
+from appliance.record.report.model import Block, Chart, Row, Table
+from appliance.record.report.text import NOTHING, duration
+from appliance.record.report.unpacked import Packed
 from appliance.record.telemetry_chunk import EPOCH, PackedTrack
 
 BUCKETS = 600

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from appliance.domain.blob_names import named_blobs
-from appliance.record import report_audit_trail, report_people
-from appliance.record.report_batch import Batch, pictures_of
-from appliance.record.report_entries import Entry
-from appliance.record.report_model import (
+from appliance.record.report import audit_trail as report_audit_trail
+from appliance.record.report import people as report_people
+from appliance.record.report.batch import Batch, pictures_of
+from appliance.record.report.entries import Entry
+from appliance.record.report.model import (
     Block,
     Cell,
     Facts,
@@ -22,7 +23,7 @@ from appliance.record.report_model import (
     Span,
     Table,
 )
-from appliance.record.report_text import NOTHING, duration, interval, listed, or_nothing, plain, words_of
+from appliance.record.report.text import NOTHING, duration, interval, listed, or_nothing, plain, words_of
 
 PHASE_ENDS = {"PhaseCompleted": "complete", "PhaseAborted": "aborted", "PhaseStopped": "stopped"}
 SCANNED = ("LineCleared", "BagAccepted", "BagRefused", "MaterialAccepted", "MaterialRefused", "SampleTaken")

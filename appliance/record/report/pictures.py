@@ -10,7 +10,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from appliance.record.report_model import Thumbnail
+from appliance.record.report.model import Thumbnail
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 SEALED = "application/x-cellwright-sealed"

@@ -11,8 +11,8 @@ from typing import Any
 
 from appliance.domain.events import KINDS
 from appliance.record.canonical import QUALITY_SIMULATED, QUALITY_TRUSTED
-from appliance.record.report_entries import Entry
-from appliance.record.report_text import listed, plain, words_of
+from appliance.record.report.entries import Entry
+from appliance.record.report.text import listed, plain, words_of
 
 Body = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.record.report_unpacked import Packed
+from appliance.record.report.unpacked import Packed
 from appliance.record.series import AROUND, CONSTANT, ESCAPE, STEPS, BitReader
 from appliance.record.telemetry_chunk import PackedTrack, Row, read_track
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.record.errors import RecordRefused
-from appliance.record.report_html import MARKS, SIMULATED
-from appliance.record.report_model import (
+from appliance.record.report.as_html import MARKS, SIMULATED
+from appliance.record.report.model import (
     Block,
     Cell,
     Chart,
@@ -32,7 +32,7 @@ from appliance.record.report_model import (
     Span,
     Table,
 )
-from appliance.record.report_text import FONTS, lines, shown
+from appliance.record.report.text import FONTS, lines, shown
 
 TEMPLATE = Path(__file__).with_name("batch_record.typ")
 RECORD_FILE = "events.jsonl"
@@ -65,7 +65,7 @@ def pdf(report: Report, *, timeout_s: float = LONGEST_S) -> Pdf:
     with tempfile.TemporaryDirectory(prefix="cellwright-report-") as name:
         folder = Path(name)
         _write(report, folder)
-        command = [sys.executable, "-I", str(Path(__file__).with_name("report_typesetting.py")), name]
+        command = [sys.executable, "-I", str(Path(__file__).with_name("typesetting.py")), name]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired:

@@ -13,8 +13,8 @@ from appliance.record import archive, measurements
 from appliance.record.attachments import blob_path
 from appliance.record.canonical import StoredRecord, split_record
 from appliance.record.errors import BlobMissing, RecordRefused
-from appliance.record.report_batch import Source
-from appliance.record.report_pictures import Picture
+from appliance.record.report.batch import Source
+from appliance.record.report.pictures import Picture
 
 if TYPE_CHECKING:
     from appliance.record.log import Record

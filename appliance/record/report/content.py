@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from appliance.record import report_sections, report_text, report_trends
 from appliance.record.errors import RecordRefused
-from appliance.record.report_batch import Batch, Source, is_long
-from appliance.record.report_entries import Entry, of_batch
-from appliance.record.report_model import Block, Cell, Facts, LongText, Note, Report, Section, Span
-from appliance.record.report_text import or_nothing
+from appliance.record.report import sections as report_sections
+from appliance.record.report import text as report_text
+from appliance.record.report import trends as report_trends
+from appliance.record.report.batch import Batch, Source, is_long
+from appliance.record.report.entries import Entry, of_batch
+from appliance.record.report.model import Block, Cell, Facts, LongText, Note, Report, Section, Span
+from appliance.record.report.text import or_nothing
 
 CODE_GROUPS = 3
 STATES = (

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from appliance.domain.blob_names import named_blobs
-from appliance.record import report_pictures, report_text
 from appliance.record.canonical import QUALITY_SIMULATED, StoredRecord
-from appliance.record.report_entries import Entry
-from appliance.record.report_exceptions import exception_in
-from appliance.record.report_model import Thumbnail
-from appliance.record.report_pictures import Picture
-from appliance.record.report_text import Times, or_nothing, plain
+from appliance.record.report import pictures as report_pictures
+from appliance.record.report import text as report_text
+from appliance.record.report.entries import Entry
+from appliance.record.report.exceptions import exception_in
+from appliance.record.report.model import Thumbnail
+from appliance.record.report.pictures import Picture
+from appliance.record.report.text import Times, or_nothing, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

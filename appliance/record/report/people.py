@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from appliance.record.report_batch import Batch
-from appliance.record.report_entries import Entry
-from appliance.record.report_model import Block, Cell, Note, Row, Span, Style, Table
-from appliance.record.report_text import NOTHING, or_nothing, plain, words_of
+from appliance.record.report.batch import Batch
+from appliance.record.report.entries import Entry
+from appliance.record.report.model import Block, Cell, Note, Row, Span, Style, Table
+from appliance.record.report.text import NOTHING, or_nothing, plain, words_of
 
 SIGNING = ("SignatureGiven", "SecondPersonConfirmed", "DispositionRecorded")
 LONG_TABLE = 400
