@@ -24,6 +24,7 @@ from appliance.record.errors import BlobMissing, RecordRefused
 from appliance.record.log import Record
 from appliance.record.segments import Segment
 from sync.acks import Ack, AckRefused, read_ack
+from sync.earlier_logs import send_earlier
 from sync.envelope import EnvelopeTooLarge, pack
 from sync.outbox import LOGS, Outbox, SendBlob, SendSegment
 from sync.transport import Central, CentralAway, CentralRefused
@@ -51,6 +52,7 @@ class TransferState(msgspec.Struct, kw_only=True):
     down_cursor: int = 0
     blobs_done_seq: int = 0
     epoch: str = ""  # the log in which `blobs_done_seq` counts
+    earlier_done: list[str] = []  # logs before a restore whose records and files were brought
 
     @classmethod
     def load(cls, path: Path) -> TransferState:
@@ -107,6 +109,7 @@ class Agent:
         """
         tally = Tally()
         if not self._agreed:
+            self._send_earlier()
             self._agree()
         self._hand_over_acks()
         self._tell_blocked()
@@ -130,6 +133,15 @@ class Agent:
         """Signed records that central has not acknowledged, by log."""
         signed = self._signed()
         return {log: max(0, signed[log] - self.outbox.sent[log]) for log in LOGS}
+
+    def _send_earlier(self) -> None:
+        """What central lacks of the logs before a restore goes first."""
+        done = send_earlier(
+            self._record.folder, self._central, trusted=self._trusted, done=self._state.earlier_done
+        )
+        if done != self._state.earlier_done:
+            self._state.earlier_done = done
+            self._state.save(self._state_file)
 
     def _agree(self) -> None:
         """Ask central how far it holds each log, and go on from there."""

@@ -46,6 +46,7 @@ from appliance.record.epochs import (
 )
 from appliance.record.errors import RecordRefused, RecordUnusable
 from appliance.record.log import BLOBS, DATABASE, EARLIER, Record
+from appliance.record.migrate import version_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -292,6 +293,7 @@ def _begin(
     fresh: Path, home: Home, copy: Path, key: Ed25519PrivateKey, reason: str, software_version: str
 ) -> tuple[dict[str, Any], dict[str, list[int]]]:
     """Make the restored record the last of the earlier logs, and begin the new one in its place."""
+    _sign_the_end(fresh, key, software_version)
     with Record.open_readonly(fresh) as record:
         epoch, unit, simulated = record.head().epoch, record.unit_id, record.simulated
         known = [fresh, *(path for path in (home.record, *earlier_epochs(home.record)) if path.is_dir())]
@@ -322,6 +324,20 @@ def _begin(
         for log in schema.LOGS:
             begun.seal(moment, log)
     return link, _central_only(link, acked)
+
+
+def _sign_the_end(fresh: Path, key: Ed25519PrivateKey, software_version: str) -> None:
+    """Put the events since the last signed run under a signature, so that central can still have them.
+
+    Tables of an earlier version are left as they are: they are only read from here on.
+    """
+    if version_of(fresh) != schema.SCHEMA_VERSION:
+        return
+    with Record.open(fresh, key=key, software_version=software_version) as record:
+        newest = next(record.read(record.head().seq))
+        moment = _stamp_after(newest, simulated=record.simulated)
+        for log in schema.LOGS:
+            record.seal(moment, log)
 
 
 def _central_only(link: dict[str, Any], acked: dict[str, dict[str, Any] | None]) -> dict[str, list[int]]:

@@ -186,3 +186,28 @@ def test_the_restored_record_links_what_central_holds(
     assert link is not None and link["acked"]["gxp"]["seq"] == acked
     assert link["gxp"] == {"seq": end.seq, "hash": end.hash.hex()}
     assert len(earlier_epochs(unit.home.record)) == 1
+
+
+@pytest.mark.requirement("R-37", "R-41")
+def test_what_central_never_got_of_the_log_before_is_sent_first_with_its_files(
+    unit: Unit, shared_central: CentralProcess, tmp_path: Path
+) -> None:
+    unit.chatter(3)
+    sent(unit, shared_central)
+    make_batch(unit)
+    unit.say(events.SessionOpened(person="p-1", name="Nobody", station="bedside"))  # not yet signed
+    old, end = unit.record.head().epoch.hex(), unit.record.head()
+    restored(unit, copied(unit, tmp_path))
+    unit.chatter(2)
+
+    blocked = sent(unit, shared_central)
+    again = sent(unit, shared_central)
+
+    store = shared_central.home.store()
+    heads = {(head.log, head.epoch): (head.seq, head.hash) for head in store.heads(unit.unit_id)}
+    files = store.batch_blobs(unit.unit_id, "B-0001")
+    store.close()
+    assert heads["gxp", old] == (end.seq, end.hash)
+    assert heads["gxp", unit.record.head().epoch.hex()][0] == unit.record.head().seq
+    assert files and all(one.verified for one in files)
+    assert blocked == again == {}
