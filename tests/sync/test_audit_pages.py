@@ -309,6 +309,8 @@ def test_the_audit_trail_is_searched_ordered_and_signed_with_the_keyboard_alone(
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.goto(f"/sign-in?next={place(shipped)}")
+        # The browser gives the first field its focus by itself, a moment after the page is there.
+        page.wait_for_function("document.activeElement.name === 'person'")
         _types(page, "p-qa", "Tab", PASSWORD, "Enter")
         page.wait_for_selector("table.audit")
         page.focus("input[name=kind]")
