@@ -38,6 +38,7 @@ from appliance.demo.processes import certify
 from appliance.link.messages import Snapshot
 
 PUMPING = {phase: when for phase, when in MOMENTS if phase in ("dilute", "fill")}
+REQUEST_UNDER_WAY_S = 0.5
 FROZEN_S = 1.2
 PROMPT_AT_BEDSIDE = "wash/result"
 
@@ -79,7 +80,7 @@ class _Script:
         self._frozen_worker = False
         self._acts: dict[str, tuple[When, Callable[[], None]]] = {
             "freeze worker": (lambda s: asks(s, "scan_materials/material"), self._freeze_worker),
-            "kill worker in a scan": (self._scan_waits, self._kill_worker),
+            "kill worker in a scan": (self._scan_waits, self._kill_worker_in_scan),
             "freeze engine": (PUMPING["dilute"], self._freeze_engine),
             "kill pump host": (PUMPING["dilute"], self._kill_pump_host),
             "kill agent": (lambda s: phase_of(s, "wash")[1] == "Washer runs", self._kill_agent),
@@ -113,6 +114,11 @@ class _Script:
     def _scan_waits(self, snapshot: Snapshot) -> bool:
         running = phase_of(snapshot, "scan_materials")[0] == "running"
         return self._frozen_worker and running and not asks(snapshot, "scan_materials/material")
+
+    def _kill_worker_in_scan(self) -> None:
+        """The request is on record before it is in the frozen worker's pipe: it is given time to get there."""
+        time.sleep(REQUEST_UNDER_WAY_S)
+        self._kill_worker()
 
     def _kill_worker(self) -> None:
         self._signal(b"vision.worker", signal.SIGKILL)
