@@ -1,36 +1,74 @@
-"""Device types: which driver, which role, how it stops when left alone."""
+"""Device types: which driver, which role, how it stops when left alone.
+
+Ours stand in the table below. A vendor's package adds its own through the entry points
+`cellwright.device_types`, each naming a `DeviceType`; nothing else here knows it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
-from typing import cast
+from importlib.metadata import entry_points
+from typing import Any, Literal, cast
 
 from drivers.roles import Driver
+from drivers.settings import Setting, settled
+
+PLUG_INS = "cellwright.device_types"
+DeadMan = Literal["watchdog", "bounded run", "relay", "none needed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An order that the conformance suite gives; with `moves` only where the operator allows motion."""
+
+    order: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceType:
-    """One line of the catalogue. Driver and twin are named as "module:class" and loaded when asked for."""
+    """One line of the catalogue. Driver and twin are named as "module:class" and loaded when asked for.
+
+    Parameters
+    ----------
+    stops_by
+        What brings it to a stand when its host is dead (SAFETY 3): its own watchdog, the end of each
+        run, or only a relay in its supply.
+    dead_man
+        The same for people, with times.
+    answers_within_ms
+        The time in which a healthy device of this type has usually answered.
+    trials
+        Orders for the conformance suite; each leaves the device as safe as it was.
+    """
 
     name: str
     role: str
     device: str
     driver: str
     twin: str
+    stops_by: DeadMan
     dead_man: str
+    answers_within_ms: int = 50
+    settings: tuple[Setting, ...] = ()
+    trials: tuple[Trial, ...] = ()
     verified_on_hardware: str = "none yet"
 
 
-DEVICE_TYPES: tuple[DeviceType, ...] = (
+_OURS: tuple[DeviceType, ...] = (
     DeviceType(
         name="mt-sics",
         role="balance",
         device="Mettler-Toledo balances with MT-SICS",
         driver="drivers.balances.mt_sics:MtSicsBalance",
         twin="drivers.simulated.mt_sics:MtSicsTwin",
+        stops_by="none needed",
         dead_man="none needed: nothing moves",
+        trials=(Trial(order="tare"), Trial(order="zero")),
     ),
     DeviceType(
         name="new-era-ne1000",
@@ -38,7 +76,12 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         device="New Era NE-1000 family syringe pumps",
         driver="drivers.pumps.new_era_ne1000:NewEraPump",
         twin="drivers.simulated.new_era_ne1000:NewEraTwin",
+        stops_by="watchdog",
         dead_man="Safe-mode watchdog, 2 s; each run is bounded by its volume",
+        trials=(
+            Trial(order="clear"),
+            Trial(order="infuse", parameters={"volume_ml": "0.2", "rate_ml_min": "12"}, moves=True),
+        ),
     ),
     DeviceType(
         name="julabo",
@@ -46,9 +89,20 @@ DEVICE_TYPES: tuple[DeviceType, ...] = (
         device="Julabo circulators",
         driver="drivers.temperature.julabo:JulaboCirculator",
         twin="drivers.simulated.julabo:JulaboTwin",
+        stops_by="none needed",
         dead_man="keeps its set-point: stopping a bath is a hazard too",
+        trials=(Trial(order="set", parameters={"setpoint_c": "37.0"}), Trial(order="start")),
     ),
 )
+
+
+@cache
+def device_types() -> tuple[DeviceType, ...]:
+    """Return every device type: ours, then those of the packages installed beside us, by name."""
+    foreign = [point.load() for point in entry_points(group=PLUG_INS)]
+    assert all(isinstance(entry, DeviceType) for entry in foreign), "an entry point names a DeviceType"
+    taken = {entry.name for entry in _OURS}
+    return (*_OURS, *sorted((one for one in foreign if one.name not in taken), key=lambda one: one.name))
 
 
 def device_type(name: str) -> DeviceType:
@@ -59,14 +113,45 @@ def device_type(name: str) -> DeviceType:
     KeyError
         No such type; the message lists the types there are.
     """
-    for entry in DEVICE_TYPES:
+    for entry in device_types():
         if entry.name == name:
             return entry
-    known = ", ".join(entry.name for entry in DEVICE_TYPES)
+    known = ", ".join(entry.name for entry in device_types())
     raise KeyError(f"There is no device type {name!r}. Known types: {known}.")
 
 
-def driver_for(type_name: str) -> Callable[[str], Driver]:
-    """Return what makes a driver of that type from the path of a port."""
-    module_name, _, class_name = device_type(type_name).driver.partition(":")
-    return cast(Callable[[str], Driver], getattr(import_module(module_name), class_name))
+def driver_for(type_name: str, settings: Mapping[str, str] | None = None) -> Callable[[str], Driver]:
+    """Return what makes a driver of that type from the path of a port.
+
+    Raises
+    ------
+    KeyError
+        No such type.
+    SettingRefused
+        A setting that the type does not have, or a value that it cannot have.
+    """
+    entry = device_type(type_name)
+    values = settled(entry.settings, settings)
+    driver = _loaded(entry.driver)
+
+    def made(port: str) -> Driver:
+        return cast(Driver, driver(port, values))
+
+    return made
+
+
+def twin_for(type_name: str, settings: Mapping[str, str] | None = None) -> Callable[[Any], Any]:
+    """Return what makes a twin of that type from a world, with the settings that its driver gets."""
+    entry = device_type(type_name)
+    values = settled(entry.settings, settings)
+    twin = _loaded(entry.twin)
+
+    def made(world: Any) -> Any:
+        return twin(world, values)
+
+    return made
+
+
+def _loaded(path: str) -> Any:
+    module_name, _, class_name = path.partition(":")
+    return getattr(import_module(module_name), class_name)

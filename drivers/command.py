@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from drivers.catalog import DEVICE_TYPES, driver_for
+from drivers.catalog import device_types, driver_for
 from drivers.faults import DeviceFault
 from drivers.reading import Reading
 from drivers.roles import Driver
@@ -30,7 +30,7 @@ def device(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cellwright device", description=device.__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    types = [entry.name for entry in DEVICE_TYPES]
+    types = [entry.name for entry in device_types()]
 
     def add(name: str, words: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (simulate, bench):
         command.add_argument("--seed", type=int, default=0, help="seed of noise and faults")
         command.add_argument("--speed", type=float, default=1.0, help="virtual seconds in a real one")
+    _add_settings(simulate)
     read = add("read", "Read a device once, or again and again.", _read)
     read.add_argument("--follow", action="store_true", help="read until interrupted")
     order = add("order", "Give a device an order.", _order)
@@ -57,13 +58,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("type", metavar="TYPE", choices=types, help=", ".join(types))
         command.add_argument("--port", required=True, help="path of the port")
         command.add_argument("--json", action="store_true", help="one JSON object a line")
+        _add_settings(command)
     order.add_argument("order", metavar="ORDER", help="name of the order")
     order.add_argument("parameters", nargs="*", metavar="key=value")
     return parser
 
 
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="key=value",
+        dest="settings",
+        help="a setting of the type",
+    )
+
+
 def _list(arguments: argparse.Namespace) -> int:
-    for entry in DEVICE_TYPES:
+    for entry in device_types():
         if arguments.json:
             _tell(
                 {"type": entry.name, "role": entry.role, "device": entry.device, "dead_man": entry.dead_man}
@@ -87,14 +100,18 @@ def _simulate(arguments: argparse.Namespace) -> int:
     if not arguments.link.parent.is_dir():
         return _wrong(f"The folder {arguments.link.parent} is not there. Make it, then start again.")
     stop = Stop()
-    twin = lone_device(
-        arguments.type,
-        arguments.link,
-        seed=arguments.seed,
-        speed=arguments.speed,
-        rates=rates,
-        pace_baud=arguments.pace,
-    )
+    try:
+        twin = lone_device(
+            arguments.type,
+            arguments.link,
+            seed=arguments.seed,
+            speed=arguments.speed,
+            rates=rates,
+            pace_baud=arguments.pace,
+            settings=_pairs(arguments.settings),
+        )
+    except ValueError as error:
+        return _wrong(str(error))
     serve([twin], list, lambda: stop.asked)
     return GOOD
 
@@ -148,12 +165,10 @@ def _identify(arguments: argparse.Namespace) -> int:
 
 
 def _order(arguments: argparse.Namespace) -> int:
-    parameters: dict[str, str] = {}
-    for word in arguments.parameters:
-        key, sign, value = word.partition("=")
-        if not sign or not key or key in parameters:
-            return _wrong(f"Parameters are written key=value, each once, not {word!r}.")
-        parameters[key] = value
+    try:
+        parameters = _pairs(arguments.parameters)
+    except ValueError as error:
+        return _wrong(str(error))
 
     def order(driver: Driver) -> int:
         result = driver.order(arguments.order, parameters)
@@ -167,7 +182,10 @@ def _order(arguments: argparse.Namespace) -> int:
 
 
 def _with_driver(arguments: argparse.Namespace, act: Callable[[Driver], int]) -> int:
-    driver = driver_for(arguments.type)(arguments.port)
+    try:
+        driver = driver_for(arguments.type, _pairs(arguments.settings))(arguments.port)
+    except ValueError as error:
+        return _wrong(str(error))
     try:
         driver.open()
         try:
@@ -181,6 +199,23 @@ def _with_driver(arguments: argparse.Namespace, act: Callable[[Driver], int]) ->
         return REFUSED
     except KeyboardInterrupt:
         return GOOD
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    """Return what was written as key=value.
+
+    Raises
+    ------
+    ValueError
+        A word that is no pair, or a key twice.
+    """
+    pairs: dict[str, str] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key or key in pairs:
+            raise ValueError(f"Parameters and settings are written key=value, each once, not {word!r}.")
+        pairs[key] = value
+    return pairs
 
 
 def _tell_reading(reading: Reading, *, as_json: bool) -> None:

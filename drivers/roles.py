@@ -1,4 +1,4 @@
-"""What a recipe may ask of a balance, a pump, a thermostat: readings, orders, units, agreement limits.
+"""What a recipe may ask of each role of device: readings, orders, units, agreement limits.
 
 A recipe asks for a role and a range, not for a brand. The table here is the whole vocabulary.
 """
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from drivers.line import SerialLine
 from drivers.reading import Identity, Reading
+from drivers.wear import Wear
 
 SafeState = Literal["stop", "keep"]
 
@@ -87,11 +89,16 @@ BALANCE = Role(
     moves_product=False,
 )
 
+# The limit of the volume serves lines without a checksum; 2 mL/s is faster than any transfer here.
 PUMP = Role(
     name="pump",
     readings=(
         Quantity(name="state", words=("infusing", "withdrawing", "stopped", "paused", "alarm")),
-        Quantity(name="delivered_ml", unit="mL"),
+        Quantity(
+            name="delivered_ml",
+            unit="mL",
+            agreement=Agreement(noise=Decimal("0.01"), rate_per_s=Decimal("2")),
+        ),
         Quantity(name="alarm", words=("", "reset", "stalled", "time_out", "program", "out_of_range")),
     ),
     orders=(
@@ -121,7 +128,151 @@ THERMOSTAT = Role(
     moves_product=False,
 )
 
-ROLES: Mapping[str, Role] = {role.name: role for role in (BALANCE, PUMP, THERMOSTAT)}
+# A gas line settles within a second; what is metered is counted in standard millilitres.
+GAS_CONTROLLER = Role(
+    name="gas_controller",
+    readings=(
+        Quantity(
+            name="flow_ml_min",
+            unit="mL/min",
+            agreement=Agreement(noise=Decimal("1"), rate_per_s=Decimal("500")),
+        ),
+        Quantity(
+            name="setpoint_ml_min",
+            unit="mL/min",
+            agreement=Agreement(noise=Decimal("0"), rate_per_s=Decimal("0")),
+        ),
+        Quantity(
+            name="pressure_kpa", unit="kPa", agreement=Agreement(noise=Decimal("1"), rate_per_s=Decimal("50"))
+        ),
+        Quantity(
+            name="temperature_c",
+            unit="°C",
+            agreement=Agreement(noise=Decimal("0.30"), rate_per_s=Decimal("1")),
+        ),
+        Quantity(name="gas"),
+        Quantity(name="alarm"),
+    ),
+    orders=(
+        Order(name="set", required=("flow_ml_min",)),
+        Order(name="stop"),
+        Order(name="select_gas", required=("gas",)),
+    ),
+    moves_product=False,
+)
+
+# A probe shows what it has: one without pH leaves `ph` out.
+PROBE = Role(
+    name="probe",
+    readings=(
+        Quantity(name="ph", unit="pH", agreement=Agreement(noise=Decimal("0.05"), rate_per_s=Decimal("0.1"))),
+        Quantity(
+            name="oxygen_percent", unit="%", agreement=Agreement(noise=Decimal("1"), rate_per_s=Decimal("2"))
+        ),
+        Quantity(
+            name="conductivity_ms_cm",
+            unit="mS/cm",
+            agreement=Agreement(noise=Decimal("0.1"), rate_per_s=Decimal("0.5")),
+        ),
+        Quantity(
+            name="temperature_c",
+            unit="°C",
+            agreement=Agreement(noise=Decimal("0.30"), rate_per_s=Decimal("1")),
+        ),
+        Quantity(name="alarm"),
+    ),
+    orders=(),
+    moves_product=False,
+)
+
+# Normally closed pinch valves: a coil that is on opens its valve; what is off holds.
+VALVE = Role(
+    name="valve",
+    readings=(Quantity(name="coils"),),  # one digit a coil, coil 0 first, 1 is on
+    orders=(
+        Order(name="set", required=("coil", "state")),
+        Order(name="set_all", required=("coils",)),
+        Order(name="all_off"),
+    ),
+    moves_product=True,
+)
+
+PARTICLE_COUNTER = Role(
+    name="particle_counter",
+    readings=(
+        Quantity(name="particles_0_5_um_m3", unit="1/m³"),
+        Quantity(name="particles_5_um_m3", unit="1/m³"),
+        Quantity(name="sample_volume_l", unit="L"),
+        Quantity(name="state", words=("sampling", "waiting", "stopped", "alarm")),
+        Quantity(name="alarm"),
+    ),
+    orders=(Order(name="start"), Order(name="stop")),
+    moves_product=False,
+)
+
+# Its safe state is a rotor that runs down with the brake the programme chose: product is inside.
+CENTRIFUGE = Role(
+    name="centrifuge",
+    readings=(
+        Quantity(name="state", words=("stopped", "running", "braking", "alarm")),
+        Quantity(name="speed_rpm", unit="1/min"),
+        Quantity(name="temperature_c", unit="°C"),
+        Quantity(name="remaining_s", unit="s"),
+        Quantity(name="lid", words=("open", "closed", "locked")),
+        Quantity(name="alarm"),
+    ),
+    orders=(Order(name="start", required=("programme",)), Order(name="stop"), Order(name="open_lid")),
+    moves_product=True,
+)
+
+PRINTER = Role(
+    name="printer",
+    readings=(
+        Quantity(name="state", words=("ready", "printing", "paused", "alarm")),
+        Quantity(name="alarm"),
+    ),
+    orders=(Order(name="print", required=("label",), optional=("copies",)), Order(name="cancel")),
+    moves_product=False,
+)
+
+# What only watches: an incubator's climate, a freezer's temperature.
+LOGGER = Role(
+    name="logger",
+    readings=(
+        Quantity(
+            name="temperature_c",
+            unit="°C",
+            agreement=Agreement(noise=Decimal("0.30"), rate_per_s=Decimal("1")),
+        ),
+        Quantity(
+            name="humidity_percent",
+            unit="%",
+            agreement=Agreement(noise=Decimal("1"), rate_per_s=Decimal("2")),
+        ),
+        Quantity(
+            name="co2_percent", unit="%", agreement=Agreement(noise=Decimal("0.1"), rate_per_s=Decimal("0.5"))
+        ),
+        Quantity(name="alarm"),
+    ),
+    orders=(),
+    moves_product=False,
+)
+
+ROLES: Mapping[str, Role] = {
+    role.name: role
+    for role in (
+        BALANCE,
+        PUMP,
+        THERMOSTAT,
+        GAS_CONTROLLER,
+        PROBE,
+        VALVE,
+        PARTICLE_COUNTER,
+        CENTRIFUGE,
+        PRINTER,
+        LOGGER,
+    )
+}
 
 
 class Driver(Protocol):
@@ -133,6 +284,13 @@ class Driver(Protocol):
 
     TYPE: str
     ROLE: str
+
+    def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
+        """Take a port and what the type's settings say; nothing is opened yet."""
+
+    @property
+    def line(self) -> SerialLine:
+        """The line, for its byte trace."""
 
     def open(self) -> None:
         """Open the line and make sure that the expected kind of device answers."""
@@ -151,6 +309,9 @@ class Driver(Protocol):
 
     def apply_safe_state(self, state: SafeState) -> None:
         """Do what the phase declared for the case that nobody listens any more."""
+
+    def wear(self) -> tuple[Wear, ...]:
+        """Return the writes into memories that wear out; empty where the device has none."""
 
     def close(self) -> None:
         """Let go of the line; harmless when it is closed already."""

@@ -22,6 +22,7 @@ from drivers.framing import BrokenFrame, ascii_text, take_line
 from drivers.line import LineSettings, SerialLine
 from drivers.reading import Identity, Quality, Reading, reading_now
 from drivers.roles import BALANCE, SafeState
+from drivers.wear import Wear
 
 NAME = "Balance"
 GRAMS = {"g": Decimal(1), "kg": Decimal(1000), "mg": Decimal("0.001")}
@@ -64,7 +65,7 @@ class MtSicsBalance:
     STEADY_ANSWER_S = 3.0
     OPEN_S = 3.0
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
         self._line = SerialLine(NAME, port, LineSettings(baud_rate=9600), take_line)
         self._in_doubt = True
         self._new = True
@@ -136,6 +137,10 @@ class MtSicsBalance:
 
     def apply_safe_state(self, state: SafeState) -> None:
         """Do nothing: a balance moves nothing, whatever the phase declared."""
+
+    def wear(self) -> tuple[Wear, ...]:
+        """Nothing: tare and zero are volatile."""
+        return ()
 
     def close(self) -> None:
         """Let go of the line."""

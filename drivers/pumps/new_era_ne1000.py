@@ -24,6 +24,7 @@ from drivers.framing import BrokenFrame, safe_packet, take_safe_packet
 from drivers.line import LineSettings, SerialLine
 from drivers.reading import Identity, Reading, reading_now
 from drivers.roles import PUMP, SafeState
+from drivers.wear import Wear
 
 NAME = "Pump"
 ALARMS = {
@@ -78,7 +79,7 @@ class NewEraPump:
     STOP_TRIES = 3
     OPEN_TRIES = 6
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
         self._line = SerialLine(NAME, port, LineSettings(baud_rate=19200), take_safe_packet)
         self._in_doubt = True
         self._new = True
@@ -176,6 +177,10 @@ class NewEraPump:
     def apply_safe_state(self, state: SafeState) -> None:
         """Stop, whatever was declared: a pump that nobody watches moves nothing."""
         self.stop()
+
+    def wear(self) -> tuple[Wear, ...]:
+        """Nothing that the sheet bounds: the program is written only where it differs."""
+        return ()
 
     def close(self) -> None:
         """Let go of the line. A standing pump leaves Safe mode; a moving one keeps its watchdog."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.catalog import device_type
+from drivers.catalog import twin_for
 from drivers.simulated.faults import LineFaults
 from drivers.simulated.hands import Hands, HandsSocket
 from drivers.simulated.julabo import JulaboTwin
 from drivers.simulated.mt_sics import MtSicsTwin
 from drivers.simulated.new_era_ne1000 import NewEraTwin
-from drivers.simulated.pty_device import PtyDevice, Twin, serve
+from drivers.simulated.pty_device import PtyDevice, serve
+from drivers.simulated.twin import Twin
 from drivers.simulated.world import SYRINGE_ML, World
 
 BALANCE_LINK, PUMP_LINK, THAWER_LINK = "balance", "pump", "thawer"
-TWINS: dict[str, Callable[[World], Twin]] = {
-    MtSicsTwin.TYPE: MtSicsTwin,
-    NewEraTwin.TYPE: NewEraTwin,
-    JulaboTwin.TYPE: JulaboTwin,
-}
 
 
 @dataclass
@@ -67,11 +63,12 @@ def lone_device(
     speed: float = 1.0,
     rates: dict[str, float] | None = None,
     pace_baud: int = 0,
+    settings: Mapping[str, str] | None = None,
 ) -> PtyDevice:
     """Return one twin in a world of its own: a bag on the pan, a full syringe, a bag in the bath."""
     world = World(seed=seed, speed=speed)
     world.syringe.volume_ml = SYRINGE_ML
     world.put("dose", "balance")
     world.put("patient", "bath")
-    twin = TWINS[device_type(type_name).name](world)
+    twin = twin_for(type_name, settings)(world)
     return PtyDevice(twin, link, faults=LineFaults(seed, rates), pace_baud=pace_baud)

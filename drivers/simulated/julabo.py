@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from drivers.simulated.twin import Twin
 from drivers.simulated.world import World
 
-VERSION = "JULABO MAGIO MS-1000F VERSION 1.1.2"
+MODEL = "JULABO MAGIO MS-1000F"
 SETPOINT_C_MIN, SETPOINT_C_MAX = -20.0, 100.0
 SETPOINT_C_AFTER_POWER_LOSS = 25.0
 INVALID = "-08 INVALID COMMAND"
@@ -17,23 +18,22 @@ TOO_SMALL, TOO_LARGE = "-10 VALUE TOO SMALL", "-11 VALUE TOO LARGE"
 _ADDRESS = re.compile(r"(a\d{3}_)(.*)")
 
 
-class JulaboTwin:
+class JulaboTwin(Twin):
     """Answers as the sheet says; heats the bath of its world. OUT commands get no answer."""
 
     TYPE = "julabo"
     BITS_PER_BYTE = 10  # 7E1: start, seven bits, parity, stop
+    FIRMWARE = "1.1.2"
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.stuck = False
-        self._stuck_values: dict[str, float] = {}
+    def __init__(self, world: World, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(world, settings)
         self.remote = True
         self.alarm = ""
         self._error = ""
         self._buffer = bytearray()
         bath = world.bath
         self._queries: dict[str, Callable[[], str]] = {
-            "version": lambda: VERSION,
+            "version": lambda: f"{MODEL} VERSION {self.firmware}",
             "status": self._status,
             "in_pv_00": lambda: self._measured("bath", world.bath_c),
             "in_pv_01": lambda: f"{self._heater_percent():.2f}",
@@ -67,9 +67,9 @@ class JulaboTwin:
         """Come back in REMOTE STOP; start and values must be sent again."""
         self._buffer.clear()
         self._error = self.alarm = ""
-        self._world.advance()
-        self._world.bath.running = False
-        self._world.bath.setpoint_c = SETPOINT_C_AFTER_POWER_LOSS
+        self.world.advance()
+        self.world.bath.running = False
+        self.world.bath.setpoint_c = SETPOINT_C_AFTER_POWER_LOSS
         return []
 
     def _answer(self, text: str) -> list[bytes]:
@@ -79,7 +79,7 @@ class JulaboTwin:
         command, _, value = text.partition(" ")
         if command in self._queries and not value:
             return [f"{prefix}{self._queries[command]()}\r\n".encode("ascii")]
-        self._world.advance()
+        self.world.advance()
         self._error = self._out(command, value.strip())
         return []
 
@@ -96,31 +96,26 @@ class JulaboTwin:
         if command == "out_mode_05":
             if number not in (0, 1):
                 return INVALID
-            self._world.bath.running = bool(number) and not self.alarm
+            self.world.bath.running = bool(number) and not self.alarm
         elif number < SETPOINT_C_MIN:
             return TOO_SMALL
         elif number > SETPOINT_C_MAX:
             return TOO_LARGE
         else:
-            self._world.bath.setpoint_c = round(number, 2)
+            self.world.bath.setpoint_c = round(number, 2)
         return ""
 
     def _status(self) -> str:
         error, self._error = self._error, ""
         if self.alarm or error:
             return self.alarm or error
-        running = self._world.bath.running
+        running = self.world.bath.running
         code = int(running) + (2 if self.remote else 0)
         return f"{code:02d} {'REMOTE' if self.remote else 'MANUAL'} {'START' if running else 'STOP'}"
 
     def _measured(self, name: str, look: Callable[[], float]) -> str:
-        value = look()
-        if self.stuck:
-            value = self._stuck_values.setdefault(name, value)
-        else:
-            self._stuck_values.clear()
-        return f"{value:.2f}"
+        return f"{self.senses.shown(name, look):.2f}"
 
     def _heater_percent(self) -> float:
-        bath = self._world.bath
+        bath = self.world.bath
         return max(-100.0, min(100.0, 20 * (bath.setpoint_c - bath.temperature_c))) if bath.running else 0.0

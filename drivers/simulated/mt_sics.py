@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from drivers.simulated.twin import Twin
 from drivers.simulated.world import World
 
 SERIAL_NUMBER = "B123456789"
@@ -20,16 +21,14 @@ COMMANDS = (
 )  # fmt: skip
 
 
-class MtSicsTwin:
+class MtSicsTwin(Twin):
     """Answers as the sheet says; weighs what stands on the pan of its world."""
 
     TYPE = "mt-sics"
-    BITS_PER_BYTE = 10
+    FIRMWARE = "1.10 18.6.4.1361.772"
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.stuck = False
-        self._stuck_g: float | None = None
+    def __init__(self, world: World, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(world, settings)
         self.zero_g = 0.0
         self.tare_g = 0.0
         self._buffer = bytearray()
@@ -43,7 +42,6 @@ class MtSicsTwin:
         self._texts = {
             "I1": ["I1 A \"01\" \"2.30\" \"2.22\" \"\" \"\""],
             "I2": [f'I2 A "{MODEL}"'],
-            "I3": ['I3 A "1.10 18.6.4.1361.772"'],
             "I4": [f'I4 A "{SERIAL_NUMBER}"'],
             "I5": ['I5 A "11671158C"'],
             "D": ["D A"], "DW": ["DW A"], "K": ["K A"], "M21": ["M21 A"], "C3": ["C3 B", "C3 A"],
@@ -68,7 +66,7 @@ class MtSicsTwin:
         answers: list[str] = []
         waiting, self._waiting = self._waiting, []
         for name, deadline_s in waiting:
-            if self._world.pan_steady():
+            if self.world.pan_steady():
                 answers += self._when_stable(name)
             elif now_s >= deadline_s:
                 answers.append(f"{name} I")
@@ -86,17 +84,14 @@ class MtSicsTwin:
 
     def shown_g(self) -> float:
         """Return the net weight, as one look gives it."""
-        gross = self._world.gross_g()
-        if not self.stuck:
-            self._stuck_g = None
-        elif self._stuck_g is None:
-            self._stuck_g = gross
-        return (gross if self._stuck_g is None else self._stuck_g) - self.zero_g - self.tare_g
+        return self.senses.shown("weight", self.world.gross_g) - self.zero_g - self.tare_g
 
     def _answer(self, text: str, now_s: float) -> list[str]:
         name, _, parameters = text.upper().partition(" ")
         if name in ("S", "SI", "SR", "@"):
             self._stream_at_s = None
+        if name == "I3":
+            return [f'I3 A "{self.firmware}"']
         if name in self._texts:
             return self._texts[name]
         handler = self._handlers.get(name)
@@ -110,7 +105,7 @@ class MtSicsTwin:
 
     def _stable(self, text: str, now_s: float) -> list[str]:
         name = text[:1]
-        if self._world.pan_steady():
+        if self.world.pan_steady():
             return self._when_stable(name)
         self._waiting.append((name, now_s + STABLE_TIMEOUT_S))
         return []
@@ -139,7 +134,7 @@ class MtSicsTwin:
         return self._zero("ZI")
 
     def _zero(self, name: str) -> list[str]:
-        gross = self._world.gross_g()
+        gross = self.world.gross_g()
         if abs(gross) > ZERO_RANGE_G + 1:
             return [f"{name} {'+' if gross > 0 else '-'}"]
         letter = "A" if name == "Z" else self._letter()
@@ -150,7 +145,7 @@ class MtSicsTwin:
         return self._tare("TI")
 
     def _tare(self, name: str) -> list[str]:
-        load = self._world.gross_g() - self.zero_g
+        load = self.world.gross_g() - self.zero_g
         if not UNDERLOAD_G <= load <= CAPACITY_G:
             return [f"{name} {'+' if load > 0 else '-'}"]
         letter = self._letter()
@@ -178,7 +173,7 @@ class MtSicsTwin:
         ]
 
     def _letter(self) -> str:
-        return "S" if self._world.pan_steady() else "D"
+        return "S" if self.world.pan_steady() else "D"
 
 
 def _end_of_line(buffer: bytearray) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from drivers.framing import STX, BrokenFrame, basic_reply, safe_packet, take_safe_packet
+from drivers.simulated.twin import Twin
 from drivers.simulated.world import World
 
-VERSION = "NE1000V3.923"
+MODEL = "NE1000"
 PACKET_GAP_S = 0.5
 PLUNGER_CM_MIN = 5.1005  # fastest; with the diameter this limits the rate
 MICROLITRES_UP_TO_MM = 14.0
@@ -34,16 +35,15 @@ class Phase:
     infusing: bool = True
 
 
-class NewEraTwin:
+class NewEraTwin(Twin):
     """Answers as the sheet says; pushes the syringe of its world. The watchdog runs on real time."""
 
     TYPE = "new-era-ne1000"
-    BITS_PER_BYTE = 10
+    FIRMWARE = "3.923"
 
-    def __init__(self, world: World, address: int = 0) -> None:
-        self._world, self._address = world, address
-        self.stuck = False
-        self._stuck_ml: float | None = None
+    def __init__(self, world: World, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(world, settings)
+        self._address = int(self.settings.get("address", "0"))
         self.diameter_mm = world.syringe.diameter_mm
         self.volume_unit = "ML"
         self.phases = [Phase() for _ in range(PHASES)]
@@ -59,7 +59,8 @@ class NewEraTwin:
         self._buffer = bytearray()
         self._last_byte_s = 0.0
         self._handlers: dict[str, Callable[[str], str]] = {
-            "": lambda _: "", "VER": lambda _: VERSION, "DIA": self._diameter, "RAT": self._rate,
+            "": lambda _: "", "VER": lambda _: f"{MODEL}V{self.firmware}",
+            "DIA": self._diameter, "RAT": self._rate,
             "VOL": self._volume, "DIR": self._direction, "RUN": self._run, "STP": self._stop,
             "DIS": lambda _: self._dispensed(), "CLD": self._clear, "PHN": self._phase_number,
             "FUN": self._function, "PUR": lambda _: "?NA",
@@ -71,7 +72,7 @@ class NewEraTwin:
             self._buffer.clear()
         self._last_byte_s = now_s
         self._buffer += data
-        self._world.advance()
+        self.world.advance()
         self._follow_program()
         replies: list[bytes] = []
         while (reply := self._next_reply(now_s)) is not None:
@@ -81,7 +82,7 @@ class NewEraTwin:
 
     def tick(self, now_s: float) -> list[bytes]:
         """Follow the program, watch the silence, send alarms unasked in Safe mode."""
-        self._world.advance()
+        self.world.advance()
         before = self.alarm
         self._follow_program()
         heard_s = self._last_valid_s
@@ -146,8 +147,8 @@ class NewEraTwin:
     def _status(self) -> str:
         if self.alarm:
             return f"A?{self.alarm}"
-        if self._world.motion.moving:
-            return "I" if self._world.motion.infusing else "W"
+        if self.world.motion.moving:
+            return "I" if self.world.motion.infusing else "W"
         return self._at_rest
 
     def _safe(self, value: str) -> bytes:
@@ -161,13 +162,13 @@ class NewEraTwin:
         return safe_packet(payload) if self.safe_mode or was_safe else basic_reply(payload)
 
     def _raise(self, letter: str) -> None:
-        self._world.stop_motion()
+        self.world.stop_motion()
         self._at_rest = "S"
         self.alarm = letter
 
     def _follow_program(self) -> None:
         """Go on to the next phase when a volume is done; stall when the syringe is empty."""
-        ended, self._world.motion.ended = self._world.motion.ended, ""
+        ended, self.world.motion.ended = self.world.motion.ended, ""
         if ended == "stall":
             self._raise("S")
         elif ended == "volume":
@@ -180,19 +181,19 @@ class NewEraTwin:
         phase = self.phases[index]
         self._running_phase = index
         scale = 1.0 if self.volume_unit == "ML" else 1e-3
-        self._world.start_motion(
+        self.world.start_motion(
             rate_ml_min=phase.rate * RATE_UNITS[phase.unit],
             volume_ml=phase.volume * scale if phase.volume else None,
             infusing=phase.infusing,
         )
 
     def _run(self, value: str) -> str:
-        if self._world.motion.moving:
+        if self.world.motion.moving:
             return "?NA"
-        left = self._world.motion.left_ml
+        left = self.world.motion.left_ml
         if self._at_rest == "P" and not value:
             phase = self.phases[self._running_phase]
-            self._world.start_motion(
+            self.world.start_motion(
                 rate_ml_min=phase.rate * RATE_UNITS[phase.unit], volume_ml=left, infusing=phase.infusing
             )
             return ""
@@ -206,8 +207,8 @@ class NewEraTwin:
 
     def _stop(self, _value: str) -> str:
         self.stop_received_ns = time.monotonic_ns()
-        if self._world.motion.moving:
-            self._world.stop_motion()
+        if self.world.motion.moving:
+            self.world.stop_motion()
             self._at_rest = "P"
             return ""
         was, self._at_rest = self._at_rest, "S"
@@ -215,26 +216,22 @@ class NewEraTwin:
 
     def _dispensed(self) -> str:
         scale = 1.0 if self.volume_unit == "ML" else 1e3
-        infused, withdrawn = (self._world.motion.dispensed_ml[way] * scale for way in (True, False))
-        if not self.stuck:
-            self._stuck_ml = None
-        elif self._stuck_ml is None:
-            self._stuck_ml = infused
-        shown = infused if self._stuck_ml is None else self._stuck_ml
+        infused, withdrawn = (self.world.motion.dispensed_ml[way] * scale for way in (True, False))
+        shown = self.senses.shown("infused", lambda: infused)
         return f"I{_four_digits(shown)}W{_four_digits(withdrawn)}{self.volume_unit}"
 
     def _clear(self, value: str) -> str:
-        if self._world.motion.moving:
+        if self.world.motion.moving:
             return "?NA"
         for name, infusing in (("INF", True), ("WDR", False)):
             if value in (name, ""):
-                self._world.motion.dispensed_ml[infusing] = 0.0
+                self.world.motion.dispensed_ml[infusing] = 0.0
         return ""
 
     def _diameter(self, value: str) -> str:
         if not value:
             return _four_digits(self.diameter_mm)
-        if self._world.motion.moving:
+        if self.world.motion.moving:
             return "?NA"
         number = _number(value)
         if number is None or not 0.1 <= number <= 50.0:
@@ -251,7 +248,7 @@ class NewEraTwin:
         if match is None:
             return "?"
         unit = match[2] or phase.unit
-        moving = self._world.motion.moving
+        moving = self.world.motion.moving
         if moving and unit != phase.unit:
             return "?NA"
         rate = float(match[1])
@@ -260,14 +257,14 @@ class NewEraTwin:
             return "?OOR"
         phase.rate, phase.unit = rate, unit
         if moving and self._selected == self._running_phase:
-            self._world.motion.rate_ml_min = rate * RATE_UNITS[unit]
+            self.world.motion.rate_ml_min = rate * RATE_UNITS[unit]
         return ""
 
     def _volume(self, value: str) -> str:
         phase = self.phases[self._selected]
         if not value:
             return f"{_four_digits(phase.volume)}{self.volume_unit}"
-        if self._world.motion.moving:
+        if self.world.motion.moving:
             return "?NA"
         if value in ("ML", "UL"):
             self.volume_unit = value
@@ -282,7 +279,7 @@ class NewEraTwin:
         phase = self.phases[self._selected]
         if not value:
             return "INF" if phase.infusing else "WDR"
-        if self._world.motion.moving:
+        if self.world.motion.moving:
             return "?NA"
         if value not in ("INF", "WDR", "REV"):
             return "?"

@@ -16,26 +16,10 @@ from types import FrameType
 from typing import Protocol
 
 from drivers.simulated.faults import LineFaults
+from drivers.simulated.twin import Twin
 
 TICK_S = 0.01
 READ_BYTES = 4096
-
-
-class Twin(Protocol):
-    """A device as seen from its line: bytes in, bytes out. All times are real monotonic seconds."""
-
-    TYPE: str
-    BITS_PER_BYTE: int
-    stuck: bool
-
-    def receive(self, data: bytes, now_s: float) -> list[bytes]:
-        """Take bytes that arrived and return the replies."""
-
-    def tick(self, now_s: float) -> list[bytes]:
-        """Return what the device sends by itself."""
-
-    def restart(self, now_s: float) -> list[bytes]:
-        """Lose the power for a moment; return what the device sends when it is back."""
 
 
 class PtyDevice:
@@ -92,7 +76,7 @@ class PtyDevice:
                 return
             raise
         now_s = time.monotonic()
-        self.twin.stuck = self.faults.stuck
+        self.twin.senses.stuck = self.faults.stuck
         arrived = self.faults.request(data, now_s)
         if not arrived:
             return

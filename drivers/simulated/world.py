@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from drivers.simulated.culture import GasLine, Medium
+from drivers.simulated.fluids import Bag, Motion, Syringe, Tubing
 from drivers.simulated.thermal import AIR_W_PER_K, BATH_W_PER_K, ROOM_C, BagHeat, BathHeat
 
 STEP_S_MAX = 0.25  # of virtual time
@@ -19,60 +20,12 @@ SYRINGE_ML = 60.0
 WEIGHT_NOISE_G = 0.006
 WEIGHT_NOISE_G_MAX = 0.02
 TEMPERATURE_NOISE_C = 0.008
+CHANNELS = 4
+VALVES = 8
 
 
 class ActImpossible(Exception):
     """A hand asked for what cannot be done in this world."""
-
-
-@dataclass
-class Bag:
-    """A bag somewhere on the bench."""
-
-    name: str
-    volume_ml: float
-    tare_g: float
-    heat: BagHeat
-    density_g_ml: float = 1.0
-    place: str = "bench"  # bench, balance, bath, shipper (dry, cold: nothing warms there)
-
-    @property
-    def content_g(self) -> float:
-        """The mass of the content."""
-        return self.volume_ml * self.density_g_ml
-
-    @property
-    def weight_g(self) -> float:
-        """What the bag adds to a pan."""
-        return self.tare_g + self.content_g
-
-    def add(self, volume_ml: float) -> None:
-        """Take up fluid of room temperature."""
-        self.heat.mix(own_g=self.content_g, added_g=volume_ml * self.density_g_ml, added=BagHeat.at(ROOM_C))
-        self.volume_ml += volume_ml
-
-
-@dataclass
-class Syringe:
-    """The syringe in the pump, and where its outlet leads."""
-
-    volume_ml: float = 0.0
-    diameter_mm: float = 26.7
-    outlet: str = ""
-    infused_ml: float = 0.0  # since the world began; no order clears it
-
-
-@dataclass
-class Motion:
-    """What the pump's motor does. `left_ml` is None for a run without a volume."""
-
-    rate_ml_min: float = 0.0
-    left_ml: float | None = None
-    infusing: bool = True
-    moving: bool = False
-    ended: str = ""  # "volume" or "stall", until the pump has looked
-    dispensed_ml: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
-    stopped_ns: int = 0  # real monotonic time at which it last came to a stand
 
 
 class World:
@@ -103,7 +56,13 @@ class World:
         }
         self.syringe = Syringe()
         self.motion = Motion()
+        self.tubing = {channel: Tubing() for channel in range(1, CHANNELS + 1)}
+        self.valves = [False] * VALVES
         self.bath = BathHeat()
+        self.incubator = BathHeat(running=True)
+        self.gas = GasLine()
+        self.co2_percent = 5.0
+        self.medium = Medium()
         self.probe_in = "patient"
         self._pan_touched_s = -SETTLING_S
 
@@ -119,7 +78,11 @@ class World:
             step = min(STEP_S_MAX, target - self._virtual_s)
             self._virtual_s += step
             self._move_fluid(step)
+            for tubing in self.tubing.values():
+                self._turn_rollers(tubing, step)
             self._move_heat(step)
+            self.gas.step(step)
+            self.medium.step(step, co2_percent=self.co2_percent, around_c=self.incubator.temperature_c)
 
     def start_motion(self, *, rate_ml_min: float, volume_ml: float | None, infusing: bool) -> None:
         """Let the pump's motor run."""
@@ -131,7 +94,25 @@ class World:
     def stop_motion(self) -> None:
         """Bring the pump's motor to a stand."""
         self.advance()
-        self._stand("")
+        _stand(self.motion, "")
+
+    def start_rollers(
+        self, channel: int, *, rate_ml_min: float, volume_ml: float | None, infusing: bool
+    ) -> None:
+        """Let the rollers of one channel turn."""
+        self.advance()
+        motion = self.tubing[channel].motion
+        motion.rate_ml_min, motion.left_ml, motion.infusing = rate_ml_min, volume_ml, infusing
+        motion.moving, motion.ended = True, ""
+
+    def stop_rollers(self, channel: int) -> None:
+        """Bring the rollers of one channel to a stand."""
+        self.advance()
+        _stand(self.tubing[channel].motion, "")
+
+    def noise(self, sigma: float) -> float:
+        """Return the noise of one look."""
+        return self._noise.gauss(0.0, sigma)
 
     def gross_g(self) -> float:
         """Return what stands on the pan, with the noise of one look."""
@@ -147,9 +128,13 @@ class World:
     def pan_steady(self) -> bool:
         """Tell whether the weight is stable: no flow onto the pan, and nobody touched it just now."""
         self.advance()
-        outlet = self.bags.get(self.syringe.outlet)
-        flows = self.motion.moving and outlet is not None and outlet.place == "balance"
-        return not flows and self._virtual_s - self._pan_touched_s >= SETTLING_S
+        return not self._flows_onto_pan() and self._virtual_s - self._pan_touched_s >= SETTLING_S
+
+    def _flows_onto_pan(self) -> bool:
+        moving = [{self.syringe.outlet}] if self.motion.moving else []
+        moving += [{one.source, one.outlet} for one in self.tubing.values() if one.motion.moving]
+        on_pan = {bag.name for bag in self.bags.values() if bag.place == "balance"}
+        return any(ends & on_pan for ends in moving)
 
     def bath_c(self) -> float:
         """Return the bath's temperature, with the noise of one look."""
@@ -215,11 +200,6 @@ class World:
         if bag.place == "balance":
             self._pan_touched_s = self._virtual_s
 
-    def _stand(self, ended: str) -> None:
-        if self.motion.moving:
-            self.motion.stopped_ns = time.monotonic_ns()
-        self.motion.moving, self.motion.ended = False, ended
-
     def _move_fluid(self, seconds: float) -> None:
         motion, syringe = self.motion, self.syringe
         if not motion.moving:
@@ -238,12 +218,35 @@ class World:
         if motion.left_ml is not None:
             motion.left_ml -= moved
         if motion.left_ml is not None and motion.left_ml <= 1e-9:
-            self._stand("volume")
+            _stand(motion, "volume")
         elif moved < wanted:
-            self._stand("stall")
+            _stand(motion, "stall")
+
+    def _turn_rollers(self, tubing: Tubing, seconds: float) -> None:
+        """Rollers turn whether fluid comes or not; a closed valve or an empty bag lets nothing through."""
+        motion = tubing.motion
+        if not motion.moving:
+            return
+        turned = motion.rate_ml_min * seconds / 60
+        if motion.left_ml is not None:
+            turned = min(turned, motion.left_ml)
+            motion.left_ml -= turned
+        motion.dispensed_ml[motion.infusing] += turned
+        ends = (tubing.source, tubing.outlet) if motion.infusing else (tubing.outlet, tubing.source)
+        open_way = tubing.valve is None or self.valves[tubing.valve]
+        source, outlet = (self.bags.get(name) for name in ends)
+        moved = (min(turned, source.volume_ml) if source else turned) if open_way else 0.0
+        if source:
+            source.volume_ml -= moved
+        if outlet and moved:
+            outlet.add(moved)
+        tubing.moved_ml += moved if motion.infusing else -moved
+        if motion.left_ml is not None and motion.left_ml <= 1e-9:
+            _stand(motion, "volume")
 
     def _move_heat(self, seconds: float) -> None:
         self.bath.step(seconds)
+        self.incubator.step(seconds)
         for bag in self.bags.values():
             if bag.place == "shipper":
                 continue
@@ -254,3 +257,9 @@ class World:
                 mass_g=bag.content_g,
                 seconds=seconds,
             )
+
+
+def _stand(motion: Motion, ended: str) -> None:
+    if motion.moving:
+        motion.stopped_ns = time.monotonic_ns()
+    motion.moving, motion.ended = False, ended

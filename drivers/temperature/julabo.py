@@ -23,6 +23,7 @@ from drivers.framing import BrokenFrame, ascii_text, take_line_without_flow_cont
 from drivers.line import LineSettings, SerialLine
 from drivers.reading import Identity, Quality, Reading, reading_now
 from drivers.roles import THERMOSTAT, SafeState
+from drivers.wear import Wear
 
 NAME = "Thermostat"
 COMMANDS = {"bath_c": "in_pv_00", "probe_c": "in_pv_02", "setpoint_c": "in_sp_00"}
@@ -62,9 +63,9 @@ class JulaboCirculator:
     AFTER_IN_S = 0.01
     AFTER_OUT_S = 0.25
 
-    def __init__(self, port: str) -> None:
-        settings = LineSettings(baud_rate=4800, byte_bits=7, parity="E", rts_cts=True)
-        self._line = SerialLine(NAME, port, settings, take_line_without_flow_control)
+    def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
+        line_settings = LineSettings(baud_rate=4800, byte_bits=7, parity="E", rts_cts=True)
+        self._line = SerialLine(NAME, port, line_settings, take_line_without_flow_control)
         self._in_doubt = True
         self._ordered_running: bool | None = None
         self._has_probe = True
@@ -157,6 +158,10 @@ class JulaboCirculator:
         """Keep the last set-point, or stop where the phase declared that."""
         if state == "stop":
             self.stop()
+
+    def wear(self) -> tuple[Wear, ...]:
+        """Nothing: the sheet names no memory that set-points wear out."""
+        return ()
 
     def close(self) -> None:
         """Let go of the line; the bath goes on as it is."""

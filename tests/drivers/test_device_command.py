@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from served_devices import CELLWRIGHT, START_S, BenchProcess, wait_until
 
-from drivers.catalog import DEVICE_TYPES, device_type, driver_for
+from drivers.catalog import device_type, device_types, driver_for, twin_for
 from drivers.roles import ROLES
-from drivers.simulated.bench import TWINS
 from drivers.simulated.faults import DEFAULT_RATES, LineFaults, parse_faults
+from drivers.simulated.world import World
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 READINGS = {
@@ -47,11 +47,12 @@ def test_a_simulated_device_reads_good_and_leaves_no_link_behind(
 
 
 def test_every_type_has_driver_twin_and_role() -> None:
-    for entry in DEVICE_TYPES:
+    for entry in device_types():
         driver = driver_for(entry.name)("/dev/null")
         assert (entry.name, entry.role) == (driver.TYPE, driver.ROLE)
         assert entry.role in ROLES
-        assert entry.name in TWINS
+        twin = twin_for(entry.name)(World())
+        assert entry.name == twin.TYPE
 
 
 def test_an_unknown_type_is_answered_with_the_known_ones(cellwright: Run) -> None:

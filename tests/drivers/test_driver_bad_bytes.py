@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 from served_devices import served
 
-from drivers.catalog import driver_for
+from drivers.catalog import device_types, driver_for, twin_for
 from drivers.faults import DeviceFault, DeviceRestarted
 from drivers.roles import BALANCE, THERMOSTAT, Driver
-from drivers.simulated.bench import TWINS
 from drivers.simulated.faults import LineFaults, parse_faults
 from drivers.simulated.pty_device import PtyDevice
 from drivers.simulated.world import World
@@ -97,7 +96,7 @@ def truth(world: World, name: str) -> tuple[Decimal, Decimal] | None:
 
 def read_many(type_name: str, fault: str, folder: Path) -> Outcome:
     world, outcome = make_world(), Outcome()
-    twin = PtyDevice(TWINS[type_name](world), folder / f"{type_name}-{fault}", faults=LineFaults(11))
+    twin = PtyDevice(twin_for(type_name)(world), folder / f"{type_name}-{fault}", faults=LineFaults(11))
     driver = driver_for(type_name)(str(twin.link))
     with served(twin):
         driver.open()
@@ -135,7 +134,7 @@ def read_once(driver: Driver, world: World, outcome: Outcome) -> None:
 
 
 Outcomes = dict[tuple[str, str], "Future[Outcome]"]
-CASES = [(type_name, fault) for type_name in TWINS for fault in READS]
+CASES = [(type_name, fault) for type_name in [one.name for one in device_types()] for fault in READS]
 
 
 @pytest.fixture(scope="module")

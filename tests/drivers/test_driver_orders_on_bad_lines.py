@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from served_devices import served
 
-from drivers.catalog import driver_for
+from drivers.catalog import driver_for, twin_for
 from drivers.faults import DeviceFault, DeviceRefused
-from drivers.simulated.bench import TWINS
 from drivers.simulated.faults import LineFaults, parse_faults
 from drivers.simulated.mt_sics import MtSicsTwin
 from drivers.simulated.pty_device import PtyDevice
@@ -30,7 +29,7 @@ def ordered(type_name: str, name: str, parameters: dict[str, str], seed: int, fo
     world = World(seed=seed)
     world.load_syringe(60.0)
     world.put("dose", "balance")
-    twin = PtyDevice(TWINS[type_name](world), folder / f"{type_name}-{seed}", faults=LineFaults(seed))
+    twin = PtyDevice(twin_for(type_name)(world), folder / f"{type_name}-{seed}", faults=LineFaults(seed))
     driver = driver_for(type_name)(str(twin.link))
     with served(twin):
         driver.open()

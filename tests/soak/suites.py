@@ -202,8 +202,7 @@ def driver_through_faults(seed: int) -> None:
     import test_driver_bad_bytes as bad_bytes
     from served_devices import served
 
-    from drivers.catalog import driver_for
-    from drivers.simulated.bench import TWINS
+    from drivers.catalog import driver_for, twin_for
     from drivers.simulated.faults import DEFAULT_RATES, LineFaults
     from drivers.simulated.pty_device import PtyDevice
 
@@ -213,7 +212,7 @@ def driver_through_faults(seed: int) -> None:
     names = chance.sample([name for name in DEFAULT_RATES if name != "stuck"], chance.randint(1, 3))
     world, outcome = bad_bytes.make_world(), bad_bytes.Outcome()
     with tempfile.TemporaryDirectory(prefix="cw-") as place:
-        twin = PtyDevice(TWINS[type_name](world), Path(place) / "line", faults=LineFaults(seed))
+        twin = PtyDevice(twin_for(type_name)(world), Path(place) / "line", faults=LineFaults(seed))
         driver = driver_for(type_name)(str(twin.link))
         with served(twin):
             driver.open()
