@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -23,9 +23,22 @@ HOME_VARIABLE = "CELLWRIGHT_HOME"
 UNIT_FILE_BYTES_MAX = 256 * 1024
 
 SafeState = Literal["stop", "keep"]
-ROLES = ("balance", "pump", "thermostat")
-# What moves fluid must stop when nobody is listening; what keeps cells warm must not (SAFETY 2).
-MOVING_ROLES = ("pump",)
+# The roles of `drivers.roles`, which a screen and a command need not load for this.
+ROLES = (
+    "balance",
+    "pump",
+    "thermostat",
+    "gas_controller",
+    "probe",
+    "valve",
+    "particle_counter",
+    "centrifuge",
+    "printer",
+    "logger",
+)
+# What moves product must stop when nobody is listening; what keeps cells warm must not (SAFETY 2).
+MOVING_ROLES = ("pump", "valve", "centrifuge")
+SETTINGS_MAX = 32  # of one device
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")  # 32 bytes are the record header's field
 
 
@@ -142,7 +155,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One serial device: `serial_number` is the qualified one, empty when any will do."""
+    """One serial device.
+
+    `serial_number` and `firmware` are the qualified ones, empty when any will do; a re-qualification on
+    record stands in place of these and of both days. `behind_relay` names the device that can cut its supply.
+    """
 
     id: str
     title: str
@@ -152,7 +169,11 @@ class Device:
     serial_number: str
     safe_state: SafeState
     poll_ms: int
+    firmware: str = ""
     calibrated_until: str = ""  # the day up to which its calibration holds (R-16)
+    qualified_until: str = ""  # the same of its qualification
+    behind_relay: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)  # handed to its driver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,16 +330,29 @@ def _device(table: _Table) -> Device:
         serial_number=table.text("serial_number", default=""),
         safe_state=cast(SafeState, table.choice("safe_state", ("stop", "keep"))),
         poll_ms=table.whole("poll_ms", 50, 60_000, default=500),
+        firmware=table.text("firmware", default=""),
         calibrated_until=table.text("calibrated_until", default=""),
+        qualified_until=table.text("qualified_until", default=""),
+        behind_relay=table.text("behind_relay", default=""),
+        settings=_settings(table.table("settings", required=False)),
     )
-    if device.calibrated_until and not _is_day(device.calibrated_until):
-        table.fault("calibrated_until", f"is {device.calibrated_until!r}; write a day such as 2027-06-30")
+    for key in ("calibrated_until", "qualified_until"):
+        day = getattr(device, key)
+        if day and not is_day(day):
+            table.fault(key, f"is {day!r}; write a day such as 2027-06-30")
     if role in MOVING_ROLES and device.safe_state == "keep":
         table.fault("safe_state", f"is 'keep' for a {role}; what moves fluid must write 'stop'")
     if device.port and not device.port.startswith("/"):
         table.fault("port", f"is {device.port!r}; write an absolute path such as /dev/serial/by-id/…")
     table.finish()
     return device
+
+
+def _settings(table: _Table) -> dict[str, str]:
+    """The driver's own settings; which there are, and what they may say, its type knows."""
+    settings = {key: table.text(key) for key in table.keys()[:SETTINGS_MAX]}
+    table.finish()
+    return settings
 
 
 def _station(table: _Table, home: Home) -> Station:
@@ -375,10 +409,12 @@ def _faults_across(config: UnitConfig) -> list[str]:
         values = [getattr(device, key) for device in config.devices]
         for value in sorted({value for value in values if value and values.count(value) > 1}):
             faults.append(f"device.{key}: {value!r} is there twice; give each device its own")
-    return faults
+    from appliance.device_types import faults_of_types
+
+    return faults + faults_of_types(config.devices)
 
 
-def _is_day(text: str) -> bool:
+def is_day(text: str) -> bool:
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
@@ -407,6 +443,10 @@ class _Table:
     def fault(self, key: str, words: str) -> None:
         self._faults.append(f"{self._path(key)}: {words}")
 
+    def keys(self) -> list[str]:
+        """The keys that nobody has taken yet."""
+        return list(self._left)
+
     def finish(self) -> None:
         """Whatever nobody asked for is a misspelling, and its intended key has a wrong default."""
         for key in self._left:
@@ -415,12 +455,12 @@ class _Table:
     def table(self, key: str, *, required: bool = True) -> _Table:
         value = self._left.pop(key, None)
         if value is None and required:
-            self._faults.append(f"[{key}] is missing; write this table")
+            self._faults.append(f"[{self._path(key)}] is missing; write this table")
             return _Table({}, key, [])
         if value is not None and not isinstance(value, dict):
-            self._faults.append(f"{key}: is not a table; write [{key}]")
+            self.fault(key, f"is not a table; write [{self._path(key)}]")
             return _Table({}, key, [])
-        return _Table(value or {}, key, self._faults)
+        return _Table(value or {}, self._path(key), self._faults)
 
     def tables(self, key: str) -> list[_Table]:
         value = self._left.pop(key, [])

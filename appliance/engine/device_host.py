@@ -5,6 +5,9 @@ time. The main thread alone owns the driver. When a STOP arrives, or the lease o
 ends, the listener interrupts a driver call that is under way (by a signal, so that the main
 thread stays the only owner of the line), and the main thread does what is urgent first.
 
+A device that is not the qualified one is opened, brought to its safe state, read and stopped like any
+other; it is given no order (SAFETY 1, R-16).
+
 A lease never revives: a host that was frozen finds it lapsed and leaves, whatever the pipe
 holds by then. Every host brings its device to the declared safe state when it opens it, so
 that a pump left running by a dead host is not kept alive by the next one's polling.
@@ -20,17 +23,20 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, TypeVar
 
+from appliance.domain.qualified import difference
 from appliance.engine.device_pipe import EXIT_BROKEN, Inbox, Order, Outbox, SafeState
 from drivers.catalog import driver_for
 from drivers.faults import DeviceFault, DeviceRestarted, LineLost, WrongDevice
 from drivers.reading import Identity, Reading
 from drivers.roles import Driver
+from drivers.settings import SettingRefused
+from drivers.wear import Wear
 
 REOPEN_WAITS_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 FAULTS_IN_A_ROW_MAX = 3
@@ -38,6 +44,7 @@ FAULT_TOLD_AGAIN_S = 5.0  # a fault that lasts is told again, so that the engine
 SAFE_STATE_TRIES = 3
 STOP_TRIES = 3
 OUTCOMES_KEPT_MAX = 256
+WEAR_TOLD_EVERY_S = 60.0
 _NS = 1_000_000_000
 
 _logger = logging.getLogger("device_host")
@@ -58,7 +65,8 @@ class Options:
     poll_ms: int
     lease_ms: int
     safe_state: SafeState
-    serial_number: str
+    expected: Mapping[str, str]
+    settings: Mapping[str, str]
     bench: Literal["simulated", "real", "any"]
 
 
@@ -77,6 +85,9 @@ class DeviceHost:
         self._stops_failed = 0
         self._interruptible = False
         self._outcomes: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._identity: dict[str, str] = {}
+        self._wear_told: tuple[Wear, ...] = driver.wear()
+        self._wear_told_ns = time.monotonic_ns() - int(WEAR_TOLD_EVERY_S * _NS)
 
     def interrupted(self, signal_number: int, frame: FrameType | None) -> None:
         """Signal handler: break off the driver call that is under way, if there is one."""
@@ -143,13 +154,7 @@ class DeviceHost:
         self._driver.open()
         self._driver.apply_safe_state(self._inbox.safe_state)
         identity = self._driver.identify()
-        wanted = self._options.serial_number
-        if wanted and identity.serial_number != wanted:
-            raise WrongDevice(
-                self._options.id,
-                f"this is serial number {identity.serial_number or 'unknown'}, qualified is {wanted}. "
-                "Connect the qualified device.",
-            )
+        self._identity = _identity_as_json(identity)
         return identity
 
     def _check_bench(self) -> None:
@@ -189,6 +194,7 @@ class DeviceHost:
         else:
             self._faults_in_a_row, self._last_fault = 0, ("", "")
             self._outbox.send({"readings": [_reading_as_json(reading) for reading in readings]})
+            self._tell_wear(WEAR_TOLD_EVERY_S)
 
     def _give_up_line(self) -> None:
         """A device that only hears us must still come to its safe state: say it once, unheard, and reopen."""
@@ -217,6 +223,13 @@ class DeviceHost:
             self._last_fault, self._fault_told_ns = told, now_ns
             self._outbox.send({"fault": {"kind": told[0], "words": told[1]}})
 
+    def _tell_wear(self, every_s: float) -> None:
+        """Tell what was written into memories that wear out, each counted since this host began."""
+        now_ns, wear = time.monotonic_ns(), self._driver.wear()
+        if wear != self._wear_told and now_ns - self._wear_told_ns >= every_s * _NS:
+            self._wear_told, self._wear_told_ns = wear, now_ns
+            self._outbox.send({"wear": [asdict(one) for one in wear]})
+
     # Orders
 
     def _carry_out(self, order: Order) -> None:
@@ -231,6 +244,9 @@ class DeviceHost:
             self._tell_not_sent(order.id, "It came too late; it was not sent.", fault="late")
         elif not self._is_open:
             self._tell_not_sent(order.id, "The device is not connected; it was not sent.", fault="refused")
+        elif other := difference(self._inbox.expected, self._identity):
+            words = f"This is not the qualified device. {other} The order was not sent."
+            self._tell_not_sent(order.id, words, fault="refused")
         else:
             self._send(order)
 
@@ -300,6 +316,7 @@ class DeviceHost:
                 _logger.warning("safe state %s: %s", self._inbox.safe_state, fault)
                 if isinstance(fault, LineLost):
                     self._is_open = False
+        self._tell_wear(0.0)
         self._driver.close()
 
     def _reach_safe_state(self) -> None:
@@ -347,9 +364,21 @@ def _options(argv: Sequence[str]) -> Options:
     parser.add_argument("--poll-ms", type=int, default=500)
     parser.add_argument("--lease-ms", type=int, default=400)
     parser.add_argument("--safe-state", choices=("stop", "keep"), required=True)
-    parser.add_argument("--serial-number", default="", help="the qualified device; any when left out")
+    words = "KEY=VALUE: what the qualified device tells of itself; any device when left out"
+    parser.add_argument("--expect", dest="expected", action="append", default=[], type=_pair, help=words)
+    parser.add_argument(
+        "--setting", dest="settings", action="append", default=[], type=_pair, help="KEY=VALUE"
+    )
     parser.add_argument("--bench", choices=("simulated", "real", "any"), default="any")
-    return Options(**vars(parser.parse_args(argv)))
+    given = vars(parser.parse_args(argv))
+    return Options(**given | {key: dict(given[key]) for key in ("expected", "settings")})
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not key or not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -359,9 +388,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream=sys.stderr, level=logging.INFO, format=f"device {options.id}: %(levelname)s %(message)s"
     )
     try:
-        driver = driver_for(options.type)(options.port)
-    except KeyError as unknown:
-        _logger.error("%s", unknown.args[0])
+        driver = driver_for(options.type, options.settings)(options.port)
+    except (KeyError, SettingRefused) as unusable:
+        _logger.error("%s", unusable.args[0])
         return 2
     # Only the protocol may write to the pipe; a stray print goes to the log.
     pipe_up = os.dup(sys.stdout.fileno())
@@ -373,6 +402,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lease_ms=options.lease_ms,
         safe_state=options.safe_state,
         interrupt=lambda: signal.pthread_kill(main_thread, signal.SIGUSR1),
+        expected=options.expected,
     )
     outbox = Outbox(pipe_up)
     host = DeviceHost(driver, options, inbox, outbox)

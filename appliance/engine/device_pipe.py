@@ -16,7 +16,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,7 +47,14 @@ class Order:
 class Inbox:
     """What the engine has said; urgent things overtake the rest."""
 
-    def __init__(self, *, lease_ms: int, safe_state: SafeState, interrupt: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        lease_ms: int,
+        safe_state: SafeState,
+        interrupt: Callable[[], None],
+        expected: Mapping[str, str] | None = None,
+    ) -> None:
         self.wake = threading.Event()
         self.orders: deque[Order] = deque()
         self.turned_away: deque[tuple[str, str]] = deque()
@@ -55,6 +62,7 @@ class Inbox:
         self.ending = ""  # why this host leaves; empty while it stays
         self.exit_status = EXIT_LEFT
         self.safe_state: SafeState = safe_state
+        self.expected: Mapping[str, str] = dict(expected or {})  # who the device must be to be given an order
         self.term = 0
         self._lease_ns = lease_ms * 1_000_000
         self._deadline_ns = time.monotonic_ns() + int(FIRST_LEASE_S * _NS)
@@ -140,6 +148,8 @@ class Inbox:
                 self.orders.append(order)
         elif "safe_state" in message and message["safe_state"] in ("stop", "keep"):
             self.safe_state = message["safe_state"]
+        elif "expect" in message:
+            self.expected = {str(key): str(value) for key, value in message["expect"].items()}
         elif message.get("close"):
             self.end("the engine said so")
         elif not message.get("stop"):

@@ -62,7 +62,16 @@ class DevicePool:
         bench: Literal["simulated", "real", "any"] = "any",
         lease_ms: int = LEASE_MS,
     ) -> None:
-        self._hosts = {device.id: _Host(device, on_message, term, bench, lease_ms) for device in devices}
+        self._on_message = on_message
+        self._relays = {device.id: device.behind_relay for device in devices if device.behind_relay}
+        self._hosts = {device.id: _Host(device, self._heard, term, bench, lease_ms) for device in devices}
+
+    def _heard(self, device_id: str, message: dict[str, Any]) -> None:
+        """Pass a message on; a device of which nobody knows that it stands loses its supply (SAFETY 3)."""
+        lost = message.get("host", {}).get("state") == "died" or message.get("stopped") is False
+        if lost and (relay := self._relays.get(device_id)) is not None:
+            self.stop(relay)
+        self._on_message(device_id, message)
 
     async def start(self) -> None:
         """Start all hosts and keep them running; returns at once."""
@@ -104,6 +113,10 @@ class DevicePool:
         """Declare what the host does when nobody is listening; a restarted host is told again."""
         self._hosts[device_id].set_safe_state(state)
 
+    def expect(self, device_id: str, expected: Mapping[str, str]) -> None:
+        """Say who a device must be to be given an order; a restarted host is told again."""
+        self._hosts[device_id].expect(expected)
+
     def fresh(self, device_id: str, now_ns: int | None = None) -> bool:
         """Whether the device has been read lately and nothing is wrong with it."""
         return self._hosts[device_id].fresh(_now(now_ns))
@@ -133,6 +146,8 @@ class _Host:
         self._device, self._on_message, self._term = device, on_message, term
         self._bench, self._lease_ms = bench, lease_ms
         self._safe_state: SafeState = device.safe_state
+        pinned = {"serial_number": device.serial_number, "firmware": device.firmware}
+        self._expected = {key: value for key, value in pinned.items() if value}
         self._state: State = "starting"
         self._words = "Connecting."
         self._process: Process | None = None
@@ -189,6 +204,10 @@ class _Host:
             loop = asyncio.get_running_loop()
             # Not from within this call: whoever orders has first to finish recording that it did.
             loop.call_soon(self._no_outcome, order_id, "refused", words)
+
+    def expect(self, expected: Mapping[str, str]) -> None:
+        self._expected = dict(expected)
+        self.send({"expect": self._expected})
 
     def set_safe_state(self, state: SafeState) -> None:
         self._safe_state = state
@@ -247,6 +266,7 @@ class _Host:
             self.stop()
         self.send({"lease": {"term": self._term}})
         self.send({"safe_state": self._safe_state})
+        self.send({"expect": self._expected})
         self._on_message(self._device.id, {"host": {"state": "started", "words": ""}})
         try:
             await self._listen(process)
@@ -261,7 +281,8 @@ class _Host:
             *("--id", device.id, "--type", device.type, "--port", device.port),
             *("--poll-ms", str(device.poll_ms), "--lease-ms", str(self._lease_ms)),
             *("--safe-state", self._safe_state, "--bench", self._bench),
-            *(("--serial-number", device.serial_number) if device.serial_number else ()),
+            *(word for pair in self._expected.items() for word in ("--expect", "=".join(pair))),
+            *(word for pair in device.settings.items() for word in ("--setting", "=".join(pair))),
         ]
 
     async def _listen(self, process: Process) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,15 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance import device_types
 from appliance.config import (
     HOME_DEFAULT,
+    MOVING_ROLES,
+    ROLES,
     ConfigurationUnusable,
+    Device,
     Home,
     add_home_option,
     home_from,
     parse_config,
     read_config,
 )
+from drivers import catalog, roles
+from drivers.catalog import DeviceType
 
 GOOD = """
 [unit]
@@ -176,3 +183,86 @@ def test_the_home_comes_from_option_then_environment_then_default(monkeypatch, t
     monkeypatch.setenv("CELLWRIGHT_HOME", str(tmp_path))
     assert home_from(parser.parse_args([])).root == tmp_path
     assert home_from(parser.parse_args(["--home", "/srv/x"])).socket == Path("/srv/x/run/engine.sock")
+
+
+# ── What the catalogue of device types says of the file ────────────────────────────────
+
+
+def with_pump(more: str) -> str:
+    return GOOD.replace('serial_number = "288954"', f'serial_number = "288954"\n{more}')
+
+
+@pytest.mark.requirement("R-16", "F-029", "F-030")
+def test_a_device_is_qualified_by_number_firmware_and_two_days():
+    text = with_pump('firmware = "2.01"\ncalibrated_until = "2027-06-30"\nqualified_until = "2028-01-31"')
+
+    pump = parse_config(text, HOME).device("pump")
+
+    assert (pump.serial_number, pump.firmware) == ("288954", "2.01")
+    assert (pump.calibrated_until, pump.qualified_until) == ("2027-06-30", "2028-01-31")
+    assert "qualified_until: is 'soon'; write a day" in faults_of(with_pump('qualified_until = "soon"'))
+
+
+def test_settings_of_a_device_are_those_that_its_type_has():
+    told = faults_of(with_pump('settings = { colour = "blue", depth = 3 }'))
+
+    assert "device[2].settings: This type of device has no setting 'colour'" in told
+    assert "device[2].settings.depth: is 3; write a text in quotes" in told
+
+
+def test_a_type_that_nobody_knows_and_a_role_that_is_not_its_own_are_told():
+    told = faults_of(GOOD.replace('"mt-sics"', '"mt-socs"').replace('role = "pump"', 'role = "probe"'))
+
+    assert "device[1].type: There is no device type 'mt-socs'" in told
+    assert "device[2].role: is 'probe'; a new-era-ne1000 is a pump" in told
+
+
+def test_the_file_knows_the_roles_of_the_drivers_and_which_of_them_move_product():
+    assert {role.name for role in roles.ROLES.values()} == set(ROLES)
+    assert {role.name for role in roles.ROLES.values() if role.moves_product} == set(MOVING_ROLES)
+
+
+# ── What stops a device whose host is dead (SAFETY 3) ──────────────────────────────────
+
+
+def device(
+    id: str, role: str, *, type: str = "new-era-ne1000", behind: str = "", safe: str = "stop"
+) -> Device:
+    return Device(
+        id=id, title=id, role=role, type=type, port=f"/dev/{id}", serial_number="",
+        safe_state=safe, poll_ms=500, behind_relay=behind,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue in which the pump has nothing but a relay."""
+
+    def typed(name: str) -> DeviceType:
+        known = catalog.device_type(name)
+        return replace(known, stops_by="relay") if name == "new-era-ne1000" else known
+
+    monkeypatch.setattr(device_types, "device_type", typed)
+
+
+@pytest.mark.usefixtures("unwatched")
+def test_a_pump_that_nothing_stops_is_not_used_without_a_relay_in_its_supply():
+    (fault,) = device_types.faults_of_types([device("pump-1", "pump")])
+
+    assert fault.startswith("device[1].behind_relay: is missing")
+    assert "Name the relay that stands in its supply, or do not move product with it" in fault
+
+
+@pytest.mark.usefixtures("unwatched")
+def test_what_stands_in_its_supply_is_a_relay_of_the_same_file_that_goes_off_by_itself():
+    relay = device("relay-1", "valve", type="mt-sics")
+    kept = device("relay-1", "valve", type="mt-sics", safe="keep")
+    pump = device("pump-1", "pump", behind="relay-1")
+
+    def told(*devices: Device) -> list[str]:
+        return [one for one in device_types.faults_of_types(devices) if "behind_relay" in one]
+
+    assert told(pump, relay) == []
+    assert "write the id of the relay's own [[device]]" in told(pump)[0]
+    assert "is no relay whose safe state is stop" in told(pump, kept)[0]
+    assert told(device("pump-1", "pump", behind="pump-1"))

@@ -387,14 +387,39 @@ def test_a_device_that_lost_its_power_is_told_as_restarted_and_goes_on_being_rea
     host.wait_for("readings", after=len(host.said))
 
 
-def test_a_device_with_another_serial_number_is_not_taken(start):
-    host = start("balance", "mt-sics", "--serial-number", "B999")
+@pytest.mark.requirement("F-029", "R-16")
+def test_a_device_that_is_not_the_qualified_one_is_read_and_stopped_and_given_no_order(start, twins):
+    host = start("pump", "new-era-ne1000", "--expect", "firmware=9.99")
+    assert host.wait_for("ready")["firmware"] != "9.99"
+    host.wait_for("readings")
 
-    fault = host.wait_for("fault")
+    host.order("o", "infuse", **INFUSE)
 
-    assert fault["kind"] == "wrong_device"
-    assert "B999" in fault["words"]
-    assert not any("ready" in said for said in host.said)
+    outcome = host.outcome("o")
+    assert (outcome["ok"], outcome["fault"]) == (False, "refused")
+    assert "not the qualified device" in outcome["words"]
+    assert "qualified is 9.99" in outcome["words"]
+    assert not twins.pump_moves
+    host.tell(stop=True)
+    assert host.wait_for("stopped") is True
+
+
+@pytest.mark.requirement("F-029")
+def test_a_re_qualified_device_takes_orders_without_a_new_start(start, twins):
+    host = start("pump", "new-era-ne1000", "--expect", "firmware=9.99")
+    firmware = host.wait_for("ready")["firmware"]
+
+    host.tell(expect={"serial_number": "", "firmware": firmware})
+    host.order("o", "infuse", **INFUSE)
+
+    assert host.outcome("o")["ok"], host.outcome("o")
+    assert twins.pump_moves
+
+
+def test_a_host_of_settings_that_its_driver_does_not_have_says_so_and_ends(start):
+    host = start("balance", "mt-sics", "--setting", "colour=blue")
+
+    assert host.process.wait(10) == 2
 
 
 def test_a_production_unit_does_not_take_a_twin_for_a_device(start):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,11 @@ def device(folder: Path, name: str, poll_ms: int = 100) -> Device:
 class Ward:
     """An engine reduced to what a pool needs of it: it listens, and renews leases while it is fresh."""
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
+    def __init__(self, devices: list[Device]) -> None:
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.fresh = True
         self.pool = DevicePool(
-            [device(folder, name) for name in names],
+            devices,
             on_message=lambda device_id, message: self.said.append((device_id, message)),
             term=3,
             bench="simulated",
@@ -81,10 +82,13 @@ async def until(look: Callable[[], Any], timeout_s: float = 10.0) -> None:
 
 
 def story(
-    folder: Path, tell: Callable[[Ward, ServedTwins], Awaitable[None]], names: tuple[str, ...] = ("pump",)
+    folder: Path,
+    tell: Callable[[Ward, ServedTwins], Awaitable[None]],
+    names: tuple[str, ...] = ("pump",),
+    as_filed: Callable[[Device], Device] = lambda one: one,
 ) -> None:
     async def run(twins: ServedTwins) -> None:
-        ward = Ward(folder, list(names))
+        ward = Ward([as_filed(device(folder, name)) for name in names])
         await ward.pool.start()
         renewing = asyncio.create_task(ward.renew())
         try:
@@ -296,7 +300,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_device_pool import Ward
 async def main():
-    ward = Ward(Path(sys.argv[1]), ["pump", "thawer"])
+    ward = Ward([device(Path(sys.argv[1]), name) for name in ("pump", "thawer")])
     await ward.pool.start()
     renewing = asyncio.create_task(ward.renew())
     await ward.until_ready()
@@ -337,3 +341,38 @@ def test_an_engine_killed_or_frozen_leaves_the_pump_standing_within_half_a_secon
             engine.wait()
             assert engine.stdout is not None
             engine.stdout.close()
+
+
+def test_a_pump_of_which_nobody_hears_any_more_loses_its_supply(tmp_path):
+    """The relay's part is played by the bath here: what counts is that it is brought to its safe state."""
+
+    async def tell(ward: Ward, twins: ServedTwins) -> None:
+        await ward.until_ready()
+        stops = [message for name, message in ward.said if name == "thawer" and message.get("stopped")]
+        assert not stops
+
+        os.kill(ward.pool.pids()["pump"], signal.SIGKILL)
+
+        await until(lambda: any(name == "thawer" and message.get("stopped") for name, message in ward.said))
+
+    def behind_relay(one: Device) -> Device:
+        return replace(one, behind_relay="thawer" if one.id == "pump" else "")
+
+    story(tmp_path, tell, ("pump", "thawer"), behind_relay)
+
+
+@pytest.mark.requirement("F-029")
+def test_a_host_that_was_started_again_still_knows_which_device_is_the_qualified_one(tmp_path):
+    async def tell(ward: Ward, twins: ServedTwins) -> None:
+        await ward.until_ready()
+        ward.pool.expect("pump", {"firmware": "9.99"})
+        os.kill(ward.pool.pids()["pump"], signal.SIGKILL)
+        told = len(ward.said)
+        await until(lambda: any("ready" in message for _, message in ward.said[told:]))
+
+        ward.infuse()
+
+        assert "qualified is 9.99" in (await ward.outcome("infuse"))["words"]
+        assert not twins.pump_moves
+
+    story(tmp_path, tell)
