@@ -298,7 +298,7 @@ ENGINE = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_device_pool import Ward
+from test_device_pool import Ward, device
 async def main():
     ward = Ward([device(Path(sys.argv[1]), name) for name in ("pump", "thawer")])
     await ward.pool.start()
