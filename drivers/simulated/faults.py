@@ -1,7 +1,9 @@
 """Faults of a line and of the device behind it, drawn by seed.
 
 A fault is named, or named with a rate from 0 to 1 ("flip:0.5"). The rate is that of replies (for
-`flip` and `drop` of requests too) it strikes.
+`flip` and `drop` of requests too, for the faults of the device itself of requests alone) it strikes.
+Each fault draws from a source of its own: the same seed and the same requests meet the same faults,
+whichever others are switched on.
 """
 
 from __future__ import annotations
@@ -18,10 +20,18 @@ DEFAULT_RATES = {
     "duplicate": 0.2,  # a reply comes twice
     "echo": 0.2,  # the request comes back before the reply
     "stuck": 1.0,  # what is measured stands still
+    "drift": 1.0,  # what is measured runs away from the truth
     "silent": 0.03,  # nothing goes in or out for a while; with rate 1: for good
-    "restart": 0.02,  # the device loses its power for a moment
     "one_way": 0.02,  # from some moment on requests arrive and no reply does; with rate 1: at once
+    "flood": 0.03,  # it talks without being asked for a while; with rate 1: for good
+    "freeze": 0.03,  # its firmware hangs while its motor goes on; with rate 1: for good
+    "unplug": 0.03,  # the line is hung up and comes back under another name
+    "restart": 0.02,  # the device loses its power for a moment, and tells it as it does
+    "brown_out": 0.03,  # the same without a word: what is volatile is gone
+    "firmware": 0.03,  # it restarts and comes back with another firmware
 }
+OF_THE_DEVICE = ("unplug", "freeze", "restart", "brown_out", "firmware", "flood")
+LASTING = frozenset({"silent", "one_way", "flood", "freeze"})
 SILENCE_S = 1.5
 LATE_S_MAX = 0.7
 SPLIT_S_MAX = 0.12
@@ -51,33 +61,46 @@ class LineFaults:
     """What happens to the bytes of one line."""
 
     def __init__(self, seed: int = 0, rates: dict[str, float] | None = None) -> None:
-        self._random = random.Random(seed)
+        self._sources = {name: random.Random(f"{name} {seed}") for name in DEFAULT_RATES}
         self.rates = dict(rates or {})
         self._held = b""
         self._silent_until_s = 0.0
         self._replies_lost = False
         self.struck = 0
 
-    def set(self, name: str) -> None:
-        """Switch one fault on from now ("silent", "one_way" for good), or all off with "none"."""
-        if name == "none":
+    def set(self, word: str) -> None:
+        """Switch one fault on from now, or all off with "none".
+
+        Those that can last (silent, one_way, flood, freeze) last for good when no rate is given.
+        """
+        if word == "none":
             self.rates, self._held, self._silent_until_s = {}, b"", 0.0
             self._replies_lost = False
             return
-        self.rates |= parse_faults([f"{name}:1" if name in ("silent", "one_way") else name])
+        self.rates |= parse_faults([f"{word}:1" if word in LASTING else word])
 
     @property
     def stuck(self) -> bool:
         """Whether what is measured stands still."""
         return self.rates.get("stuck", 0.0) > 0
 
-    def restarts(self) -> bool:
-        """Tell whether the device loses its power before this request."""
-        return self._strikes("restart")
+    @property
+    def drifting(self) -> bool:
+        """Whether what is measured runs away from the truth."""
+        return self.rates.get("drift", 0.0) > 0
+
+    def for_good(self, name: str) -> bool:
+        """Tell whether a fault that can last does so until it is switched off."""
+        return self.rates.get(name) == 1.0
+
+    def of_the_device(self) -> str:
+        """Return what befalls the device itself at this request, or nothing."""
+        struck = [name for name in OF_THE_DEVICE if self._strikes(name)]
+        return struck[0] if struck else ""
 
     def request(self, data: bytes, now_s: float) -> bytes:
         """Return what arrives at the device of a request."""
-        if self.rates.get("silent") == 1.0:
+        if self.for_good("silent"):
             return b""
         if now_s >= self._silent_until_s and self._strikes("silent"):
             self._silent_until_s = now_s + SILENCE_S
@@ -96,28 +119,34 @@ class LineFaults:
             return []
         data = self._damaged(data, share=1.0)
         if self._strikes("merge"):
-            self._held += data if self._random.random() < 0.5 else data.rstrip(b"\r\n")
+            self._held += data if self._sources["merge"].random() < 0.5 else data.rstrip(b"\r\n")
             return []
         data, self._held = self._held + data, b""
-        delay = self._random.uniform(0.02, LATE_S_MAX) if self._strikes("late") else 0.0
+        delay = self._sources["late"].uniform(0.02, LATE_S_MAX) if self._strikes("late") else 0.0
         pieces = [(delay, data)]
         if len(data) > 1 and self._strikes("split"):
-            cut = self._random.randrange(1, len(data))
-            pieces = [(delay, data[:cut]), (self._random.uniform(0.005, SPLIT_S_MAX), data[cut:])]
+            split = self._sources["split"]
+            cut = split.randrange(1, len(data))
+            pieces = [(delay, data[:cut]), (split.uniform(0.005, SPLIT_S_MAX), data[cut:])]
         if self._strikes("duplicate"):
-            pieces.append((self._random.uniform(0.0, DUPLICATE_S_MAX), data))
+            pieces.append((self._sources["duplicate"].uniform(0.0, DUPLICATE_S_MAX), data))
         return pieces
+
+    def noise(self, size: int) -> bytes:
+        """Return bytes of a device that talks without being asked."""
+        return self._sources["flood"].randbytes(size)
 
     def _damaged(self, data: bytes, share: float) -> bytes:
         damaged = bytearray(data)
         if damaged and self._strikes("drop", share):
-            del damaged[self._random.randrange(len(damaged))]
+            del damaged[self._sources["drop"].randrange(len(damaged))]
         if damaged and self._strikes("flip", share):
-            damaged[self._random.randrange(len(damaged))] ^= 1 << self._random.randrange(8)
+            flip = self._sources["flip"]
+            damaged[flip.randrange(len(damaged))] ^= 1 << flip.randrange(8)
         return bytes(damaged)
 
     def _strikes(self, name: str, share: float = 1.0) -> bool:
         rate = self.rates.get(name, 0.0) * share
-        struck = rate > 0 and self._random.random() < rate
+        struck = rate > 0 and self._sources[name].random() < rate
         self.struck += struck
         return struck

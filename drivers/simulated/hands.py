@@ -119,10 +119,7 @@ class Hands:
         name, fault = str(act.get("device")), str(act.get("fault"))
         if name not in self._devices:
             raise ActImpossible(f"there is no device {name!r}; there are {', '.join(self._devices)}")
-        if fault == "restart":
-            self._devices[name].restart()
-        else:
-            self._devices[name].faults.set(fault)
+        self._devices[name].fault(fault, float(act.get("seconds", 0.0)))
 
 
 def _bag(act: Act) -> str:

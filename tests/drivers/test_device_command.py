@@ -125,4 +125,4 @@ def test_faults_are_the_same_for_the_same_seed() -> None:
 def test_an_unknown_fault_is_refused_with_the_known_ones(words: str) -> None:
     with pytest.raises(ValueError, match=r"drop|between 0 and 1"):
         parse_faults([words])
-    assert len(parse_faults(DEFAULT_RATES)) == 11
+    assert parse_faults(DEFAULT_RATES) == DEFAULT_RATES
