@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from drivers.catalog import device_types, driver_for
+from drivers.catalog import device_type, device_types, driver_for
 from drivers.faults import DeviceFault
 from drivers.reading import Reading
 from drivers.roles import Driver
@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     read = add("read", "Read a device once, or again and again.", _read)
     read.add_argument("--follow", action="store_true", help="read until interrupted")
     order = add("order", "Give a device an order.", _order)
-    for command in (read, add("identify", "Ask a device who it is.", _identify), order):
+    conform = add("conform", "Try on the device itself whether its driver holds to all rules.", _conform)
+    conform.add_argument("--moves", action="store_true", help="it may move, heat and stop")
+    for command in (read, add("identify", "Ask a device who it is.", _identify), order, conform):
         command.add_argument("type", metavar="TYPE", choices=types, help=", ".join(types))
         command.add_argument("--port", required=True, help="path of the port")
         command.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -179,6 +181,18 @@ def _order(arguments: argparse.Namespace) -> int:
         return GOOD
 
     return _with_driver(arguments, order)
+
+
+def _conform(arguments: argparse.Namespace) -> int:
+    from drivers.conformance.conform_command import report
+    from drivers.conformance.subject import Subject
+
+    try:
+        settings = _pairs(arguments.settings)
+        subject = Subject(device_type(arguments.type), arguments.port, settings, moves=arguments.moves)
+    except ValueError as error:
+        return _wrong(str(error))
+    return report(subject, as_json=arguments.json)
 
 
 def _with_driver(arguments: argparse.Namespace, act: Callable[[Driver], int]) -> int:

@@ -1,0 +1,1 @@
+"""What every driver must hold to, tried on the device itself: `cellwright device conform`."""
