@@ -8,13 +8,14 @@ from pathlib import Path
 
 from drivers.catalog import twin_for
 from drivers.simulated.faults import LineFaults
+from drivers.simulated.fluids import SYRINGE_ML
 from drivers.simulated.hands import Hands, HandsSocket
 from drivers.simulated.julabo import JulaboTwin
 from drivers.simulated.mt_sics import MtSicsTwin
 from drivers.simulated.new_era_ne1000 import NewEraTwin
 from drivers.simulated.pty_device import PtyDevice, serve
 from drivers.simulated.twin import Twin
-from drivers.simulated.world import SYRINGE_ML, World
+from drivers.simulated.world import World
 
 BALANCE_LINK, PUMP_LINK, THAWER_LINK = "balance", "pump", "thawer"
 

@@ -1,7 +1,10 @@
 """One physical world that the twins share: what the pump delivers, the balance weighs.
 
 The world runs on a virtual clock: real monotonic time times `speed`. Only physics follows it; the
-twins' watchdogs and the pacing of bytes stay on real time.
+twins' watchdogs and the pacing of bytes stay on real time. It moves only when somebody looks.
+
+Fluid and metered gas are exact at each look. Heat, headspace and cells move on a grid of `step_s`, so
+that what they come to does not depend on who looked how often; an act takes effect within one step.
 """
 
 from __future__ import annotations
@@ -10,18 +13,28 @@ import random
 import time
 from collections.abc import Callable
 
-from drivers.simulated.culture import GasLine, Medium
-from drivers.simulated.fluids import Bag, Motion, Syringe, Tubing
-from drivers.simulated.thermal import AIR_W_PER_K, BATH_W_PER_K, ROOM_C, BagHeat, BathHeat
+from drivers.simulated.culture import AIR, GasLine, Headspace, Kinetics, Medium
+from drivers.simulated.fluids import SYRINGE_ML, Bag, Fluids, Vessel, supplied
+from drivers.simulated.thermal import (
+    AIR_W_PER_K,
+    BATH_W_PER_K,
+    INCUBATOR_W_PER_K,
+    ROOM_C,
+    BagHeat,
+    BathHeat,
+)
 
-STEP_S_MAX = 0.25  # of virtual time
+STEP_S = 0.25  # of virtual time, up to a speed of 100
+STEPS_PER_REAL_S = 400  # at most, at greater speeds
+STEPS_A_LOOK = 4000  # more are made longer instead: no look costs more than about 0.1 s
 SETTLING_S = 1.0  # of virtual time, after the pan was touched
-SYRINGE_ML = 60.0
 WEIGHT_NOISE_G = 0.006
 WEIGHT_NOISE_G_MAX = 0.02
 TEMPERATURE_NOISE_C = 0.008
-CHANNELS = 4
-VALVES = 8
+PAN = "balance"
+CULTURE = "culture"
+CULTURE_ML = 70.0
+ROOMY = frozenset({"bench", "shipper", "incubator"})  # places for more than one bag
 
 
 class ActImpossible(Exception):
@@ -29,7 +42,7 @@ class ActImpossible(Exception):
 
 
 class World:
-    """Bags, syringe, pan and bath, moved forward to the present before each look.
+    """Bags, syringe, tubing, pans, bath, incubator and culture, moved to the present before each look.
 
     Parameters
     ----------
@@ -39,102 +52,135 @@ class World:
         Virtual seconds in a real one.
     now : callable
         Real monotonic time in seconds; a test may hand in a clock that it moves itself.
+    step_s : float, optional
+        Virtual seconds between two steps of heat, gas and cells.
     """
 
     def __init__(
-        self, *, seed: int = 0, speed: float = 1.0, now: Callable[[], float] = time.monotonic
+        self,
+        *,
+        seed: int = 0,
+        speed: float = 1.0,
+        now: Callable[[], float] = time.monotonic,
+        step_s: float | None = None,
     ) -> None:
         assert speed > 0, speed
         self.speed = speed
+        self.step_s = step_s or max(STEP_S, speed / STEPS_PER_REAL_S)
         self._now = now
         self._started_s = now()
         self._virtual_s = 0.0
+        self._stepped_s, self._next_step_s = 0.0, self.step_s
         self._noise = random.Random(seed)
         self.bags = {
             "patient": Bag("patient", volume_ml=50.0, tare_g=12.0, heat=BagHeat.at(-150.0), place="shipper"),
-            "dose": Bag("dose", volume_ml=0.0, tare_g=12.0, heat=BagHeat.at(ROOM_C)),
+            "dose": Bag("dose", volume_ml=0.0, tare_g=12.0),
+            CULTURE: Bag(
+                CULTURE,
+                volume_ml=CULTURE_ML,
+                tare_g=15.0,
+                heat=BagHeat.at(37.0),
+                solutes=supplied("medium", CULTURE_ML).solutes,
+                place="incubator",
+            ),
         }
-        self.syringe = Syringe()
-        self.motion = Motion()
-        self.tubing = {channel: Tubing() for channel in range(1, CHANNELS + 1)}
-        self.valves = [False] * VALVES
+        self.fluids = Fluids(self.bags)
+        self.syringe, self.motion = self.fluids.syringe, self.fluids.motion
+        self.tubing, self.valves = self.fluids.tubing, self.fluids.valves
         self.bath = BathHeat()
         self.incubator = BathHeat(running=True)
         self.gas = GasLine()
-        self.co2_percent = 5.0
-        self.medium = Medium()
+        self.headspace = Headspace()
+        self.medium = Medium(self.bags[CULTURE])
+        self._metered_ml = 0.0
         self.probe_in = "patient"
-        self._pan_touched_s = -SETTLING_S
+        self._touched_s = {PAN: -SETTLING_S}
 
     @property
     def virtual_s(self) -> float:
         """Virtual seconds since the world began, at the last look."""
         return self._virtual_s
 
+    @property
+    def co2_percent(self) -> float:
+        """The carbon dioxide in the incubator's headspace."""
+        return self.headspace.co2_percent
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where a bag can be: roomy places, the bath, and the pan of each balance."""
+        return (*sorted(ROOMY), "bath", *self._touched_s)
+
     def advance(self) -> None:
         """Bring everything forward to the present."""
-        target = (self._now() - self._started_s) * self.speed
-        while self._virtual_s < target:
-            step = min(STEP_S_MAX, target - self._virtual_s)
-            self._virtual_s += step
-            self._move_fluid(step)
-            for tubing in self.tubing.values():
-                self._turn_rollers(tubing, step)
-            self._move_heat(step)
-            self.gas.step(step)
-            self.medium.step(step, co2_percent=self.co2_percent, around_c=self.incubator.temperature_c)
+        target_s = (self._now() - self._started_s) * self.speed
+        behind_s = target_s - self._virtual_s
+        if behind_s <= 0:
+            return
+        step_s = max(self.step_s, behind_s / STEPS_A_LOOK)
+        while self._virtual_s < target_s:
+            until_s = min(target_s, self._next_step_s)
+            seconds = until_s - self._virtual_s
+            if self.fluids.moving:
+                self.fluids.step(seconds)
+            self.gas.step(seconds)
+            self._virtual_s = until_s
+            if until_s >= self._next_step_s:
+                self._step(until_s - self._stepped_s)
+                self._stepped_s, self._next_step_s = until_s, until_s + step_s
 
     def start_motion(self, *, rate_ml_min: float, volume_ml: float | None, infusing: bool) -> None:
-        """Let the pump's motor run."""
+        """Let the syringe pump's motor run."""
         self.advance()
-        motion = self.motion
-        motion.rate_ml_min, motion.left_ml, motion.infusing = rate_ml_min, volume_ml, infusing
-        motion.moving, motion.ended = True, ""
+        self.motion.start(rate_ml_min=rate_ml_min, volume_ml=volume_ml, infusing=infusing)
 
     def stop_motion(self) -> None:
-        """Bring the pump's motor to a stand."""
+        """Bring the syringe pump's motor to a stand."""
         self.advance()
-        _stand(self.motion, "")
+        self.motion.stand()
 
     def start_rollers(
         self, channel: int, *, rate_ml_min: float, volume_ml: float | None, infusing: bool
     ) -> None:
         """Let the rollers of one channel turn."""
         self.advance()
-        motion = self.tubing[channel].motion
-        motion.rate_ml_min, motion.left_ml, motion.infusing = rate_ml_min, volume_ml, infusing
-        motion.moving, motion.ended = True, ""
+        self.tubing[channel].motion.start(rate_ml_min=rate_ml_min, volume_ml=volume_ml, infusing=infusing)
 
     def stop_rollers(self, channel: int) -> None:
         """Bring the rollers of one channel to a stand."""
         self.advance()
-        _stand(self.tubing[channel].motion, "")
+        self.tubing[channel].motion.stand()
+
+    def set_valve(self, coil: int, on: bool) -> None:
+        """Switch a coil: on opens its pinch valve."""
+        self.advance()
+        self.valves[coil] = on
 
     def noise(self, sigma: float) -> float:
         """Return the noise of one look."""
         return self._noise.gauss(0.0, sigma)
 
-    def gross_g(self) -> float:
-        """Return what stands on the pan, with the noise of one look."""
+    def gross_g(self, pan: str = PAN) -> float:
+        """Return what stands on a pan, with the noise of one look."""
         self.advance()
         noise = self._noise.gauss(0.0, WEIGHT_NOISE_G)
         noise = max(-WEIGHT_NOISE_G_MAX, min(WEIGHT_NOISE_G_MAX, noise))
-        return self.gross_g_true() + noise
+        return self.gross_g_true(pan) + noise
 
-    def gross_g_true(self) -> float:
-        """Return what stands on the pan."""
-        return sum(bag.weight_g for bag in self.bags.values() if bag.place == "balance")
+    def gross_g_true(self, pan: str = PAN) -> float:
+        """Return what stands on a pan."""
+        return sum(bag.weight_g for bag in self.bags.values() if bag.place == pan)
 
-    def pan_steady(self) -> bool:
-        """Tell whether the weight is stable: no flow onto the pan, and nobody touched it just now."""
+    def pan_steady(self, pan: str = PAN) -> bool:
+        """Tell whether a weight is stable: no flow onto the pan, and nobody touched it just now."""
         self.advance()
-        return not self._flows_onto_pan() and self._virtual_s - self._pan_touched_s >= SETTLING_S
+        on_pan = {bag.name for bag in self.bags.values() if bag.place == pan}
+        touched_s = self._touched_s.get(pan, -SETTLING_S)
+        return self._virtual_s - touched_s >= SETTLING_S and not self.fluids.flows_at(on_pan)
 
-    def _flows_onto_pan(self) -> bool:
-        moving = [{self.syringe.outlet}] if self.motion.moving else []
-        moving += [{one.source, one.outlet} for one in self.tubing.values() if one.motion.moving]
-        on_pan = {bag.name for bag in self.bags.values() if bag.place == "balance"}
-        return any(ends & on_pan for ends in moving)
+    def add_pan(self, pan: str) -> None:
+        """Set up one more balance; harmless when it stands there already."""
+        self._touched_s.setdefault(pan, -SETTLING_S)
 
     def bath_c(self) -> float:
         """Return the bath's temperature, with the noise of one look."""
@@ -148,15 +194,16 @@ class World:
         return heat.temperature_c + self._noise.gauss(0.0, TEMPERATURE_NOISE_C)
 
     def put(self, bag_name: str, place: str) -> None:
-        """Move a bag to the bench, onto the balance or into the bath."""
+        """Move a bag to the bench, onto a balance, into the bath, the incubator or the shipper."""
         self.advance()
         bag = self.bag(bag_name)
-        if place != "bench" and any(
-            other.place == place and other is not bag for other in self.bags.values()
-        ):
+        if place not in self.places:
+            raise ActImpossible(f"there is no place {place!r}; there are {', '.join(self.places)}")
+        others = (other for other in self.bags.values() if other is not bag)
+        if place not in ROOMY and any(other.place == place for other in others):
             raise ActImpossible(f"another bag is in the way ({place}); take it away first")
-        if "balance" in (bag.place, place):
-            self._pan_touched_s = self._virtual_s
+        self._touch(bag.place)
+        self._touch(place)
         if place == "bath":
             self.probe_in = bag_name
         bag.place = place
@@ -174,92 +221,96 @@ class World:
             raise ActImpossible("the pump is moving; stop it first")
         if not 0 <= volume_ml <= SYRINGE_ML:
             raise ActImpossible(f"the syringe holds 0 to {SYRINGE_ML:.0f} mL")
-        if from_bag:
-            self.remove(from_bag, volume_ml)
-        self.syringe.volume_ml = volume_ml
+        portion = self._take(from_bag, volume_ml) if from_bag else self.fluids.draw("", volume_ml)
+        self._give_away(self.syringe)
+        self.syringe.density_g_ml = portion.density_g_ml
+        self.syringe.fill(portion)
 
     def remove(self, bag_name: str, volume_ml: float) -> None:
-        """Take fluid out of a bag."""
+        """Take fluid out of a bag and away."""
         self.advance()
-        bag = self.bag(bag_name)
-        if not 0 <= volume_ml <= bag.volume_ml + 1e-9:
-            raise ActImpossible(f"bag {bag_name} holds {bag.volume_ml:.2f} mL only")
-        self._touch(bag)
-        bag.volume_ml = max(0.0, bag.volume_ml - volume_ml)
+        self.fluids.taken.fill(self._take(bag_name, volume_ml))
 
-    def wash(self, bag_name: str, volume_ml: float) -> None:
-        """Give a bag back from the wash device with that volume, at room temperature."""
+    def add(self, bag_name: str, volume_ml: float, supply: str) -> None:
+        """Pour fluid from a supply without end into a bag."""
         self.advance()
         bag = self.bag(bag_name)
         if volume_ml < 0:
             raise ActImpossible("a volume is 0 mL or more")
-        self._touch(bag)
-        bag.volume_ml, bag.heat = volume_ml, BagHeat.at(ROOM_C)
+        self._touch(bag.place)
+        bag.fill(self.fluids.draw(supply, volume_ml))
 
-    def _touch(self, bag: Bag) -> None:
-        if bag.place == "balance":
-            self._pan_touched_s = self._virtual_s
+    def wash(self, bag_name: str, volume_ml: float) -> None:
+        """Give a bag back from the wash device with that volume, at room temperature, its cells in it."""
+        self.advance()
+        bag = self.bag(bag_name)
+        if volume_ml < 0:
+            raise ActImpossible("a volume is 0 mL or more")
+        self._touch(bag.place)
+        viable, dead = bag.solutes.viable_cells, bag.solutes.dead_cells
+        bag.solutes.viable_cells = bag.solutes.dead_cells = 0.0
+        self._give_away(bag)
+        bag.heat, bag.density_g_ml = BagHeat.at(ROOM_C), 1.0
+        bag.fill(self.fluids.draw("", volume_ml))
+        bag.solutes.viable_cells, bag.solutes.dead_cells = viable, dead
 
-    def _move_fluid(self, seconds: float) -> None:
-        motion, syringe = self.motion, self.syringe
-        if not motion.moving:
-            return
-        wanted = motion.rate_ml_min * seconds / 60
-        if motion.left_ml is not None:
-            wanted = min(wanted, motion.left_ml)
-        room = syringe.volume_ml if motion.infusing else SYRINGE_ML - syringe.volume_ml
-        moved = min(wanted, room)
-        syringe.volume_ml += -moved if motion.infusing else moved
-        motion.dispensed_ml[motion.infusing] += moved
-        if motion.infusing:
-            syringe.infused_ml += moved
-            if syringe.outlet in self.bags:
-                self.bags[syringe.outlet].add(moved)
-        if motion.left_ml is not None:
-            motion.left_ml -= moved
-        if motion.left_ml is not None and motion.left_ml <= 1e-9:
-            _stand(motion, "volume")
-        elif moved < wanted:
-            _stand(motion, "stall")
+    def exchange_medium(self, volume_ml: float) -> None:
+        """Draw off medium without its cells, as a settling chamber does, and give as much fresh medium."""
+        self.advance()
+        bag = self.bags[CULTURE]
+        if not 0 <= volume_ml <= bag.volume_ml + 1e-9:
+            raise ActImpossible(f"bag {CULTURE} holds {bag.volume_ml:.2f} mL only")
+        viable, dead = bag.solutes.viable_cells, bag.solutes.dead_cells
+        bag.solutes.viable_cells = bag.solutes.dead_cells = 0.0
+        self.remove(CULTURE, volume_ml)
+        self.add(CULTURE, volume_ml, "medium")
+        bag.solutes.viable_cells, bag.solutes.dead_cells = viable, dead
 
-    def _turn_rollers(self, tubing: Tubing, seconds: float) -> None:
-        """Rollers turn whether fluid comes or not; a closed valve or an empty bag lets nothing through."""
-        motion = tubing.motion
-        if not motion.moving:
-            return
-        turned = motion.rate_ml_min * seconds / 60
-        if motion.left_ml is not None:
-            turned = min(turned, motion.left_ml)
-            motion.left_ml -= turned
-        motion.dispensed_ml[motion.infusing] += turned
-        ends = (tubing.source, tubing.outlet) if motion.infusing else (tubing.outlet, tubing.source)
-        open_way = tubing.valve is None or self.valves[tubing.valve]
-        source, outlet = (self.bags.get(name) for name in ends)
-        moved = (min(turned, source.volume_ml) if source else turned) if open_way else 0.0
-        if source:
-            source.volume_ml -= moved
-        if outlet and moved:
-            outlet.add(moved)
-        tubing.moved_ml += moved if motion.infusing else -moved
-        if motion.left_ml is not None and motion.left_ml <= 1e-9:
-            _stand(motion, "volume")
+    def seed_cells(self, cells: float, viability_percent: float, kinetics: Kinetics) -> None:
+        """Put cells of a patient into the culture; they are booked as come from outside."""
+        self.advance()
+        if cells < 0 or not 0 <= viability_percent <= 100:
+            raise ActImpossible("cells are 0 or more, a viability is 0 to 100 %")
+        viable = cells * viability_percent / 100
+        self.fluids.given.solutes.viable_cells += viable
+        self.fluids.given.solutes.dead_cells += cells - viable
+        self.medium.seed(viable, cells - viable, kinetics)
 
-    def _move_heat(self, seconds: float) -> None:
+    def _take(self, bag_name: str, volume_ml: float) -> Vessel:
+        bag = self.bag(bag_name)
+        if not 0 <= volume_ml <= bag.volume_ml + 1e-9:
+            raise ActImpossible(f"bag {bag_name} holds {bag.volume_ml:.2f} mL only")
+        self._touch(bag.place)
+        return bag.draw(volume_ml)
+
+    def _give_away(self, vessel: Vessel) -> None:
+        self.fluids.taken.fill(vessel.draw(vessel.volume_ml))
+
+    def _touch(self, place: str) -> None:
+        if place in self._touched_s:
+            self._touched_s[place] = self._virtual_s
+
+    def _step(self, seconds: float) -> None:
+        """Move heat, headspace and culture."""
         self.bath.step(seconds)
         self.incubator.step(seconds)
         for bag in self.bags.values():
-            if bag.place == "shipper":
-                continue
-            in_bath = bag.place == "bath"
-            bag.heat.warm(
-                around_c=self.bath.temperature_c if in_bath else ROOM_C,
-                watt_per_k=BATH_W_PER_K if in_bath else AIR_W_PER_K,
-                mass_g=bag.content_g,
-                seconds=seconds,
-            )
+            around_c, watt_per_k = self._surroundings(bag.place)
+            if watt_per_k:
+                bag.heat.warm(around_c=around_c, watt_per_k=watt_per_k, mass_g=bag.content_g, seconds=seconds)
+        inflow_ml, self._metered_ml = self.gas.metered_ml - self._metered_ml, self.gas.metered_ml
+        self.headspace.step(seconds, inflow_ml=inflow_ml, inflow=self.gas.mix)
+        at_home = self.bags[CULTURE].place == "incubator"
+        self.medium.step(seconds, self.headspace.mix if at_home else AIR)
 
-
-def _stand(motion: Motion, ended: str) -> None:
-    if motion.moving:
-        motion.stopped_ns = time.monotonic_ns()
-    motion.moving, motion.ended = False, ended
+    def _surroundings(self, place: str) -> tuple[float, float]:
+        """Return temperature and heat flow of a place; the shipper is dry and cold, nothing warms there."""
+        match place:
+            case "bath":
+                return self.bath.temperature_c, BATH_W_PER_K
+            case "incubator":
+                return self.incubator.temperature_c, INCUBATOR_W_PER_K
+            case "shipper":
+                return ROOM_C, 0.0
+            case _:
+                return ROOM_C, AIR_W_PER_K
