@@ -21,6 +21,7 @@ READ_SLICE_S = 0.01  # how late a time-out may be noticed
 WRITE_TIMEOUT_S = 0.2
 TRACE_ENTRIES = 512
 RECEIVE_BYTES_MAX = 4096
+AFTER_BROKEN_S = 0.01  # a device that floods the line is not asked as fast as a processor can
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,7 @@ class SerialLine:
             try:
                 frame = self._take(self._buffer)
             except BrokenFrame as error:
+                self._send_not_before = max(self._send_not_before, time.monotonic() + AFTER_BROKEN_S)
                 raise DeviceGarbled(self.device, f"unusable bytes: {error}. Check the cable.") from error
             if frame is not None:
                 return frame

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from drivers.simulated.faults import LineFaults
+from drivers.simulated.faults import LATE_S_MAX, LineFaults
 from drivers.simulated.twin import Twin
 
 TICK_S = 0.01
@@ -216,8 +216,10 @@ class PtyDevice:
                 self._queue(delay_s, piece, from_s)
 
     def _queue(self, delay_s: float, data: bytes, from_s: float) -> None:
-        # First in, first out: a late reply holds back those behind it, as in a real device.
-        self._due_s = max(self._due_s, from_s) + delay_s
+        # First in, first out: a late reply holds back those behind it, as in a real device. It is no
+        # later for those: many in a row would else pile up to minutes that no device keeps an answer for.
+        behind = self._due_s - from_s > LATE_S_MAX
+        self._due_s = max(self._due_s, from_s) + (0.0 if behind else delay_s)
         if not self._byte_s:
             self._out.append((self._due_s, data))
             return
