@@ -267,6 +267,7 @@ class Unit:
     stop_count: int = 0
     alarms: dict[str, tuple[ev.AlarmRaised, str, datetime]] = field(default_factory=dict)
     used_bags: dict[str, str] = field(default_factory=dict)  # identity key → batch
+    used_files: dict[str, str] = field(default_factory=dict)  # SHA-256 of a device's file → batch
     made_orders: dict[str, str] = field(default_factory=dict)  # order id → batch
     decision_versions: dict[str, int] = field(default_factory=dict)  # batch → highest seen
     cleanly_stopped: bool = True
@@ -364,6 +365,8 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             unit.silent.discard(device)
         case ev.BagAccepted() as bag if fact.batch is not None:
             unit.used_bags[bag_key(bag.din, bag.description_code, bag.division)] = fact.batch
+        case ev.ExchangeFileAccepted(blob=blob) if fact.batch is not None:
+            unit.used_files.setdefault(blob, fact.batch)
         case ev.DispositionRecorded(version=version) if fact.batch is not None:
             unit.decision_versions[fact.batch] = version
         case _:

@@ -57,7 +57,7 @@ def entries(batch: Batch) -> list[Entry]:
     """Everything that people entered and may correct, in the order of the recipe."""
     found = []
     for run in batch.runs.values():
-        for key, fields in LOGIC[run.phase.type].ENTERED.items():
+        for key, fields in LOGIC[run.phase.type].entered(run.phase).items():
             confirmed = run.confirmed(key)
             if confirmed is not None:
                 first = next(fact for fact in reversed(run.facts) if fact.seq == confirmed[0].seq)

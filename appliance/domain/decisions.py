@@ -16,8 +16,9 @@ from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
 from appliance.domain.calibration import refuse_uncalibrated, started
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
+from appliance.domain.exchange_file import FILE_NAME
 from appliance.domain.people_rules import permit, permit_answer, permit_signature, refuse_untrained
-from appliance.domain.phase_logic import Context, Logic, lapsed, request_scan
+from appliance.domain.phase_logic import Context, Logic, lapsed, request_import, request_scan
 from appliance.domain.phases import LOGIC
 from appliance.domain.prompts import Prompt, check_reason
 from appliance.domain.recipe import Recipe
@@ -200,6 +201,8 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
     prompt = find_prompt(unit, prompt_id, now)
     if prompt.kind == "scan":
         raise CommandRefused("This needs a scan. Show the label to the camera.", reason="scan_needed")
+    if prompt.kind == "import":
+        raise CommandRefused("This needs a file. Choose it from the list.", reason="file_needed")
     if prompt.until is not None and now > prompt.until:
         raise NotOpen("The second person came too late. The first person does it again.")
     # To throw a count away binds nobody to its content: the role suffices.
@@ -225,8 +228,8 @@ def scan(unit: Unit, prompt_id: str, actor: Actor, now: datetime) -> list[ev.Eve
     permit_answer(unit, prompt, actor, now)
     assert unit.batch is not None
     run = unit.batch.runs[prompt.phase]
-    at_patient = logic_of(run).AT_PATIENT
-    return [request_scan(context(unit, run, now), prompt.key, BAG_FORMATS, at_patient=at_patient)]
+    at_patient, formats = logic_of(run).AT_PATIENT, list(prompt.formats) or BAG_FORMATS
+    return [request_scan(context(unit, run, now), prompt.key, formats, at_patient=at_patient)]
 
 
 def scan_read(unit: Unit, read: ev.ScanRead, now: datetime) -> list[ev.Event]:
@@ -239,6 +242,35 @@ def scan_read(unit: Unit, read: ev.ScanRead, now: datetime) -> list[ev.Event]:
     if run.state != phase_states.RUNNING or (asked is not None and asked[1].scan_id != read.scan_id):
         return [read]  # on record; what came too late decides nothing
     return [read, *logic_of(run).scanned(context(unit, run, now), read)]
+
+
+def import_file(unit: Unit, prompt_id: str, file: str, actor: Actor, now: datetime) -> list[ev.Event]:
+    """Read the file that a device exported and a person chose."""
+    permit(unit, actor, "scan")  # both bring evidence from outside into the record
+    _refuse_latched(unit)
+    prompt = find_prompt(unit, prompt_id, now)
+    if prompt.kind != "import":
+        raise CommandRefused("No file is asked for here.", reason="not_an_import")
+    permit_answer(unit, prompt, actor, now)
+    if not FILE_NAME.fullmatch(file):
+        raise CommandRefused(
+            "This is no file of the station's folder. Choose one from the list.", reason="no_such_file"
+        )
+    assert unit.batch is not None
+    run = unit.batch.runs[prompt.phase]
+    return [request_import(context(unit, run, now), prompt.key, file)]
+
+
+def file_read(unit: Unit, read: ev.ExchangeFileRead, now: datetime) -> list[ev.Event]:
+    """What the file says, and what it makes true."""
+    batch = unit.batch
+    if batch is None or batch.last(ev.ExchangeFileRead, import_id=read.import_id) is not None:
+        return []
+    run = batch.runs[read.phase]
+    asked = run.last(ev.ExchangeFileRequested)
+    if run.state != phase_states.RUNNING or (asked is not None and asked[1].import_id != read.import_id):
+        return [read]  # on record; what came too late decides nothing
+    return [read, *logic_of(run).imported(context(unit, run, now), read)]
 
 
 # ── Hold, restart, STOP ────────────────────────────────────────────────────────────────
@@ -459,7 +491,7 @@ def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list
         case phase_states.HOLDING if logic.is_safe(c):
             return [ev.PhaseHeld(phase=run.phase.id)]
         case phase_states.RUNNING if not unit.stop_latched:
-            return lapsed(c) or logic.advance(c)
+            return lapsed(c, logic.second_person_keys(run.phase)) or logic.advance(c)
         case phase_states.IDLE if not unit.stop_latched and _startable(batch, run) and logic.may_start(c):
             return started(c)
         case _:

@@ -373,6 +373,72 @@ class DeviceRefusedOrder(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLabelRefused(Event):
+    """A device that people run showed another serial number than the qualified one, or none."""
+
+    phase: str
+    device: str
+    scanned: str
+    expected: str
+    reason: str  # not_read wrong_device
+    words: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeFileRequested(Event):
+    """A person chose the file that a device exported; the unit reads it next."""
+
+    phase: str
+    key: str
+    import_id: str
+    file: str  # its name in the station's folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeFileRead(Event):
+    """What the file says, or why it could not be read; only one that could is kept, byte for byte."""
+
+    phase: str
+    key: str
+    import_id: str
+    file: str
+    sha256: str  # of the bytes that were read, also of those that are not kept
+    size_bytes: int
+    blob: str = ""
+    reason: str = ""  # empty when it was read
+    words: str = ""
+    serial_number: str = ""
+    programme: str = ""
+    started: str = ""
+    ended: str = ""
+    results: list[dict[str, str]] = field(default_factory=list)  # name value unit
+    used_in: str = ""  # the batch that took these very bytes over before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeFileAccepted(Event):
+    """The file speaks of this device, programme and run; a person takes its values over next."""
+
+    phase: str
+    import_id: str
+    file: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeFileRefused(Event):
+    """The file cannot be read, or contradicts the phase; none of its values is used."""
+
+    phase: str
+    import_id: str
+    file: str
+    sha256: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceWentSilent(Event):
     device: str
     words: str

@@ -8,7 +8,7 @@ again until nothing is left to say. So a phase resumes after a crash by being as
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -143,6 +143,7 @@ class Logic:
     LIMITS: Mapping[str, str] = {}  # name → unit
     INSTRUCTIONS: tuple[str, ...] = ()
     TEXTS: tuple[str, ...] = ()
+    ASKS_RESULTS = False  # a recipe says which results people enter
     AT_PATIENT = False  # at the patient's side: names are shown, and nothing that names is recorded
     VERIFIABLE: tuple[str, ...] = ()  # instructions that a recipe may have a second person verify
     ENTERED: Mapping[str, tuple[Field, ...]] = {}  # what people type, by instruction; it may be corrected
@@ -151,9 +152,25 @@ class Logic:
         """What is wrong with this phase of a recipe beyond missing names and units."""
         return []
 
+    def parameters(self, phase: Phase) -> Mapping[str, str]:
+        """The parameters that this phase needs: name → unit."""
+        return self.PARAMETERS
+
+    def limits(self, phase: Phase) -> Mapping[str, str]:
+        """The limits that this phase needs: name → unit."""
+        return self.LIMITS
+
+    def entered(self, phase: Phase) -> Mapping[str, tuple[Field, ...]]:
+        """What people type in this phase, by instruction."""
+        return self.ENTERED
+
     def advance(self, c: Context) -> list[ev.Event]:
         """The events that should become true now; empty when the phase waits."""
         raise NotImplementedError
+
+    def second_person_keys(self, phase: Phase) -> tuple[str, ...]:
+        """The instructions that a second person confirms in time, or they are done again."""
+        return phase.verify
 
     def prompts(self, c: Context) -> list[Prompt]:
         """What is asked of people now, first things first."""
@@ -176,6 +193,10 @@ class Logic:
 
     def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         """What a label that the camera has read makes true."""
+        return []
+
+    def imported(self, c: Context, read: ev.ExchangeFileRead) -> list[ev.Event]:
+        """What a device's file that the unit has read makes true."""
         return []
 
     def may_start(self, c: Context) -> bool:
@@ -269,13 +290,20 @@ def confirmed_by_two(c: Context, key: str) -> bool:
 
 
 def two_person_prompts(
-    c: Context, prompt: Prompt, *, facts: Callable[[], tuple[PromptFact, ...]] = tuple
+    c: Context,
+    prompt: Prompt,
+    *,
+    facts: Callable[[], tuple[PromptFact, ...]] = tuple,
+    always: bool = False,
 ) -> list[Prompt]:
-    """The prompt, or its verification by a different person, or nothing when both are done."""
+    """The prompt, or its verification by a different person, or nothing when both are done.
+
+    It is verified where the recipe says so; with `always` without being asked.
+    """
     performed = c.run.confirmed(prompt.key)
     if performed is None:
         return [prompt]
-    if prompt.key in c.phase.verify and c.run.confirmed(f"{prompt.key}.verify") is None:
+    if (always or prompt.key in c.phase.verify) and c.run.confirmed(f"{prompt.key}.verify") is None:
         shown = facts()
         said = [[fact.label, fact.value] for fact in shown]
         newest, not_by = _first_act(c, prompt.key, performed[0])
@@ -301,9 +329,9 @@ def second_person_window(c: Context) -> timedelta:
     return timedelta(seconds=float(minutes * 60))
 
 
-def lapsed(c: Context) -> list[ev.Event]:
+def lapsed(c: Context, keys: Iterable[str]) -> list[ev.Event]:
     """A first act whose second person did not come in time counts for nothing (F-058)."""
-    for key in c.phase.verify:
+    for key in keys:
         performed = c.run.confirmed(key)
         if performed is None or c.run.confirmed(f"{key}.verify") is not None:
             continue
@@ -432,6 +460,21 @@ def scan_pending(c: Context) -> bool:
     """Whether the camera still works on a request of this phase; a person's restart asks anew."""
     asked = c.run.last(ev.ScanRequested)
     if asked is None or c.run.has(ev.ScanRead, scan_id=asked[1].scan_id):
+        return False
+    restarted = c.run.last(ev.PhaseRestarted)
+    return restarted is None or restarted[0].seq < asked[0].seq
+
+
+def request_import(c: Context, key: str, file: str) -> ev.ExchangeFileRequested:
+    """Ask for one file of the station's exchange folder."""
+    number = c.count_of(ev.ExchangeFileRequested) + 1
+    return ev.ExchangeFileRequested(phase=c.phase.id, key=key, import_id=f"{c.batch.id}-F{number}", file=file)
+
+
+def import_pending(c: Context) -> bool:
+    """Whether a file of this phase is still being read; a person's restart asks anew."""
+    asked = c.run.last(ev.ExchangeFileRequested)
+    if asked is None or c.run.has(ev.ExchangeFileRead, import_id=asked[1].import_id):
         return False
     restarted = c.run.last(ev.PhaseRestarted)
     return restarted is None or restarted[0].seq < asked[0].seq

@@ -100,6 +100,7 @@ class Prompt:
     expects: str = ""
     action: str = ""
     until: datetime | None = None  # a second person must have confirmed by then
+    formats: tuple[str, ...] = ()  # what the camera looks for, where it is not the label of a bag
 
     @property
     def id(self) -> str:

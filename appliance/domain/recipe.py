@@ -7,6 +7,7 @@ procedure. The signed bytes are the file's exact bytes; their SHA-256 is the rec
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +15,14 @@ from decimal import Decimal
 from typing import Any
 
 from appliance.domain.errors import QuantityRefused, RecipeRefused
+from appliance.domain.prompts import Field
 from appliance.domain.quantity import Quantity, parse_quantity, parse_range
 
 TEXT_BYTES_MAX = 32 * 1024
+LABEL_LENGTH_MAX = 60
+DECIMALS_MAX = 6
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Phase:
     verify: tuple[str, ...]  # keys a second person verifies
     safe_state: Mapping[str, str]  # role → stop or keep
     roles: tuple[str, ...]
+    results: tuple[Field, ...] = ()  # what a device run by people shows at its end
 
     def amount(self, name: str, unit: str) -> Decimal:
         """A parameter's number in `unit`; the recipe check has proven that it is there."""
@@ -172,6 +179,7 @@ class _Reader:
             "verify",
             "safe_state",
             "roles",
+            "result",
         }
         for key in table.keys() - known:
             self._faults.append(f"{place}: '{key}' is not known; known are {', '.join(sorted(known))}.")
@@ -193,6 +201,43 @@ class _Reader:
             verify=self._texts(table, "verify", place),
             safe_state=self._words(table, "safe_state", place),
             roles=self._texts(table, "roles", place),
+            results=tuple(
+                r for k, v in self._sub(table, "result", place) if (r := self._result(place, k, v))
+            ),
+        )
+
+    def _result(self, place: str, name: str, table: Any) -> Field | None:
+        """One number that is typed or imported, with its unit and the range in which it is plausible."""
+        place = f"{place}.result.{name}"
+        known = {"label", "unit", "minimum", "maximum", "decimals"}
+        if _NAME.fullmatch(name) is None or not isinstance(table, dict) or table.keys() - known:
+            self._faults.append(
+                f"{place}: name it with small letters, digits and '_'; write {', '.join(sorted(known))}."
+            )
+            return None
+        texts = {key: table.get(key) for key in ("label", "unit", "minimum", "maximum")}
+        for key, text in texts.items():
+            if not isinstance(text, str) or not 1 <= len(text) <= LABEL_LENGTH_MAX:
+                self._faults.append(f"{place}: '{key}' is missing or no text in quotes.")
+                return None
+        low, high = (_NUMBER.fullmatch(str(texts[key])) for key in ("minimum", "maximum"))
+        if low is None or high is None or Decimal(low[0]) >= Decimal(high[0]):
+            self._faults.append(
+                f"{place}: minimum and maximum are numbers such as '0.5', the lower one first."
+            )
+            return None
+        decimals = table.get("decimals", 0)
+        if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= DECIMALS_MAX:
+            self._faults.append(f"{place}: 'decimals' is a whole number from 0 to {DECIMALS_MAX}.")
+            return None
+        return Field(
+            name=name,
+            label=str(texts["label"]),
+            kind="number",
+            unit=str(texts["unit"]),
+            minimum=low[0],
+            maximum=high[0],
+            decimals=decimals,
         )
 
     def _parameter(self, place: str, name: str, value: Any) -> Parameter | None:

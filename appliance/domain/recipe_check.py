@@ -10,7 +10,7 @@ from appliance.domain.roles import ROLES
 
 SAFE_STATES = frozenset({"stop", "keep"})
 # Limits that a value must reach; every other one is a value's ceiling.
-AT_LEAST = frozenset({"cells_per_replicate", "viability", "recovery"})
+AT_LEAST = frozenset({"cells_per_replicate", "viability", "recovery", "purity_out_percent"})
 PRODUCT_TYPES = frozenset({"thaw", "transfer", "operator_device", "sample", "count_cells", "print_label"})
 
 
@@ -35,7 +35,7 @@ def _phase_faults(recipe: Recipe, phase: Phase) -> list[str]:
     logic = LOGIC.get(phase.type)
     if logic is None:
         return [*faults, f"{place}: type '{phase.type}' is not known; known are {', '.join(sorted(LOGIC))}."]
-    for name, unit in logic.PARAMETERS.items():
+    for name, unit in logic.parameters(phase).items():
         if name not in phase.parameters:
             faults.append(f"{place}.parameter: '{name}' in {unit} is missing.")
             continue
@@ -43,7 +43,7 @@ def _phase_faults(recipe: Recipe, phase: Phase) -> list[str]:
             phase.amount(name, unit)
         except QuantityRefused as error:
             faults.append(f"{place}.parameter.{name}: {error}")
-    for name, unit in logic.LIMITS.items():
+    for name, unit in logic.limits(phase).items():
         faults += _limit_faults(phase, name, unit)
     faults += [
         f"{place}.instruction: '{key}' is missing."
@@ -51,6 +51,8 @@ def _phase_faults(recipe: Recipe, phase: Phase) -> list[str]:
         if key not in phase.instruction
     ]
     faults += [f"{place}.text: '{key}' is missing." for key in logic.TEXTS if key not in phase.text]
+    if phase.results and not logic.ASKS_RESULTS:
+        faults.append(f"{place}.result: a phase of type '{phase.type}' asks for no results of the recipe.")
     for role in logic.ROLES:
         if role not in phase.uses:
             faults.append(f"{place}.uses: a {role} is needed.")
@@ -79,7 +81,9 @@ def _limit_faults(phase: Phase, name: str, unit: str) -> list[str]:
     if limit is None or limit.action is None:
         return [f"phase.{phase.id}.limit: '{name}' in {unit} with an action is missing."]
     place, sign = f"phase.{phase.id}.limit.{name}", ">=" if name in AT_LEAST else "<="
-    if limit.bound != sign:
+    # Only the recipe knows which way a result of its own is bad.
+    own = name not in AT_LEAST and name in {field.name for field in phase.results}
+    if limit.bound != sign and not own:
         return [f"{place}: begin with '{sign} '; '{limit.bound}' turns this limit round."]
     try:
         action = limit.action.in_unit(unit)

@@ -53,6 +53,20 @@ def _close_what_was_under_way(batch: Batch) -> list[ev.Event]:
                     picture="",
                 )
             )
+    for _, asked in batch.all(ev.ExchangeFileRequested):
+        if batch.last(ev.ExchangeFileRead, import_id=asked.import_id) is None:
+            events.append(
+                ev.ExchangeFileRead(
+                    phase=asked.phase,
+                    key=asked.key,
+                    import_id=asked.import_id,
+                    file=asked.file,
+                    sha256="",
+                    size_bytes=0,
+                    reason="interrupted",
+                    words=unknown,
+                )
+            )
     for _, count in batch.all(ev.CountRequested):
         done = batch.last(ev.CellCountReported, count_id=count.count_id)
         if done is None and batch.last(ev.CountFailed, count_id=count.count_id) is None:

@@ -170,6 +170,7 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "open_batch": _open_batch,
     "scan": lambda a: decisions.scan(a.unit, a.text("prompt"), a.actor, a.now),
     "answer": lambda a: decisions.answer(a.unit, a.text("prompt"), dict(a.taken.values), a.actor, a.now),
+    "import_file": lambda a: decisions.import_file(a.unit, a.text("prompt"), a.text("file"), a.actor, a.now),
     "hold": lambda a: decisions.hold(a.unit, a.actor, a.text("phase"), a.text("reason")),
     "restart": lambda a: decisions.restart(a.unit, a.actor, a.text("reason")),
     "abort_batch": lambda a: decisions.abort_batch(a.unit, a.actor, a.text("reason")),
@@ -221,6 +222,8 @@ def decide_input(said: Said) -> Decided | None:
             return [first, *recovery.recover(unit, term, said.moment.seq_before)]
         case ev.ScanRead():
             return decisions.scan_read(unit, first, said.now)
+        case ev.ExchangeFileRead():
+            return decisions.file_read(unit, first, said.now)
         case ev.DeviceStopped(station=station, latency_ms=latency_ms):
             return decisions.stopped(unit, station, latency_ms)
         case ev.BatchSealed():

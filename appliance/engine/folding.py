@@ -35,6 +35,7 @@ OF_THEIR_BATCH = frozenset(
         "CommandTaken", "ReadingsUsed", "InstructionConfirmed", "ValueRecorded", "TimerElapsed",
         "PhaseStarted", "PhaseHolding", "PhaseHeld", "PhaseRestarting", "PhaseRestarted", "PhaseAborted",
         "PhaseCompleted", "BatchCompleted", "BatchSealed", "BatchAborted", "HandOverSigned", "HandedOver",
+        "DeviceLabelRefused", "ExchangeFileRequested", "ExchangeFileRead", "ExchangeFileRefused",
         "ScanRequested", "ScanRead", "LineCleared", "BagRefused", "MaterialAccepted", "MaterialRefused",
         "LabelRequested", "LabelPrinted", "LabelVerified", "LabelVoided", "LabelsReconciled",
         "ProductLabelled", "BedsideMatched", "DeviceOrdered", "DeviceReported", "DeviceRefusedOrder",

@@ -1,39 +1,61 @@
-"""A device without a public protocol: a person runs it, enters its result, a second person verifies it."""
+"""A device without a public protocol: a person runs it, enters its result, a second person verifies it.
+
+What is asked is the recipe's: which kind of device, its label, a picture, the file that it exports,
+the numbers that it shows. What is neither typed nor imported stays unknown.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from appliance.domain import events as ev
-from appliance.domain.batch import Fact
+from appliance.domain.batch import DeviceSpec, Fact
+from appliance.domain.operator_devices import run_by_people
 from appliance.domain.phase_logic import (
     Context,
     Logic,
     Timer,
+    answer_events,
     check_limit,
     complete,
     confirm,
     confirmed_by_two,
     corrected_limit,
+    deviation,
+    import_pending,
+    scan_pending,
     two_person_prompts,
 )
-from appliance.domain.prompts import Field, Prompt, PromptFact
-
-RESULTS = (
-    Field(name="recovery", label="Recovery", kind="number", unit="%", minimum="0", maximum="110", decimals=0),
-    Field(
-        name="volume_out",
-        label="Volume out",
-        kind="number",
-        unit="mL",
-        minimum="1",
-        maximum="200",
-        decimals=1,
-    ),
-    Field(
-        name="pressure_max", label="Highest pressure", kind="number", unit="mbar", minimum="0", maximum="2000"
-    ),
+from appliance.domain.phases import operator_file, operator_label
+from appliance.domain.phases.operator_results import (
+    INPUTS,
+    RECOVERY,
+    USUAL,
+    WORKED_OUT,
+    check_recovery,
+    fields_of,
+    formula,
+    kind_of,
+    limited,
+    lowest_recovery,
+    result_faults,
+    worked_out,
 )
+from appliance.domain.prompts import Field, Prompt, PromptFact
+from appliance.domain.recipe import Phase
+from appliance.domain.roles import Actor
+
+# What a recipe may ask beside the numbers, each "yes" or "no".
+SCAN, PHOTO, FILE = "scan_serial_number", "photo", "exchange_file"
+CHOICES = (SCAN, PHOTO, FILE)
+YES_OR_NO = ("yes", "no")
+NO_PHOTO, NO_FILE = "no_photo", "no_file"
+PICTURE = ("picture",)  # in the place of symbols: only look
+GOES_WITHOUT = {
+    NO_PHOTO: ("no picture of the device was taken", "Go on without a picture"),
+    NO_FILE: ("the device gave no exchange file, its results were typed", "Enter by hand"),
+}
 
 
 class OperatorDevice(Logic):
@@ -43,44 +65,137 @@ class OperatorDevice(Logic):
     INSTRUCTIONS = ("setup", "result")
     VERIFIABLE = ("result",)
     TEXTS = ("device", "programme")
-    ENTERED = {"result": RESULTS}
+    ENTERED = {"result": USUAL}
+    ASKS_RESULTS = True
+
+    # ── What a recipe needs ────────────────────────────────────────────────────────────
+
+    def parameters(self, phase: Phase) -> dict[str, str]:
+        of_a_washer = fields_of(phase) == USUAL
+        return {
+            name: unit
+            for name, unit in self.PARAMETERS.items()
+            if of_a_washer or name in ("time_expected", "time_min")
+        }
+
+    def limits(self, phase: Phase) -> dict[str, str]:
+        if fields_of(phase) == USUAL:
+            return dict(self.LIMITS)
+        return {name: unit for name, unit in limited(phase).items() if name in phase.limits}
+
+    def entered(self, phase: Phase) -> dict[str, tuple[Field, ...]]:
+        return {"result": fields_of(phase)}
+
+    def faults(self, phase: Phase) -> list[str]:
+        place, kind = f"phase.{phase.id}", kind_of(phase)
+        faults = result_faults(phase)
+        foreign = sorted(phase.text.keys() - {*self.TEXTS, *CHOICES})
+        faults += [f"{place}.text: '{key}' is not known; known are {_listed(self.TEXTS)}." for key in foreign]
+        faults += [
+            f"{place}.text.{key}: write yes or no."
+            for key in CHOICES
+            if phase.text.get(key, "no") not in YES_OR_NO
+        ]
+        if len(phase.uses) > 1 or (phase.uses and not kind):
+            faults.append(f"{place}.uses: name one device that people run, or none.")
+        if phase.safe_state:
+            faults.append(f"{place}.safe_state: no program can stop a device that people run; leave it out.")
+        if _asks(phase, SCAN) and not kind:
+            faults.append(f"{place}.text.{SCAN}: name the kind of device in uses.")
+        asks_more = bool(kind or phase.results) or any(_asks(phase, key) for key in CHOICES)
+        if asks_more and "result" not in phase.verify:
+            faults.append(f"{place}.verify: write 'result'; a second person verifies what a device shows.")
+        return faults
+
+    def second_person_keys(self, phase: Phase) -> tuple[str, ...]:
+        return (*phase.verify, operator_label.TYPED)
+
+    # ── What is asked of people ────────────────────────────────────────────────────────
 
     def prompts(self, c: Context) -> list[Prompt]:
+        if scan_pending(c) or import_pending(c):
+            return []
+        if _asks(c.phase, SCAN) and not operator_label.known(c):
+            return operator_label.prompts(c, _device(c))
         started = c.run.confirmed("setup")
         if started is None:
             return [confirm(c, "setup", button="The programme runs")]
         if c.elapsed_s(started[0].at) < c.phase.amount("time_min", "s"):
             return []
-        prompt = Prompt(
-            phase=c.phase.id,
-            key="result",
-            kind="enter",
-            title=c.phase.title,
-            instruction=c.phase.instruction["result"],
-            button="Record the result",
-            fields=RESULTS,
-            action=c.phase.action.get("result", ""),
-            facts=(
-                PromptFact("Device", c.phase.text["device"]),
-                PromptFact("Programme", c.phase.text["programme"]),
-            ),
+        if c.run.confirmed("result") is None:
+            if _asks(c.phase, PHOTO) and not _picture(c) and c.run.confirmed(NO_PHOTO) is None:
+                return _photo_prompts(c)
+            if (
+                _asks(c.phase, FILE)
+                and operator_file.accepted(c) is None
+                and c.run.confirmed(NO_FILE) is None
+            ):
+                return [operator_file.prompt(c), _without(c, NO_FILE)]
+        asked = two_person_prompts(c, _result_prompt(c), facts=lambda: _shown(c))
+        again = (
+            _asks(c.phase, FILE) and c.run.confirmed("result") is None and c.run.confirmed(NO_FILE) is None
         )
-        return two_person_prompts(c, prompt, facts=lambda: entered_facts(c, "result", RESULTS))
+        return [*asked, replace(operator_file.prompt(c), title="Take another file")] if again else asked
+
+    def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
+        if prompt.key.startswith(operator_label.TYPED):
+            return operator_label.typed(c, _device(c), prompt, values, actor)
+        if prompt.key == "result":
+            values = operator_file.values(c) | values
+            self.check_entered(c, "result", values)
+        events = answer_events(c, prompt, values, actor)
+        if prompt.key in GOES_WITHOUT:
+            events.append(deviation(c, f"{c.phase.title}: {GOES_WITHOUT[prompt.key][0]}.", "minor"))
+        return events
+
+    def check_entered(self, c: Context, key: str, values: dict[str, str]) -> None:
+        if key == "result":
+            check_recovery(c.phase, values)
+
+    def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
+        return operator_label.scanned(c, _device(c), read) if read.key == operator_label.SCANNED else []
+
+    def imported(self, c: Context, read: ev.ExchangeFileRead) -> list[ev.Event]:
+        return operator_file.judged(c, _device(c), read)
+
+    # ── What follows by itself ─────────────────────────────────────────────────────────
 
     def advance(self, c: Context) -> list[ev.Event]:
+        if _asks(c.phase, SCAN) and not operator_label.known(c):
+            return operator_label.taken_over(c)
         if not confirmed_by_two(c, "result"):
             return []
         entered = c.run.confirmed("result")
         assert entered is not None
-        if c.run.value("recovery") is None:
-            units = {field.name: field.unit for field in RESULTS}
-            return [
-                c.derived(name, value, units[name], "operator, verified by a second person")
-                for name, value in entered[1].values.items()
-            ]
-        recovery = c.run.value("recovery") or Decimal(0)
-        events = check_limit(c, "recovery", recovery, "%", f"{c.phase.title}: recovery")
-        return events or complete(c)
+        return (
+            self._taken_over(c, entered[1].values)
+            or self._limits_crossed(c, entered[1].values)
+            or complete(c)
+        )
+
+    def _taken_over(self, c: Context, values: dict[str, str]) -> list[ev.Event]:
+        """Every value as a fact of its own, with where it comes from; once."""
+        units = {field.name: field.unit for field in fields_of(c.phase)}
+        if not values or c.run.has(ev.ValueRecorded, key=next(iter(values))):
+            return []
+        sources = operator_file.sources(c)
+        taken: list[ev.Event] = [
+            c.derived(name, value, units[name], sources.get(name, "operator, verified by a second person"))
+            for name, value in values.items()
+        ]
+        ours = worked_out(values)
+        return taken if ours is None else [*taken, c.derived(WORKED_OUT, ours, "%", formula(values))]
+
+    def _limits_crossed(self, c: Context, values: dict[str, str]) -> list[ev.Event]:
+        """One limit at a time: each deviation takes its number from those before it."""
+        labels = {field.name: field.label for field in fields_of(c.phase)}
+        for name, unit in limited(c.phase).items():
+            value = lowest_recovery(values) if name == RECOVERY else Decimal(values[name])
+            title = f"{c.phase.title}: {labels.get(name, 'Recovery').lower()}"
+            events = check_limit(c, name, value, unit, title) if value is not None else []
+            if events:
+                return events
+        return []
 
     def corrected(self, c: Context, fact: Fact, correction: ev.ValueCorrected) -> list[ev.Event]:
         """The corrected value is taken over anew, once it was taken over before."""
@@ -88,24 +203,137 @@ class OperatorDevice(Logic):
         if used is None or used[0].seq > fact.seq:
             return []
         source = f"corrected by entry {fact.seq}; entry {correction.corrected_seq} keeps the first value"
-        taken = c.derived(correction.field, correction.new, correction.unit, source)
-        if correction.field != "recovery":
-            return [taken]
-        title, value = f"{c.phase.title}: recovery", Decimal(correction.new)
-        return [taken, *corrected_limit(c, correction, "recovery", title, value=value)]
+        events: list[ev.Event] = [c.derived(correction.field, correction.new, correction.unit, source)]
+        entered = c.run.confirmed("result")
+        assert entered is not None
+        values = entered[1].values
+        ours = worked_out(values) if correction.field in INPUTS else None
+        if ours is not None:
+            events.append(c.derived(WORKED_OUT, ours, "%", f"{formula(values)}; {source}"))
+        return events + _limit_after(c, correction, values)
+
+    # ── What is shown ──────────────────────────────────────────────────────────────────
 
     def words(self, c: Context) -> str:
-        return "Washer runs" if c.run.confirmed("setup") else "Waiting for the washer"
+        device = _device(c)
+        if device is None:
+            return "Washer runs" if c.run.confirmed("setup") else "Waiting for the washer"
+        return f"{device.title} runs" if c.run.confirmed("setup") else f"Waiting for {device.title}"
 
     def timer(self, c: Context) -> Timer | None:
         started = c.run.confirmed("setup")
         if started is None or c.run.confirmed("result"):
             return None
-        target = int(c.phase.amount("time_expected", "s"))
-        return Timer("Washer finishes", c.elapsed_s(started[0].at), target_s=target)
+        device, target = _device(c), int(c.phase.amount("time_expected", "s"))
+        words = f"{device.title} finishes" if device else "Washer finishes"
+        return Timer(words, c.elapsed_s(started[0].at), target_s=target)
 
     def facts(self, c: Context) -> list[PromptFact]:
-        return list(entered_facts(c, "result", RESULTS))
+        return [*_about(c), *entered_facts(c, "result", fields_of(c.phase))]
+
+
+def _limit_after(c: Context, correction: ev.ValueCorrected, values: dict[str, str]) -> list[ev.Event]:
+    """The limit that the corrected value, or the recovery that follows from it, is held against."""
+    name = RECOVERY if correction.field in INPUTS and RECOVERY in c.phase.limits else correction.field
+    if name == RECOVERY:
+        before = lowest_recovery(values | {correction.field: correction.old})
+        value = lowest_recovery(values)
+        if before is None or value is None:
+            return []
+        correction = replace(correction, old=str(before), unit="%")
+    else:
+        value = Decimal(correction.new)
+    label = {field.name: field.label for field in fields_of(c.phase)}.get(name, "Recovery").lower()
+    return corrected_limit(c, correction, name, f"{c.phase.title}: {label}", value=value)
+
+
+def _result_prompt(c: Context) -> Prompt:
+    """The numbers that are still to be typed; what a file says is shown and cannot be typed over."""
+    imported = operator_file.values(c)
+    missing = tuple(field for field in fields_of(c.phase) if field.name not in imported)
+    device = _device(c)
+    facts = (
+        PromptFact("Device", device.title if device else c.phase.text["device"]),
+        PromptFact("Programme", c.phase.text["programme"]),
+        *_about(c),
+        *operator_file.said(c),
+    )
+    return Prompt(
+        phase=c.phase.id,
+        key="result",
+        kind="enter" if missing else "confirm",
+        title=c.phase.title,
+        instruction=c.phase.instruction["result"],
+        button="Take over these results" if imported and not missing else "Record the result",
+        fields=missing,
+        action=c.phase.action.get("result", ""),
+        facts=facts,
+        picture=_picture(c),
+    )
+
+
+def _shown(c: Context) -> tuple[PromptFact, ...]:
+    """What the second person compares: each value, and beside them where they come from."""
+    return (*_about(c), *entered_facts(c, "result", fields_of(c.phase)))
+
+
+def _about(c: Context) -> tuple[PromptFact, ...]:
+    serial = (PromptFact("Serial number", operator_label.known(c)),) if operator_label.known(c) else ()
+    picture: tuple[PromptFact, ...] = ()
+    if _asks(c.phase, PHOTO):
+        picture = (PromptFact("Picture", "taken" if _picture(c) else "none"),)
+    return (*serial, *operator_file.facts(c), *picture)
+
+
+def _photo_prompts(c: Context) -> list[Prompt]:
+    tried = c.run.last(ev.ScanRead, key=PHOTO)
+    prompt = Prompt(
+        phase=c.phase.id,
+        key=PHOTO,
+        kind="scan",
+        title=f"{c.phase.title}: picture",
+        instruction=c.phase.instruction.get(
+            PHOTO, "Hold the camera so that the whole display is in the picture."
+        ),
+        button="Take the picture",
+        expects="the display of the device",
+        facts=(PromptFact("Last try", "no new picture came from the camera", True),) if tried else (),
+        action=c.phase.action.get(PHOTO, ""),
+        formats=PICTURE,
+    )
+    return [prompt, _without(c, NO_PHOTO)] if tried else [prompt]
+
+
+def _without(c: Context, key: str) -> Prompt:
+    """The way on where a camera or a stick fails: on record as a minor deviation."""
+    said, button = GOES_WITHOUT[key]
+    return Prompt(
+        phase=c.phase.id,
+        key=key,
+        kind="confirm",
+        title=button,
+        instruction=f"Only if there is no other way: {said}. A minor deviation is opened.",
+        button=button,
+    )
+
+
+def _picture(c: Context) -> str:
+    found = c.run.last(ev.ScanRead, key=PHOTO)
+    return found[1].picture if found else ""
+
+
+def _asks(phase: Phase, key: str) -> bool:
+    return phase.text.get(key) == "yes"
+
+
+def _device(c: Context) -> DeviceSpec | None:
+    """The device of the appliance file that this phase names, where it names one."""
+    kind = kind_of(c.phase)
+    return c.unit.device_of(kind) if run_by_people(kind) else None
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join((*names, *CHOICES))
 
 
 def entered_facts(c: Context, key: str, fields: tuple[Field, ...]) -> tuple[PromptFact, ...]:
