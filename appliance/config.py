@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from appliance.domain import operator_devices
+
 HOME_DEFAULT = Path("/var/lib/cellwright")
 HOME_VARIABLE = "CELLWRIGHT_HOME"
 UNIT_FILE_BYTES_MAX = 256 * 1024
@@ -174,6 +176,13 @@ class Device:
     qualified_until: str = ""  # the same of its qualification
     behind_relay: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)  # handed to its driver
+    maker: str = ""  # of a device that tells nothing of itself, as people read it on its plate
+    model: str = ""
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a program speaks to it; one without a line is run by people."""
+        return self.type != operator_devices.TYPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +191,7 @@ class Station:
 
     labels: Path
     microscope: Path
+    exchange: Path  # where a device's own files are found: a folder, or a stick's mount
     um_per_px: Decimal
     field_depth_um: Decimal
     field_depth_tolerance_percent: Decimal
@@ -215,6 +225,11 @@ class UnitConfig:
     central_url: str
     record: RecordLimits
     backup: Backup = Backup()
+
+    @property
+    def served(self) -> tuple[Device, ...]:
+        """The devices that a program speaks to."""
+        return tuple(device for device in self.devices if device.has_line)
 
     def device(self, device_id: str) -> Device:
         """The device with this id, which must exist."""
@@ -319,7 +334,40 @@ def _session(table: _Table) -> Session:
     return session
 
 
+def _run_by_people(table: _Table) -> Device:
+    """A device without a public protocol: no port, nothing to poll, nothing that a program could stop."""
+    device = Device(
+        id=table.identifier("id"),
+        title=table.text("title"),
+        role=table.choice("role", operator_devices.KINDS),
+        type=table.text("type"),
+        port="",
+        serial_number=table.text("serial_number"),
+        safe_state="keep",
+        poll_ms=0,
+        calibrated_until=table.text("calibrated_until", default=""),
+        firmware=table.text("firmware", default=""),
+        qualified_until=table.text("qualified_until", default=""),
+        maker=table.text("maker"),
+        model=table.text("model"),
+    )
+    for key in ("port", "safe_state", "poll_ms", "behind_relay", "settings"):
+        table.refuse(key, f"is not for a device of type {device.type}: no program speaks to it; leave it out")
+    _check_days(table, device)
+    table.finish()
+    return device
+
+
+def _check_days(table: _Table, device: Device) -> None:
+    for key in ("calibrated_until", "qualified_until"):
+        day = getattr(device, key)
+        if day and not is_day(day):
+            table.fault(key, f"is {day!r}; write a day such as 2027-06-30")
+
+
 def _device(table: _Table) -> Device:
+    if table.says("type", operator_devices.TYPE):
+        return _run_by_people(table)
     role = table.choice("role", ROLES)
     device = Device(
         id=table.identifier("id"),
@@ -336,10 +384,7 @@ def _device(table: _Table) -> Device:
         behind_relay=table.text("behind_relay", default=""),
         settings=_settings(table.table("settings", required=False)),
     )
-    for key in ("calibrated_until", "qualified_until"):
-        day = getattr(device, key)
-        if day and not is_day(day):
-            table.fault(key, f"is {day!r}; write a day such as 2027-06-30")
+    _check_days(table, device)
     if role in MOVING_ROLES and device.safe_state == "keep":
         table.fault("safe_state", f"is 'keep' for a {role}; what moves fluid must write 'stop'")
     if device.port and not device.port.startswith("/"):
@@ -359,6 +404,7 @@ def _station(table: _Table, home: Home) -> Station:
     station = Station(
         labels=home.root / table.text("labels", default="sources/labels"),
         microscope=home.root / table.text("microscope", default="sources/microscope"),
+        exchange=home.root / table.text("exchange", default="sources/exchange"),
         um_per_px=table.decimal("um_per_px", minimum="0.001", maximum="100"),
         field_depth_um=table.decimal("field_depth_um", minimum="1", maximum="10000"),
         field_depth_tolerance_percent=table.decimal(
@@ -409,6 +455,9 @@ def _faults_across(config: UnitConfig) -> list[str]:
         values = [getattr(device, key) for device in config.devices]
         for value in sorted({value for value in values if value and values.count(value) > 1}):
             faults.append(f"device.{key}: {value!r} is there twice; give each device its own")
+    by_hand = [device.role for device in config.devices if not device.has_line]
+    for role in sorted({role for role in by_hand if by_hand.count(role) > 1}):
+        faults.append(f"device.role: {role!r} is there twice; a recipe asks for a kind, so name one of each")
     from appliance.device_types import faults_of_types
 
     return faults + faults_of_types(config.devices)
@@ -442,6 +491,15 @@ class _Table:
 
     def fault(self, key: str, words: str) -> None:
         self._faults.append(f"{self._path(key)}: {words}")
+
+    def says(self, key: str, value: str) -> bool:
+        """Whether a key has this very value; it is not taken."""
+        return bool(self._left.get(key) == value)
+
+    def refuse(self, key: str, words: str) -> None:
+        """A key that may not be there at all."""
+        if self._left.pop(key, None) is not None:
+            self.fault(key, words)
 
     def keys(self) -> list[str]:
         """The keys that nobody has taken yet."""

@@ -266,3 +266,67 @@ def test_what_stands_in_its_supply_is_a_relay_of_the_same_file_that_goes_off_by_
     assert "write the id of the relay's own [[device]]" in told(pump)[0]
     assert "is no relay whose safe state is stop" in told(pump, kept)[0]
     assert told(device("pump-1", "pump", behind="pump-1"))
+
+
+# ── Devices that people run ────────────────────────────────────────────────────────────
+
+SORTER = """
+[[device]]
+id = "sorter"
+title = "Cell processor"
+role = "cell_processor"
+type = "operator-confirmed"
+maker = "Example"
+model = "CP-1"
+serial_number = "SIM-CP-0001"
+calibrated_until = "2027-06-30"
+qualified_until = "2027-06-30"
+"""
+
+
+def with_sorter(**changes: str) -> str:
+    """The good file with a cell processor in which some lines are changed or added."""
+    kept = [line for line in SORTER.strip().splitlines() if line.partition(" =")[0] not in changes]
+    return "\n".join([GOOD, *kept, *(f"{key} = {value}" for key, value in changes.items() if value), ""])
+
+
+@pytest.mark.requirement("F-036")
+def test_a_device_that_people_run_is_named_without_a_port_and_no_host_is_started_for_it(
+    tmp_path: Path,
+) -> None:
+    config = parse_config(with_sorter(), Home(tmp_path))
+
+    sorter = config.device("sorter")
+    assert (sorter.role, sorter.port, sorter.maker, sorter.has_line) == (
+        "cell_processor",
+        "",
+        "Example",
+        False,
+    )
+    assert "sorter" not in [device.id for device in config.served]
+    assert config.station.exchange == tmp_path / "sources" / "exchange"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"port": '"/dev/ttyUSB0"'}, "no program speaks to it"),
+        ({"poll_ms": "200"}, "no program speaks to it"),
+        ({"serial_number": ""}, "serial_number: is missing"),
+        ({"maker": ""}, "maker: is missing"),
+        ({"role": '"pump"'}, "cell_processor or sealer or welder or other"),
+        ({"qualified_until": '"soon"'}, "write a day such as"),
+    ],
+)
+def test_what_such_a_device_cannot_have_or_lacks_is_told_with_its_key(
+    tmp_path: Path, changes: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigurationUnusable) as unusable:
+        parse_config(with_sorter(**changes), Home(tmp_path))
+
+    assert any(fault.startswith("device[3].") and words in fault for fault in unusable.value.faults), unusable
+
+
+def test_two_devices_of_one_kind_that_people_run_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationUnusable, match="name one of each"):
+        parse_config(with_sorter() + SORTER.replace('"sorter"', '"sorter-2"'), Home(tmp_path))
