@@ -71,6 +71,30 @@ _OURS: tuple[DeviceType, ...] = (
         trials=(Trial(order="tare"), Trial(order="zero")),
     ),
     DeviceType(
+        name="sartorius-sbi",
+        role="balance",
+        device="Sartorius balances with SBI",
+        driver="drivers.balances.sartorius_sbi:SartoriusBalance",
+        twin="drivers.simulated.sartorius_sbi:SartoriusSbiTwin",
+        stops_by="none needed",
+        dead_man="none needed: nothing moves",
+        settings=(
+            Setting(
+                name="line",
+                default="9600-8O1",
+                words="how bytes travel, such as 9600-8O1, on older balances 1200-7O1",
+                pattern=r"(?:600|1200|2400|4800|9600|19200|38400|57600|115200)-[78][NEO][12]",
+            ),
+            Setting(
+                name="unit",
+                default="told",
+                words="the unit the balance shows (told: as its steady weights tell it)",
+                pattern=r"told|g|kg|mg|ct|lb|oz|ozt",
+            ),
+        ),
+        trials=(Trial(order="tare"), Trial(order="zero")),
+    ),
+    DeviceType(
         name="new-era-ne1000",
         role="pump",
         device="New Era NE-1000 family syringe pumps",
@@ -81,6 +105,23 @@ _OURS: tuple[DeviceType, ...] = (
         trials=(
             Trial(order="clear"),
             Trial(order="infuse", parameters={"volume_ml": "0.2", "rate_ml_min": "12"}, moves=True),
+        ),
+    ),
+    DeviceType(
+        name="ismatec-reglo-icc",
+        role="pump",
+        device="Ismatec Reglo ICC roller pumps, one channel",
+        driver="drivers.pumps.ismatec_reglo_icc:RegloPump",
+        twin="drivers.simulated.ismatec_reglo_icc:RegloTwin",
+        stops_by="bounded run",
+        dead_man="no watchdog; each run is bounded by its volume",
+        settings=(
+            Setting(name="address", default="1", words="the pump's address, 1 to 8", pattern="[1-8]"),
+            Setting(name="channel", default="1", words="the channel, 1 to 4", pattern="[1-4]"),
+        ),
+        trials=(
+            Trial(order="clear"),
+            Trial(order="infuse", parameters={"volume_ml": "2", "rate_ml_min": "24"}, moves=True),
         ),
     ),
     DeviceType(

@@ -1,0 +1,403 @@
+"""Ismatec Reglo ICC roller pumps, one channel. Wire facts: docs/devices/ismatec_reglo_icc.md."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+
+from drivers.agreement import Confirmation, same
+from drivers.faults import (
+    DeviceFault,
+    DeviceGarbled,
+    DeviceRefused,
+    DeviceSilent,
+    LineLost,
+)
+from drivers.framing import LINE_BYTES_MAX, BrokenFrame
+from drivers.line import LineSettings, SerialLine
+from drivers.pumps.roller_pump import MILLILITRES, NAME, RollerPump
+from drivers.pumps.unchecked_line import UncheckedLine
+from drivers.reading import Identity, Quality, Reading, reading_now
+
+STATUS_BYTES = b"*#+-"
+VOLUME_AT_RATE, CLOCKWISE = "O", "J"
+# `0` is a factory reset, `000000` throws the calibration away, `@` is heard by every pump of a chain,
+# and `*` writes the settings into memory that wears out.
+NEVER = re.compile(r"0|000000|@.*|\*")
+
+_DONE = re.compile(rb"[*#+-]")
+_RUNNING = re.compile(rb"[+-]")
+_ADDRESSING = re.compile(rb"[012]")
+_MODE = re.compile(rb"[LMOGQNP]")
+_DIRECTION = re.compile(rb"[JK]")
+_VERSION = re.compile(rb"\d{1,4}|#")
+_VOLUME = re.compile(rb"(\d{4})E([+-]?\d{1,2})|[*#]")
+_COUNT = re.compile(rb"(\d{5,10}|\d{1,9}\.\d{1,4}|\d{4}E[+-]?\d{1,2})(?: ?m[lL])?")
+_CAUSE = re.compile(rb"([CRV])(?: (\S{1,10}))?|#")
+_ABOUT = re.compile(rb"(.{1,40}) (\d{3,4}) \d{3,4}|#")
+_TEXT = re.compile(rb"[ -~]{1,40}")
+_CAUSES = {"C": "its cycle count is 0", "R": "the rate is out of its range", "V": "the volume is too large"}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Whether the rollers turn, and the volume counted since the pump's own last reset."""
+
+    running: bool
+    total_ml: Decimal
+    step_ml: Decimal
+
+
+def take_reglo(buffer: bytearray) -> bytes | None:
+    """Take one answer: a status character alone, or a line that ends CR LF; an echo ends with its CR."""
+    while buffer and buffer[0] in b"\r\n":
+        del buffer[0]
+    if buffer[:1] and buffer[0] in STATUS_BYTES:
+        return bytes((buffer.pop(0),))
+    end = buffer.find(b"\r")
+    if end < 0:
+        if len(buffer) > LINE_BYTES_MAX:
+            del buffer[:]
+            raise BrokenFrame("no end of line in sight")
+        return None
+    if end + 1 == len(buffer):
+        return None  # a line feed may still come
+    line = bytes(buffer[:end])
+    del buffer[: end + (2 if buffer[end + 1 : end + 2] == b"\n" else 1)]
+    return line
+
+
+def request_of(address: str, command: str) -> bytes:
+    """Return a request; what would reset the pump or throw its calibration away is refused."""
+    if NEVER.fullmatch(command):
+        raise DeviceRefused(NAME, f"is never sent {command!r}: it would lose its settings or its address.")
+    return f"{address}{command}\r".encode("ascii")
+
+
+def volume_type_2(value: Decimal) -> str:
+    """Return a number as the pump takes it, `mmmmse`; rounded down, so that no order grows."""
+    exponent = value.adjusted()
+    if not -9 <= exponent <= 9:
+        raise DeviceRefused(NAME, f"cannot take {value} mL or mL/min. Nothing was moved.")
+    digits = int(value.scaleb(3 - exponent).to_integral_value(rounding=ROUND_DOWN))
+    return f"{digits:04d}{exponent:+d}"
+
+
+def volume_of(text: str) -> Decimal:
+    """Return the number that `mmmmse` or `mmmmEse` stands for, in mL or mL/min."""
+    match = re.fullmatch(r"(\d{4})E?([+-]?\d{1,2})", text)
+    assert match is not None, text
+    return Decimal(match[1]).scaleb(int(match[2]) - 3)
+
+
+class RegloPump(RollerPump):
+    """One channel of a Reglo ICC in mode O, volume at a rate, which ends by itself.
+
+    The counter `xG` counts whole millilitres. A run that ended by itself, and whose count fits, delivered
+    its ordered volume; of any other the count is told as it is.
+    """
+
+    TYPE = "ismatec-reglo-icc"
+    MODEL = "Reglo ICC"
+    EXCHANGE_S = 0.35
+
+    def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
+        values = dict(settings or {})
+        self._address, self._channel = values.get("address", "1"), values.get("channel", "1")
+        line = SerialLine(NAME, port, LineSettings(baud_rate=9600), take_reglo)
+        talk = UncheckedLine(
+            line,
+            harmless={
+                request_of(self._address, "~"): _ADDRESSING,
+                request_of(self._channel, "xM"): _MODE,
+                request_of(self._channel, "xD"): _DIRECTION,
+            },
+            exchange_s=self.EXCHANGE_S,
+            unasked=self._is_event,
+        )
+        super().__init__(line, talk)
+        self._base_ml: Decimal | None = None
+        self._ordered_ml: Decimal | None = None
+        self._last_ml: Decimal | None = None
+        self._ended = self._stopped = self._channelled = self._events = False
+        self._mode_held = ""
+        self._counts = Confirmation(self._count_once, _counts_agree)
+        self._running = Confirmation(self._running_once, same)
+
+    def identify(self) -> Identity:
+        """Ask model, software and serial number, or the protocol's version where it tells no more."""
+        self._talk.within(self.ORDER_S)
+        match = _ABOUT.fullmatch(self._told("#", _ABOUT))
+        if match is None or match[1] is None:
+            version = self._told("x!", _VERSION, address="0").strip(b"#").decode("ascii")
+            firmware = f"protocol {version}" if version else ""
+            return Identity(maker="Ismatec", model=self.MODEL, serial_number="", firmware=firmware)
+        serial = self._told("xS", _TEXT).decode("ascii")
+        return Identity(
+            maker="Ismatec",
+            model=match[1].decode("ascii"),
+            serial_number="" if serial in STATUS_BYTES.decode("ascii") else serial,
+            firmware=match[2].decode("ascii"),
+        )
+
+    def read(self) -> list[Reading]:
+        """Read state and delivered volume, and look whether the pump still holds its mode."""
+        self._tell_restart()
+        self._talk.within(self.READ_S)
+        answer = self._counts.read(time.monotonic() + self.READ_ASKS_S)
+        count = answer.value
+        if answer.confirmed:
+            self._look_at_counter(count)
+            self._look_at_mode()
+            self._ended = self._ended or not (count.running or self._ordered_ml is None)
+        quality: Quality = "good" if answer.confirmed else "uncertain"
+        delivered_ml, detail = self._delivered(count)
+        return [
+            reading_now("state", "infusing" if count.running else "stopped", "", quality),
+            reading_now("delivered_ml", delivered_ml, "mL", quality, detail),
+            reading_now("alarm", "", "", quality),
+        ]
+
+    # Orders
+
+    def _infuse(self, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
+        volume, rate = volume_type_2(volume_ml), volume_type_2(rate_ml_min)
+        self._refuse_while_running()
+        self._mode_held, self._ordered_ml = "", None
+        self._accepted(VOLUME_AT_RATE)
+        self._held("xM", _MODE, VOLUME_AT_RATE, "mode")
+        self._accepted(CLOCKWISE)
+        self._held("xD", _DIRECTION, CLOCKWISE, "direction")
+        self._set("f", rate, "rate")
+        self._set("v", volume, "volume")
+        before = self._surely(self._counts, "counter")
+        if before.running:
+            raise DeviceRefused(NAME, "was started at its panel. Stop it, then order again.")
+        self._look_at_counter(before)
+        self._base_ml, self._ordered_ml = before.total_ml, volume_of(volume)
+        self._ended = self._stopped = False
+        self._mode_held = VOLUME_AT_RATE
+        self._run(before, volume, run_s=60 * float(volume_of(volume) / volume_of(rate)))
+        return {"volume_ml": str(volume_of(volume)), "rate_ml_min": str(volume_of(rate))}
+
+    def _run(self, before: Count, volume: str, *, run_s: float) -> None:
+        """Start, and find out what happened: H is never sent twice."""
+        self._quiet()
+        began_s = time.monotonic()
+        answer, lost = b"", None
+        try:
+            answer = self._ask("H", _DONE)
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled) as fault:
+            lost = fault
+        now = self._surely(self._counts, "state")
+        if now.running or now.total_ml > before.total_ml:
+            return
+        ordered_ml, ended = volume_of(volume), time.monotonic() - began_s >= run_s
+        if answer == b"*" and ended:
+            return
+        if answer in (b"-", b"#"):
+            self._ordered_ml = None
+            raise DeviceRefused(NAME, f"did not start: {self._cause()}. Nothing was moved.")
+        if ended or ordered_ml < before.step_ml:
+            words = (
+                "stands, and its counter is too coarse to tell whether it ran. Weigh before ordering again."
+            )
+            raise DeviceSilent(NAME, words) from lost
+        self._ordered_ml = None
+        raise DeviceRefused(NAME, "did not start; nothing was moved. Order it again.") from lost
+
+    def _clear(self) -> dict[str, str]:
+        self._refuse_while_running()
+        self._base_ml = self._surely(self._counts, "counter").total_ml
+        self._ordered_ml = None
+        return {"delivered_ml": "0"}
+
+    def _stands_after_stop(self) -> bool:
+        self._talk.shout(request_of(self._channel, "I"), _DONE)
+        self._stopped = not self._ended  # a run that was seen to have ended was not cut short
+        self._counts.forget()
+        self._running.forget()
+        if self._surely(self._running, "state"):
+            return False
+        # The other channels are nobody's here; they stand too, but their answer decides nothing.
+        with contextlib.suppress(DeviceSilent, DeviceGarbled):
+            self._talk.ask(request_of("0", "I"), _DONE)
+        return True
+
+    # What is known of the pump
+
+    def _forget(self) -> None:
+        self._base_ml = self._ordered_ml = self._last_ml = None
+        self._ended = self._stopped = self._channelled = False
+        self._mode_held = ""
+        self._counts.forget()
+        self._running.forget()
+
+    def _introduce(self) -> None:
+        """Switch channel addressing on and event messages off, then look at the channel."""
+        self._address_channels()
+        count = self._surely(self._counts, "counter")
+        self._base_ml = self._last_ml = count.total_ml
+
+    def _address_channels(self) -> None:
+        if self._talk.in_doubt:
+            self._talk.resynchronise()
+        addressing = self._talk.ask(request_of(self._address, "~"), _ADDRESSING)
+        if addressing != b"1":  # Perhaps kept in memory: written only on change.
+            if self._talk.ask(request_of(self._address, "~1"), _DONE) != b"*":
+                raise DeviceRefused(NAME, "does not switch to channel addressing. Check model and address.")
+            if self._talk.ask(request_of(self._address, "~"), _ADDRESSING) != b"1":
+                raise DeviceGarbled(NAME, "did not switch to channel addressing. Check the cable.")
+        self._switch_events_off()
+        self._channelled = True
+
+    def _switch_events_off(self) -> None:
+        """Ask for silence; a pump that does not know how is listened to with care all the same."""
+        for address in ("0", self._channel):  # some pumps do not know the address 0 here
+            if self._talk.ask(request_of(address, "xE0"), _DONE) == b"*":
+                break
+        self._events = False
+
+    def _look_at_counter(self, count: Count) -> None:
+        """Find a loss of power that nobody told of: the counter went back."""
+        if self._last_ml is not None and count.total_ml < self._last_ml:
+            raise self._restarted()
+        self._last_ml = count.total_ml
+        if self._base_ml is None:
+            self._base_ml = count.total_ml
+
+    def _look_at_mode(self) -> None:
+        """Find a loss of power by the mode it costs, where time is left for a look."""
+        if not self._mode_held or self._talk.left_s() < 2 * self._talk.took_s + 0.05:
+            return
+        with contextlib.suppress(DeviceSilent, DeviceGarbled):
+            seen = {self._ask("xM", _MODE), self._ask("xM", _MODE)}
+            if self._mode_held.encode("ascii") not in seen:
+                raise self._restarted()
+
+    def _delivered(self, count: Count) -> tuple[Decimal, str]:
+        base_ml = count.total_ml if self._base_ml is None else self._base_ml
+        counted_ml = count.total_ml - base_ml
+        detail = f"counted in steps of {count.step_ml} mL"
+        ordered_ml = self._ordered_ml
+        if ordered_ml is None or count.running or self._stopped:
+            return counted_ml, detail
+        if abs(counted_ml - ordered_ml) < count.step_ml:
+            return ordered_ml, f"its run ended by itself; {counted_ml} mL {detail}"
+        return counted_ml, detail
+
+    # Questions
+
+    def _is_event(self, frame: bytes) -> bool:
+        """Tell event messages apart; that they come again means that they must be switched off again."""
+        if not frame.startswith(b"^"):
+            return False
+        self._events = True
+        return True
+
+    def _ask(self, command: str, shape: re.Pattern[bytes]) -> bytes:
+        self._quiet()
+        return self._talk.ask(request_of(self._channel, command), shape)
+
+    def _quiet(self) -> None:
+        """End a doubt, and notice the loss of power that shows in what the pump answers then."""
+        if not self._channelled:
+            self._address_channels()
+        addressing = request_of(self._address, "~")
+        if self._talk.in_doubt:
+            request, answer = self._talk.resynchronise()
+            if request == addressing and answer != b"1":
+                raise self._restarted()
+        if self._events:
+            if self._talk.ask(addressing, _ADDRESSING) != b"1":
+                raise self._restarted()
+            self._switch_events_off()
+
+    def _count_once(self) -> Count:
+        running = self._ask("E", _RUNNING) == b"+"
+        match = _COUNT.fullmatch(self._ask("xG", _COUNT))
+        assert match is not None, "the line lets no other shape pass"
+        text = match[1].decode("ascii")
+        if "E" in text:
+            total = volume_of(text)
+            return Count(running, total, Decimal(1).scaleb(int(text[5:]) - 3))
+        return Count(running, Decimal(text), Decimal(1).scaleb(-len(text.partition(".")[2])))
+
+    def _running_once(self) -> bool:
+        return self._ask("E", _RUNNING) == b"+"
+
+    def _refuse_while_running(self) -> None:
+        if self._surely(self._running, "state"):
+            raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
+
+    def _accepted(self, command: str) -> None:
+        """Give a command that moves nothing, and so may be given again when its answer is lost."""
+        while True:
+            try:
+                answer = self._ask(command, _DONE)
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled):
+                if self._talk.left_s() < self.ORDER_S / 2:
+                    raise
+                continue
+            if answer != b"*":
+                raise DeviceRefused(NAME, f"did not take {command}. Nothing was moved; look at its panel.")
+            return
+
+    def _held(self, command: str, shape: re.Pattern[bytes], wanted: str, what: str) -> None:
+        held = self._surely(Confirmation(lambda: self._ask(command, shape), same), what)
+        if held != wanted.encode("ascii"):
+            raise DeviceRefused(NAME, f"did not take its {what}. Nothing was moved; order it again.")
+
+    def _set(self, command: str, number: str, what: str) -> None:
+        """Set a number; the answer is what the pump holds, and must be what was asked for."""
+
+        def once() -> bytes:
+            answer = self._ask(f"{command}{number}", _VOLUME)
+            return self._ask(command, _VOLUME) if answer == b"*" else answer
+
+        answer = self._surely(Confirmation(once, same), what).decode("ascii")
+        if answer in ("*", "#"):
+            raise DeviceRefused(NAME, f"did not take the {what}. Nothing was moved.", answer)
+        if volume_of(answer) != volume_of(number):
+            words = (
+                f"holds the {what} {volume_of(answer)} in place of {volume_of(number)}. Nothing was moved."
+            )
+            raise DeviceRefused(NAME, words, answer)
+
+    def _cause(self) -> str:
+        """Ask why a start was refused; not knowing changes nothing."""
+        try:
+            match = _CAUSE.fullmatch(self._ask("xe", _CAUSE))
+        except DeviceFault:
+            return "it did not tell why"
+        if match is None or match[1] is None:
+            return "it did not tell why"
+        limit = (match[2] or b"").decode("ascii", errors="replace")
+        return _CAUSES[match[1].decode("ascii")] + (f", its limit is {limit}" if limit else "")
+
+    def _told(self, command: str, shape: re.Pattern[bytes], *, address: str = "") -> bytes:
+        """Ask what not every pump knows; an answer counts when a second one is equal."""
+        request = request_of(address or self._channel, command)
+        try:
+            self._quiet()
+            first, second = self._talk.ask(request, shape), self._talk.ask(request, shape)
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            return b"#"
+        return first if first == second else b"#"
+
+
+def _counts_agree(first: Count, second: Count, apart_s: float) -> bool:
+    assert MILLILITRES is not None, "the role says how far two volumes may lie apart"
+    limit_ml = max(MILLILITRES.limit(apart_s), first.step_ml)
+    grown_ml = second.total_ml - first.total_ml
+    return first.running == second.running and first.step_ml == second.step_ml and 0 <= grown_ml <= limit_ml

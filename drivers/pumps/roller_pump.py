@@ -1,0 +1,186 @@
+"""What roller pumps have in common: bounded runs, no syringe, no watchdog, no checksum."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import ClassVar
+
+from drivers.agreement import Confirmation, T
+from drivers.faults import (
+    DeviceFault,
+    DeviceGarbled,
+    DeviceRefused,
+    DeviceRestarted,
+    DeviceSilent,
+    LineLost,
+    WrongDevice,
+)
+from drivers.line import SerialLine
+from drivers.pumps.unchecked_line import UncheckedLine
+from drivers.roles import PUMP, SafeState
+from drivers.wear import Wear
+
+NAME = "Pump"
+MILLILITRES = PUMP.quantity("delivered_ml").agreement
+assert MILLILITRES is not None, "the role says how far two volumes may lie apart"
+
+
+class RollerPump(ABC):
+    """A tubing pump that is only ever given runs that end by themselves.
+
+    Nothing stops it when its host dies but the end of its run. A start is sent once: after a lost answer
+    state and counter tell what happened.
+    """
+
+    TYPE: ClassVar[str]
+    ROLE = "pump"
+    MODEL: ClassVar[str]
+    OPEN_S = 3.0
+    OPEN_S_MAX = 8.0  # for a slow device that answers
+    READ_S = 0.95
+    READ_ASKS_S = 0.55  # no further look begins later than this
+    ORDER_S = 10.0
+    SURELY_S = 2.0
+    STOP_TRIES = 3
+    STOP_TRY_S = 1.0
+
+    def __init__(self, line: SerialLine, talk: UncheckedLine) -> None:
+        self._line, self._talk = line, talk
+        self._restart_untold = False
+
+    @property
+    def line(self) -> SerialLine:
+        """The line, for its byte trace."""
+        return self._line
+
+    def open(self) -> None:
+        """Open the line and make sure that the expected pump answers."""
+        self._line.open()
+        self._talk.forget()
+        self._restart_untold = False
+        self._forget()
+        deadline_s, heard = time.monotonic() + self.OPEN_S, False
+        try:
+            while True:
+                self._talk.within(self.OPEN_S_MAX)
+                try:
+                    self._introduce()
+                    return
+                except LineLost:
+                    raise
+                except (DeviceSilent, DeviceGarbled) as fault:
+                    heard = heard or isinstance(fault, DeviceGarbled)
+                    if time.monotonic() < deadline_s:
+                        continue
+                    if heard:
+                        raise WrongDevice(
+                            NAME, f"what answers is no {self.MODEL}. Check the port."
+                        ) from fault
+                    raise
+        except DeviceFault:
+            self._line.close()
+            raise
+
+    def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Run for a volume at a rate, or set the delivered volume to zero."""
+        order = PUMP.order_named(name)
+        if order is None or not set(order.required) <= set(parameters) <= {*order.required, *order.optional}:
+            words = "knows infuse with volume_ml and rate_ml_min, and clear without values"
+            raise DeviceRefused(NAME, f"{words}, not {name} {dict(parameters)}.")
+        if "diameter_mm" in parameters:
+            words = "moves tubing and has no syringe. Leave diameter_mm (syringe_diameter in a recipe) out."
+            raise DeviceRefused(NAME, words)
+        self._tell_restart()
+        numbers = {key: _positive(key, value) for key, value in parameters.items()}
+        self._talk.within(self.ORDER_S)
+        if name == "clear":
+            return self._clear()
+        return self._infuse(numbers["volume_ml"], numbers["rate_ml_min"])
+
+    def stop(self) -> None:
+        """Bring the rollers to a stand; nothing is asked before STOP goes out.
+
+        Raises
+        ------
+        DeviceSilent
+            No confirmation. The pump runs on to the end of its run: look at it.
+        """
+        fault: DeviceFault | None = None
+        for _ in range(self.STOP_TRIES):
+            self._talk.within(self.STOP_TRY_S)
+            try:
+                if self._stands_after_stop():
+                    return
+            except LineLost:
+                raise
+            except DeviceRestarted as error:
+                self._restart_untold, fault = True, error
+            except DeviceFault as error:
+                fault = error
+        words = (
+            "did not confirm the stop. Stop it at its panel or cut its power: it runs its volume to the end."
+        )
+        raise DeviceSilent(NAME, words) from fault
+
+    def apply_safe_state(self, state: SafeState) -> None:
+        """Stop, whatever was declared: a pump that nobody watches moves nothing."""
+        self.stop()
+
+    def wear(self) -> tuple[Wear, ...]:
+        """Nothing: no order is stored in a memory that wears out."""
+        return ()
+
+    def close(self) -> None:
+        """Let go of the line; a run goes on to its end."""
+        self._line.close()
+
+    def _tell_restart(self) -> None:
+        if self._restart_untold:
+            self._restart_untold = False
+            raise self._restarted()
+
+    def _restarted(self) -> DeviceRestarted:
+        self._forget()
+        return DeviceRestarted(
+            NAME, "lost its power; its run and its volume counter are void. Check what was delivered."
+        )
+
+    def _surely(self, quantity: Confirmation[T], what: str) -> T:
+        """Return an answer that others confirmed, within the time that is left for the order."""
+        answer = quantity.read(time.monotonic() + min(self.SURELY_S, self._talk.left_s()))
+        if not answer.confirmed:
+            raise DeviceGarbled(NAME, f"gave no equal answers about its {what}. Check the cable.")
+        return answer.value
+
+    @abstractmethod
+    def _introduce(self) -> None:
+        """Bring a pump into the state that orders need, and look at it once."""
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Forget what was known of the pump: it is another one, or was told nothing yet."""
+
+    @abstractmethod
+    def _infuse(self, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
+        """Set up a bounded run, read it back, start it once."""
+
+    @abstractmethod
+    def _clear(self) -> dict[str, str]:
+        """Let the delivered volume be zero."""
+
+    @abstractmethod
+    def _stands_after_stop(self) -> bool:
+        """Send STOP at once, then ask; True when the rollers stand."""
+
+
+def _positive(key: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not value.is_finite() or not 0 < value < 100000:
+        raise DeviceRefused(NAME, f"{key} must be a number above 0, not {text!r}.")
+    return value
