@@ -8,7 +8,8 @@
     ├── DeviceRefused       the device understood and said no: nothing was done
     │   └── DeviceAlarm     it answered with an alarm instead of carrying out the request
     ├── DeviceGarbled       bytes came that are not a reply to the request
-    │   └── StrayBytes      bytes came that nobody asked for
+    │   ├── StrayBytes      bytes came that nobody asked for
+    │   └── LineFlooded     it talks without end
     ├── WrongDevice         something answers, but not the kind of device expected
     └── DeviceRestarted     it lost power: tare, totals and settings it held are void
 
@@ -38,6 +39,8 @@ class DeviceSilent(DeviceFault):
 class LineLost(DeviceSilent):
     """The port is gone, held by somebody else, or never was there."""
 
+    kind = "line_lost"
+
 
 class DeviceRefused(DeviceFault):
     """The device said no, or the order can be seen to be impossible; nothing was done."""
@@ -61,6 +64,10 @@ class StrayBytes(DeviceGarbled):
     def __init__(self, device: str, data: bytes) -> None:
         self.data = data
         super().__init__(device, "bytes came that nobody asked for. Check cable and device.", repr(data[:40]))
+
+
+class LineFlooded(DeviceGarbled):
+    """More bytes came than any reply has: something talks without end."""
 
 
 class WrongDevice(DeviceFault):

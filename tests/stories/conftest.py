@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import story_central_away
+import story_failing_devices
 import story_failing_parts
 import story_headless
 import story_killed_engine
@@ -19,6 +20,7 @@ LANES = 3
 STORIES: dict[str, Callable[[Path], Any]] = {
     "killed_engine": story_killed_engine.play,
     "failing_parts": story_failing_parts.play,
+    "failing_devices": story_failing_devices.play,
     "demo_released": story_headless.player(),
     "central_away": story_central_away.play,
     "stops": story_stop.play,
@@ -54,6 +56,7 @@ def _looking_at(name: str) -> Any:
 
 killed_engine = _looking_at("killed_engine")
 failing_parts = _looking_at("failing_parts")
+failing_devices = _looking_at("failing_devices")
 central_away = _looking_at("central_away")
 stops = _looking_at("stops")
 demo_released = _looking_at("demo_released")

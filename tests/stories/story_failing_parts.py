@@ -116,7 +116,7 @@ class _Script:
         return self._frozen_worker and running and not asks(snapshot, "scan_materials/material")
 
     def _kill_worker_in_scan(self) -> None:
-        """The request is on record before it is in the frozen worker's pipe: it is given time to get there."""
+        """The request is on record before it is in the worker's pipe: it is given time to get there."""
         time.sleep(REQUEST_UNDER_WAY_S)
         self._kill_worker()
 
