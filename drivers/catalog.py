@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -125,6 +126,39 @@ _OURS: tuple[DeviceType, ...] = (
         ),
     ),
     DeviceType(
+        name="masterflex-ls",
+        role="pump",
+        device="Masterflex L/S digital drives on RS-232",
+        driver="drivers.pumps.masterflex_ls:MasterflexPump",
+        twin="drivers.simulated.masterflex_ls:MasterflexTwin",
+        stops_by="bounded run",
+        dead_man="no watchdog; each run is bounded by its revolutions",
+        answers_within_ms=80,
+        settings=(
+            Setting(
+                name="address", default="01", words="the drive's number, 01 to 89", pattern="0[1-9]|[1-8]\\d"
+            ),
+            Setting(
+                name="ml_per_rev",
+                default="0.80",
+                words="the volume of one turn in mL, as the tubing was calibrated (0.80: L/S 16)",
+                minimum=Decimal("0.001"),
+                maximum=Decimal("20"),
+            ),
+            Setting(
+                name="rpm_max",
+                default="600",
+                words="the drive's fastest speed in rpm",
+                minimum=Decimal(10),
+                maximum=Decimal(600),
+            ),
+        ),
+        trials=(
+            Trial(order="clear"),
+            Trial(order="infuse", parameters={"volume_ml": "2", "rate_ml_min": "24"}, moves=True),
+        ),
+    ),
+    DeviceType(
         name="julabo",
         role="thermostat",
         device="Julabo circulators",
@@ -133,6 +167,36 @@ _OURS: tuple[DeviceType, ...] = (
         stops_by="none needed",
         dead_man="keeps its set-point: stopping a bath is a hazard too",
         trials=(Trial(order="set", parameters={"setpoint_c": "37.0"}), Trial(order="start")),
+    ),
+    DeviceType(
+        name="hamilton-arc",
+        role="probe",
+        device="Hamilton Arc probes: pH, oxygen, conductivity",
+        driver="drivers.probes.hamilton_arc:ArcProbe",
+        twin="drivers.simulated.hamilton_arc:HamiltonArcTwin",
+        stops_by="none needed",
+        dead_man="none needed: it only measures",
+        answers_within_ms=150,
+        settings=(
+            Setting(
+                name="address",
+                default="1",
+                words="the probe's address, 1 to 32",
+                pattern=r"[1-9]|[12]\d|3[0-2]",
+            ),
+            Setting(
+                name="kind",
+                default="auto",
+                words="what it measures: auto, ph, oxygen or conductivity",
+                pattern=r"auto|ph|oxygen|conductivity",
+            ),
+            Setting(
+                name="line",
+                default="19200-8N2",
+                words="how bytes travel, such as 19200-8N2",
+                pattern=r"(?:4800|9600|19200|38400|57600|115200)-8[NEO][12]",
+            ),
+        ),
     ),
 )
 
