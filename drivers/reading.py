@@ -17,6 +17,7 @@ class Reading:
 
     `good`: protected by a checksum, or confirmed by a second reading. `uncertain`: one reading alone.
     `bad`: nothing usable came, `value` is None. `stale`: set by a reader, never by a driver.
+    `exchanges` are the numbers of its bytes in the trace of the line; `drivers.trace` fills them in.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Reading:
     source_time: datetime  # aware, UTC
     received_ns: int  # monotonic
     detail: str = ""
+    exchanges: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.source_time.utcoffset() == timedelta(0), self.source_time

@@ -254,7 +254,7 @@ def test_a_bath_that_lost_its_mains_is_told_of(bench: Bench) -> None:
 def test_a_line_is_one_programs_alone(bench: Bench) -> None:
     first = opened_balance(bench)
 
-    with pytest.raises(LineLost, match="cannot open"):
+    with pytest.raises(LineLost, match="another program holds"):
         opened_balance(bench)
 
     first.close()

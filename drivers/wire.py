@@ -1,0 +1,188 @@
+"""What a line is made of: a native port by its descriptor, or a port far away behind a URL of pyserial."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import termios
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import serial
+
+READ_BYTES = 4096
+LEAVE_S = 0.3  # how long closing waits for bytes that the port has not sent yet
+_WRITE_S = 0.2  # at a port behind a URL
+_SLICE_S = 0.01  # of a wait at a port behind a URL, which cannot be waited on
+_GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineSettings:
+    """How bytes travel; see the device's page."""
+
+    baud_rate: int
+    byte_bits: int = 8
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: int = 1
+    rts_cts: bool = False
+
+
+class WriteStuck(OSError):
+    """The port took no bytes in time; those it had taken and not sent were thrown away."""
+
+
+class Wire(Protocol):
+    """An open port. Every failure of it is an `OSError`."""
+
+    def waiting(self) -> bytes:
+        """Return what has come already, without waiting."""
+
+    def read(self, wait_s: float) -> bytes:
+        """Wait for bytes, at most so long, and return all that came with them."""
+
+    def write(self, data: bytes, wait_s: float) -> None:
+        """Hand over all bytes, within so long."""
+
+    def close(self) -> None:
+        """Let go of the port, within a bound of its own."""
+
+
+def is_pseudo_terminal(port: str) -> bool:
+    """Tell whether a port is one end of a pseudo-terminal, as a twin's is."""
+    return not is_url(port) and str(Path(port).resolve()).startswith("/dev/pts/")
+
+
+def is_url(port: str) -> bool:
+    """Tell whether a port is a URL of pyserial, such as `rfc2217://host:port`."""
+    return "://" in port
+
+
+def open_wire(port: str, settings: LineSettings) -> Wire:
+    """Open a port for this process alone.
+
+    Raises
+    ------
+    OSError, ValueError
+        Not there, held by somebody else, or not able to carry these settings.
+    """
+    try:
+        if is_url(port):
+            return _FarWire(port, settings)
+        return _NativeWire(port, settings)
+    except termios.error as error:
+        number = error.args[0] if error.args else errno.EINVAL
+        raise OSError(number, "the port does not carry these settings") from error
+
+
+class _NativeWire:
+    """A port of this machine. pyserial opens and sets it; bytes go by its descriptor.
+
+    Waiting for a descriptor costs nothing while no byte comes, where pyserial's own reading asks the
+    kernel several times for each.
+    """
+
+    def __init__(self, port: str, settings: LineSettings) -> None:
+        self._serial = serial.Serial(
+            port=port, timeout=0, write_timeout=0, exclusive=True, **_as_pyserial(settings)
+        )
+        self._end = self._serial.fileno()
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(self._end, select.POLLIN)
+        self._writable.register(self._end, select.POLLOUT)
+
+    def waiting(self) -> bytes:
+        return self._read_now()
+
+    def read(self, wait_s: float) -> bytes:
+        events = self._readable.poll(max(0.0, wait_s) * 1000)
+        if not events:
+            return b""
+        data = self._read_now()
+        if not data:  # ready, and nothing there: the other end hung up
+            raise OSError(errno.EIO, "the device hung up")
+        return data
+
+    def write(self, data: bytes, wait_s: float) -> None:
+        deadline = time.monotonic() + wait_s
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._end, left) :]
+            except BlockingIOError:
+                self._wait_for_room(deadline)
+
+    def close(self) -> None:
+        # The kernel may hold up the closing of a port whose device takes no bytes for half a minute.
+        deadline = time.monotonic() + LEAVE_S
+        with suppress(OSError, termios.error):
+            while self._serial.out_waiting and time.monotonic() < deadline:
+                time.sleep(_SLICE_S)
+            termios.tcflush(self._end, termios.TCOFLUSH)
+        self._serial.close()
+
+    def _read_now(self) -> bytes:
+        try:
+            return os.read(self._end, READ_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def _wait_for_room(self, deadline: float) -> None:
+        left_s = deadline - time.monotonic()
+        events = self._writable.poll(max(0.0, left_s) * 1000)
+        if any(event & _GONE for _, event in events):
+            raise OSError(errno.EIO, "the device hung up")
+        if not events:
+            # Half an order that leaves later, when nobody waits for it, is worse than none.
+            termios.tcflush(self._end, termios.TCOFLUSH)
+            raise WriteStuck(errno.ETIMEDOUT, "it takes no bytes")
+
+
+class _FarWire:
+    """A port behind a URL, read in slices: it cannot be waited on."""
+
+    def __init__(self, port: str, settings: LineSettings) -> None:
+        self._serial = serial.serial_for_url(
+            port,
+            timeout=_SLICE_S,
+            # RFC 2217 in pyserial has no such setting; its socket gives up after 5 s.
+            write_timeout=None if port.startswith("rfc2217:") else _WRITE_S,
+            **_as_pyserial(settings),
+        )
+
+    def waiting(self) -> bytes:
+        data = b""
+        while len(data) < READ_BYTES and self._serial.in_waiting:
+            data += bytes(self._serial.read(min(self._serial.in_waiting, READ_BYTES)))
+        return data
+
+    def read(self, wait_s: float) -> bytes:
+        deadline = time.monotonic() + wait_s
+        while not (data := bytes(self._serial.read(1))):
+            if time.monotonic() >= deadline:
+                return b""
+        return data + self.waiting()
+
+    def write(self, data: bytes, wait_s: float) -> None:
+        try:
+            self._serial.write(data)
+        except serial.SerialTimeoutException as error:
+            raise WriteStuck(errno.ETIMEDOUT, "it takes no bytes") from error
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._serial.close()
+
+
+def _as_pyserial(settings: LineSettings) -> dict[str, object]:
+    return {
+        "baudrate": settings.baud_rate,
+        "bytesize": settings.byte_bits,
+        "parity": settings.parity,
+        "stopbits": settings.stop_bits,
+        "rtscts": settings.rts_cts,
+    }
