@@ -18,6 +18,7 @@ from drivers.roles import Driver
 
 GOOD, REFUSED, WRONG_USAGE = 0, 1, 2
 FOLLOW_S = 0.2
+READS_MAX = 4
 
 
 def device(argv: Sequence[str]) -> int:
@@ -136,16 +137,29 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _read(arguments: argparse.Namespace) -> int:
-    def read(driver: Driver) -> int:
+    def follow(driver: Driver) -> int:
         while True:
-            readings = driver.read()
-            for reading in readings:
+            for reading in driver.read():
                 _tell_reading(reading, as_json=arguments.json)
-            if not arguments.follow:
-                return GOOD if all(reading.quality != "bad" for reading in readings) else REFUSED
             time.sleep(FOLLOW_S)
 
-    return _with_driver(arguments, read)
+    def once(driver: Driver) -> int:
+        readings = _confirmed(driver)
+        for reading in readings:
+            _tell_reading(reading, as_json=arguments.json)
+        return GOOD if all(reading.quality != "bad" for reading in readings) else REFUSED
+
+    return _with_driver(arguments, follow if arguments.follow else once)
+
+
+def _confirmed(driver: Driver) -> list[Reading]:
+    """Read until every value is confirmed, a few times at most: one look may be too short for a slow line."""
+    readings = driver.read()
+    for _ in range(READS_MAX - 1):
+        if all(reading.quality == "good" for reading in readings):
+            break
+        readings = driver.read()
+    return readings
 
 
 def _identify(arguments: argparse.Namespace) -> int:

@@ -45,6 +45,7 @@ PUMPS = 10
 ROUNDS = 20  # with so many pumps at once: 200 of each kind
 STRIKE_AFTER_S = 0.6
 STANDS_WITHIN_S = 6.0
+UNPLUGGED_S = 3.5  # longer than the pumps' own watchdog
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -279,9 +280,9 @@ class Pumps:
         return [(line.twin.world.motion.stopped_ns - struck_ns) / 1e6 for line in self.lines.values()]
 
     def ready_again(self) -> None:
-        """Fill the syringes and mend the lines."""
+        """Fill the syringes, once every line is plugged in again."""
         for line in self.lines.values():
-            line.faults.set("none")
+            wait_for(line.link.exists, 2 * UNPLUGGED_S)
             line.twin.world.load_syringe(60.0)
 
 
@@ -361,7 +362,7 @@ def _kill_all(hosts: dict[str, int]) -> None:
 
 def _unplug_all(pumps: Pumps) -> None:
     for line in pumps.lines.values():
-        line.faults.set("silent")
+        line.fault("unplug", UNPLUGGED_S)
 
 
 def wait_for(holds: Callable[[], bool], timeout_s: float) -> None:
