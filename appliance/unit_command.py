@@ -14,7 +14,7 @@ STATION = "service"
 
 
 def unit(argv: Sequence[str]) -> int:
-    """Unlock an account of a running unit, or confirm its clock by two persons."""
+    """Unlock an account of a running unit, confirm its clock, or qualify a device by two persons."""
     parser = argparse.ArgumentParser("cellwright unit", description=unit.__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     unlock = _verb(verbs, "unlock", "open an account that was locked after wrong entries", _unlock)
@@ -25,6 +25,12 @@ def unit(argv: Sequence[str]) -> int:
     )
     time.add_argument("--reference", required=True, metavar="UTC", help="such as 2026-03-02T08:00:00Z")
     time.add_argument("--second", required=True, metavar="PERSON", help="the second person")
+    qualify = _verb(verbs, "qualify", "two persons qualify the device that is connected", _qualify)
+    qualify.add_argument("device", metavar="DEVICE", help="its id in unit.toml")
+    qualify.add_argument("--calibrated-until", default="", metavar="DAY", help="such as 2027-06-30")
+    qualify.add_argument("--qualified-until", default="", metavar="DAY", help="such as 2028-01-31")
+    qualify.add_argument("--reason", required=True, metavar="TEXT")
+    qualify.add_argument("--second", required=True, metavar="PERSON", help="the second person")
     options = parser.parse_args(argv)
     from appliance.link.client import EngineAway
 
@@ -55,6 +61,36 @@ def _unlock(options: argparse.Namespace) -> int:
 
 def _confirm(options: argparse.Namespace) -> int:
     return _as_person(options, "confirm_time", {"reference": options.reference}, second=options.second)
+
+
+def _qualify(options: argparse.Namespace) -> int:
+    """What the device tells of itself is shown before the PINs are asked, and it is what is qualified."""
+    from appliance.link.client import look
+
+    views = {one.id: one for one in look(home_from(options).socket).devices}
+    device = views.get(options.device)
+    if device is None:
+        there = ", ".join(views) or "none"
+        print(f"This unit has no device {options.device!r}; there are: {there}.", file=sys.stderr)
+        return 1
+    if not device.identity:
+        print(f"{device.title} does not answer. Connect it first, then qualify it.", file=sys.stderr)
+        return 1
+    told = " ".join(filter(None, (device.identity["maker"], device.identity["model"])))
+    print(
+        f"{device.title} is a {told}; serial number {device.identity['serial_number'] or 'not told'}, "
+        f"firmware {device.identity['firmware'] or 'not told'}. Compare its type plate.",
+        file=sys.stderr,
+    )
+    body = {
+        "device": device.id,
+        "serial_number": device.identity["serial_number"],
+        "firmware": device.identity["firmware"],
+        "calibrated_until": options.calibrated_until,
+        "qualified_until": options.qualified_until,
+        "reason": options.reason,
+    }
+    return _as_person(options, "qualify_device", body, second=options.second)
 
 
 def _as_person(options: argparse.Namespace, name: str, body: dict[str, str], *, second: str) -> int:

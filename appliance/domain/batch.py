@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from appliance.domain import events as ev
 from appliance.domain import phase_states
 from appliance.domain.people_state import PeopleState
+from appliance.domain.qualified import COMPARED
 from appliance.domain.recipe import Phase, Recipe, parse
 from appliance.domain.signatures import SignatureBook
 
@@ -250,7 +251,8 @@ class DeviceSpec:
     id: str
     role: str
     title: str
-    serial_number: str = ""  # the qualified one; empty when any will do
+    serial_number: str = ""  # the qualified one of the appliance file; empty when any will do
+    firmware: str = ""  # the same
 
 
 @dataclass(slots=True)
@@ -273,9 +275,15 @@ class Unit:
     cleanly_stopped: bool = True
     qualified: dict[str, bool] = field(default_factory=dict)
     calibrated_until: dict[str, str] = field(default_factory=dict)  # device → day, where one is told
+    qualified_until: dict[str, str] = field(default_factory=dict)  # the same
+    qualifications: dict[str, ev.DeviceQualified] = field(default_factory=dict)  # device → the newest
+    wear: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, memory) → writes counted
+    warned_on: dict[str, str] = field(default_factory=dict)  # device:what ends → the day of the last notice
     silent: set[str] = field(default_factory=set)
     time_confirmed: bool = False
     people: PeopleState = field(default_factory=PeopleState)
+    # What each device told of itself last. Left out of digests: records of before were sealed without it.
+    identities: dict[str, dict[str, str]] = field(default_factory=dict)
     # Not folded from events: whether the clock keeps itself true, as the clock says at each turn.
     clock_trusted: bool = True
     # Not folded from events: the newest readings, which decide nothing until an event names them.
@@ -332,6 +340,7 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
                 unit.devices = {one["id"]: DeviceSpec(**one) for one in started.devices}
                 # An engine that starts has heard of no device yet.
                 unit.qualified.clear()
+                unit.identities.clear()
                 unit.silent.clear()
         case ev.EngineStoppedCleanly():
             unit.cleanly_stopped = True
@@ -344,21 +353,23 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
         case ev.AlarmRaised() as alarm:
             unit.alarms[alarm.alarm] = (alarm, "active", fact.at)
         case ev.SecurityNoticeRaised(alarm=key) as notice:
-            raised = ev.AlarmRaised(
-                alarm=key,
-                priority=notice.priority,
-                title=notice.title,
-                cause=notice.cause,
-                action=notice.action,
-            )
-            unit.alarms[key] = (raised, "active", fact.at)
+            unit.alarms[key] = (_as_alarm(notice), "active", fact.at)
         case ev.AlarmAcknowledged(alarm=key) if key in unit.alarms:
             unit.alarms[key] = (unit.alarms[key][0], "acknowledged", unit.alarms[key][2])
         case ev.AlarmCleared(alarm=key):
             unit.alarms.pop(key, None)
-        case ev.DeviceIdentified(device=device, qualified=qualified, calibrated_until=until):
-            unit.qualified[device], unit.calibrated_until[device] = qualified, until
+        case ev.DeviceIdentified(device=device) as identified:
+            _take_identity(unit, identified)
             unit.silent.discard(device)
+        case ev.DeviceQualified() as qualified:
+            _take_qualification(unit, qualified)
+        case ev.DeviceNoticeRaised(alarm=key) as warned:
+            unit.alarms[key] = (_as_alarm(warned), "active", fact.at)
+            kind, _, day = key.rpartition(":")
+            if kind.startswith("due:"):
+                unit.warned_on[kind.removeprefix("due:")] = day
+        case ev.WearCounted(device=device, memory=memory, total=total):
+            unit.wear[device, memory] = total
         case ev.DeviceWentSilent(device=device):
             unit.silent.add(device)
         case ev.DeviceRecovered(device=device):
@@ -371,3 +382,37 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             unit.decision_versions[fact.batch] = version
         case _:
             pass
+
+
+def _as_alarm(notice: ev.SecurityNoticeRaised | ev.DeviceNoticeRaised) -> ev.AlarmRaised:
+    return ev.AlarmRaised(
+        alarm=notice.alarm,
+        priority=notice.priority,
+        title=notice.title,
+        cause=notice.cause,
+        action=notice.action,
+    )
+
+
+def _identity(event: ev.DeviceIdentified | ev.DeviceQualified) -> dict[str, str]:
+    return {name: getattr(event, name) for name in COMPARED}
+
+
+def _take_identity(unit: Unit, event: ev.DeviceIdentified) -> None:
+    device = event.device
+    unit.qualified[device], unit.identities[device] = event.qualified, _identity(event)
+    unit.calibrated_until[device] = event.calibrated_until
+    if event.qualified_until or device in unit.qualified_until:
+        unit.qualified_until[device] = event.qualified_until
+
+
+def _take_qualification(unit: Unit, event: ev.DeviceQualified) -> None:
+    device, before = event.device, unit.qualifications.get(event.device)
+    filed = unit.devices[device].serial_number if device in unit.devices else ""
+    if (before.serial_number if before is not None else filed) != event.serial_number:
+        # Another device stands there, with memories of its own.
+        unit.wear = {key: total for key, total in unit.wear.items() if key[0] != device}
+    unit.qualifications[device], unit.qualified[device] = event, True
+    unit.identities[device] = _identity(event)
+    unit.calibrated_until[device] = event.calibrated_until
+    unit.qualified_until[device] = event.qualified_until

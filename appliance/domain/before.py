@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
 
+FITNESS_TOLD = 2  # the first `BatchOpened.rules` by which a batch's record tells of its devices' fitness
 ALARM_FIELDS = ("alarm", "priority", "title", "cause", "action", "phase")
 
 
-def before(unit: Unit, order: Order) -> dict[str, Any]:
+def before(unit: Unit, order: Order, rules: int) -> dict[str, Any]:
     """The fields of `BatchOpened` about the unit as it is when the batch opens."""
     used_in = unit.used_bags.get(bag_key(order.din, order.description_code, order.division), "")
     return {
-        "bench": [_device(unit, spec) for spec in unit.devices.values()],
+        "bench": [_device(unit, spec, rules) for spec in unit.devices.values()],
         "unit_before": {
             "term": str(unit.term),
             "stop_count": str(unit.stop_count),
@@ -30,17 +33,54 @@ def before(unit: Unit, order: Order) -> dict[str, Any]:
     }
 
 
-def _device(unit: Unit, spec: DeviceSpec) -> dict[str, str]:
+def _device(unit: Unit, spec: DeviceSpec, rules: int) -> dict[str, str]:
     state = "silent" if spec.id in unit.silent else ""
     if spec.id in unit.qualified:
         state = f"{state} {'qualified' if unit.qualified[spec.id] else 'not_qualified'}".strip()
-    return {
+    said = {
         "id": spec.id,
         "role": spec.role,
         "title": spec.title,
         "serial_number": spec.serial_number,
         "state": state,
     }
+    return said | (_fitness(unit, spec) if rules >= FITNESS_TOLD else {})
+
+
+def _fitness(unit: Unit, spec: DeviceSpec) -> dict[str, str]:
+    """What is known of a device's fitness; what there is not is not said."""
+    device, standing = spec.id, unit.qualifications.get(spec.id)
+    days = {
+        "firmware": spec.firmware,
+        "calibrated_until": unit.calibrated_until.get(device, ""),
+        "qualified_until": unit.qualified_until.get(device, ""),
+    }
+    known = {
+        "identity": unit.identities.get(device),
+        "qualification": asdict(standing) if standing is not None else None,
+        "warned_on": {key: day for key, day in unit.warned_on.items() if key.startswith(f"{device}:")},
+        "wear": {memory: total for (worn, memory), total in unit.wear.items() if worn == device},
+    }
+    return {name: day for name, day in days.items() if day} | {
+        name: json.dumps(one, sort_keys=True) for name, one in known.items() if one
+    }
+
+
+def _know(unit: Unit, one: dict[str, str]) -> None:
+    """What a batch's record says of a device's fitness before it."""
+    device = one["id"]
+    for name, days in (
+        ("calibrated_until", unit.calibrated_until),
+        ("qualified_until", unit.qualified_until),
+    ):
+        if one.get(name):
+            days[device] = one[name]
+    if "identity" in one:
+        unit.identities[device] = json.loads(one["identity"])
+    if "qualification" in one:
+        unit.qualifications[device] = ev.DeviceQualified(**json.loads(one["qualification"]))
+    unit.warned_on |= json.loads(one.get("warned_on", "{}"))
+    unit.wear |= {(device, memory): total for memory, total in json.loads(one.get("wear", "{}")).items()}
 
 
 def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
@@ -49,7 +89,9 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
     Accounts and orders made earlier are not in it: who was allowed to act was decided then.
     """
     devices = {
-        one["id"]: DeviceSpec(one["id"], one["role"], one["title"], one["serial_number"])
+        one["id"]: DeviceSpec(
+            one["id"], one["role"], one["title"], one["serial_number"], one.get("firmware", "")
+        )
         for one in opened.bench
     }
     unit = Unit(unit_id, opened.simulated, devices)
@@ -64,6 +106,7 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
             unit.silent.add(one["id"])
         if "qualified" in state or "not_qualified" in state:
             unit.qualified[one["id"]] = "qualified" in state
+        _know(unit, one)
     for one in opened.open_alarms:
         raised = ev.AlarmRaised(**{name: one[name] for name in ALARM_FIELDS})
         unit.alarms[raised.alarm] = (raised, one["state"], datetime.fromisoformat(one["at"]))

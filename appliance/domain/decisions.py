@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from appliance.domain import copies, corrections, phase_states
+from appliance.domain import copies, corrections, fitness, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
-from appliance.domain.calibration import refuse_uncalibrated, started
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
 from appliance.domain.exchange_file import FILE_NAME
 from appliance.domain.people_rules import permit, permit_answer, permit_signature, refuse_untrained
@@ -28,6 +27,9 @@ BAG_FORMATS = ["code128", "datamatrix"]
 SUPERVISOR_HOLDS = frozenset(
     {"wrong_bag", "expired", "used", "label_refused", "mass_balance", "corrected_value"}
 )
+RULES = 2  # of a batch that opens now (`BatchOpened.rules`)
+# Alarms that stand for a state: they end with it and not with being acknowledged.
+STATES_OF_THE_UNIT = ("STOP:", "device:", "unqualified:", "record:", "people:")
 CLOCK_DIFFERENCE_S_MAX = 60
 
 
@@ -51,6 +53,7 @@ class Opening:
     station: dict[str, str]
     build_hash: str = ""
     second_person_within_min: int = 10
+    rules: int = RULES
 
 
 def context(unit: Unit, run: PhaseRun, now: datetime) -> Context:
@@ -115,7 +118,8 @@ def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
         station=opening.station,
         build_hash=opening.build_hash,
         second_person_within_min=opening.second_person_within_min,
-        **before(unit, opening.order),
+        rules=opening.rules,
+        **before(unit, opening.order, opening.rules),
     )
 
 
@@ -129,12 +133,7 @@ def _refuse_unqualified(unit: Unit, recipe: Recipe, now: datetime) -> None:
             raise CommandRefused(
                 f"{device.title} does not answer. Look at its cable and power.", reason="device_silent"
             )
-        if not unit.qualified[device.id]:
-            raise CommandRefused(
-                f"{device.title} is not the qualified device. Call maintenance.",
-                reason="device_not_qualified",
-            )
-        refuse_uncalibrated(unit, device, now)
+        fitness.refuse_unfit(unit, device, now)
 
 
 def abort_batch(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
@@ -329,6 +328,7 @@ def restart(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
     if not held:
         raise NotOpen("Nothing is held.")
     for run in held:
+        fitness.refuse_restart(unit, run.phase.uses)
         why = run.last(ev.PhaseHolding)
         if why is not None and why[1].reason in SUPERVISOR_HOLDS and "supervisor" not in actor.roles:
             raise NotPermitted(
@@ -386,7 +386,7 @@ def acknowledge_alarm(unit: Unit, actor: Actor, alarm: str) -> list[ev.Event]:
     events: list[ev.Event] = [ev.AlarmAcknowledged(alarm=alarm)]
     if alarm == copies.RESTORED:
         return [*events, ev.AlarmCleared(alarm=alarm)]
-    if ":hold-" not in alarm and not alarm.startswith(("STOP:", "device:", "record:", "people:")):
+    if ":hold-" not in alarm and not alarm.startswith(STATES_OF_THE_UNIT):
         events.append(ev.AlarmCleared(alarm=alarm))
     return events
 
@@ -491,9 +491,9 @@ def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list
         case phase_states.HOLDING if logic.is_safe(c):
             return [ev.PhaseHeld(phase=run.phase.id)]
         case phase_states.RUNNING if not unit.stop_latched:
-            return lapsed(c, logic.second_person_keys(run.phase)) or logic.advance(c)
+            return lapsed(c, logic.second_person_keys(run.phase)) or fitness.gated(c, logic.advance(c))
         case phase_states.IDLE if not unit.stop_latched and _startable(batch, run) and logic.may_start(c):
-            return started(c)
+            return fitness.started(c)
         case _:
             return []
 

@@ -3,33 +3,72 @@
 from __future__ import annotations
 
 from appliance.domain import events as ev
+from appliance.domain import fitness
 from appliance.domain.batch import Unit
 from appliance.domain.decisions import hold_running, hold_with_alarm
+from appliance.domain.operator_devices import DECLARED, run_by_people
+from appliance.domain.qualified import difference
 
 
 def identified(
-    unit: Unit, device: str, identity: dict[str, str], qualified_serial: str, calibrated_until: str = ""
+    unit: Unit,
+    device: str,
+    identity: dict[str, str],
+    *,
+    calibrated_until: str = "",
+    qualified_until: str = "",
 ) -> list[ev.Event]:
-    """A device said who it is; another serial number than the qualified one blocks its use (F-029)."""
-    qualified = not qualified_serial or identity["serial_number"] == qualified_serial
-    words = "" if qualified else f"Qualified is {qualified_serial}. Re-qualify the device before use."
+    """A device said who it is; another than the qualified one is given no order (F-029).
+
+    The two days are those of the appliance file; a qualification on record stands in place of them.
+    """
+    standing, spec = unit.qualifications.get(device), unit.devices[device]
+    if standing is not None:
+        calibrated_until, qualified_until = standing.calibrated_until, standing.qualified_until
+    other = difference(fitness.expected(unit, device), identity)
+    words = f"{other} Two persons re-qualify it before it is used." if other else ""
+    if standing is not None and not other and not identity["serial_number"]:
+        words = "It tells no serial number: that it is the qualified one, only people can see."
+    if not words and run_by_people(spec.role):
+        words = DECLARED
     events: list[ev.Event] = [
         ev.DeviceIdentified(
-            device=device, qualified=qualified, words=words, calibrated_until=calibrated_until, **identity
+            device=device,
+            qualified=not other,
+            words=words,
+            calibrated_until=calibrated_until,
+            qualified_until=qualified_until,
+            **identity,
         ),
         *(ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(f"device:{device}:")),
     ]
-    if not qualified:
-        spec = unit.devices[device]
-        events += hold_with_alarm(
+    unqualified = fitness.unqualified_alarm(device)
+    if not other:
+        return [*events, *(ev.AlarmCleared(alarm=key) for key in unit.alarms if key == unqualified)]
+    if unqualified not in unit.alarms:
+        events.append(_unqualified(device, spec.title, words))
+    return [
+        *events,
+        *hold_with_alarm(
             unit,
             "device_changed",
             f"{spec.title}: {words}",
             title=f"{spec.title} is another device",
-            action="Call maintenance. Do not restart the phase with this device.",
+            action="Connect the qualified device, or let maintenance re-qualify this one.",
             using=spec.role,
-        )
-    return events
+        ),
+    ]
+
+
+def _unqualified(device: str, title: str, words: str) -> ev.DeviceNoticeRaised:
+    return ev.DeviceNoticeRaised(
+        device=device,
+        alarm=fitness.unqualified_alarm(device),
+        priority="medium",
+        title=f"{title} is not the qualified device",
+        cause=words,
+        action="It is given no order. Connect the qualified device, or let maintenance re-qualify this one.",
+    )
 
 
 def silent(unit: Unit, device: str, words: str) -> list[ev.Event]:
@@ -37,7 +76,7 @@ def silent(unit: Unit, device: str, words: str) -> list[ev.Event]:
     if device in unit.silent:
         return []
     role, title = unit.devices[device].role, unit.devices[device].title
-    text = f"{title}: {words}"
+    text = words if words.startswith(f"{title}:") else f"{title}: {words}"
     events: list[ev.Event] = [ev.DeviceWentSilent(device=device, words=words)]
     held = hold_running(unit, "device_silent", text, using=role)
     if held:

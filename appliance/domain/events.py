@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from appliance.domain.event import Event as Event
-from appliance.domain.events_of_people import *  # noqa: F403  (one vocabulary in three files)
+from appliance.domain.events_of_devices import *  # noqa: F403  (one vocabulary in four files)
+from appliance.domain.events_of_people import *  # noqa: F403
 from appliance.domain.events_of_record import *  # noqa: F403
 
 # ── Batch ──────────────────────────────────────────────────────────────────────────────────
@@ -52,6 +53,9 @@ class BatchOpened(Event):
     bench: list[dict[str, str]] = field(default_factory=list)  # id role title serial_number state
     unit_before: dict[str, str] = field(default_factory=dict)
     open_alarms: list[dict[str, str]] = field(default_factory=list)
+    # By which rules it is decided: from 2 on its record tells of each device's fitness, and pump and balance,
+    # bath and probe are held against each other. A batch of before is decided again by the rules of then.
+    rules: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +344,7 @@ class DeviceIdentified(Event):
     qualified: bool
     words: str = ""
     calibrated_until: str = ""  # the day up to which its calibration holds; empty when none is told
+    qualified_until: str = ""  # the same of its qualification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -631,6 +636,9 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "ClockAdjusted",
         "RecoveredFromCrash",
         "DeviceIdentified",
+        "DeviceQualified",
+        "DeviceNoticeRaised",
+        "WearCounted",
         "DeviceWentSilent",
         "DeviceRecovered",
         "DeviceRestartSeen",
@@ -695,6 +703,9 @@ UNIT_KINDS = frozenset(
         "IdentitiesUnlocked",
         "IdentityErased",
         "DeviceIdentified",
+        "DeviceQualified",
+        "DeviceNoticeRaised",
+        "WearCounted",
         "DeviceWentSilent",
         "DeviceRecovered",
         "StopReleased",

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time
 
 from appliance.domain import events as ev
 from appliance.domain.event import Event
-from appliance.domain.roles import MAY, MAY_MEAN
+from appliance.domain.roles import MAY, MAY_MEAN, narrowed
 
 ANY_VERSION = "*"
 
@@ -147,6 +147,8 @@ class PeopleState:
 
     def _apply_roles(self, event: ev.RolesApplied) -> None:
         self.roles_applied = event
-        self.permissions = {name: frozenset(roles) for name, roles in event.permissions.items()}
+        # An act that is younger than the table stands in it as the upper bound says.
+        said = {name: frozenset(roles) for name, roles in event.permissions.items()}
+        self.permissions = narrowed(said, MAY)
         self.meanings = {name: frozenset(roles) for name, roles in event.meanings.items()}
         self.secrets = dict(event.secrets)

@@ -63,7 +63,9 @@ class Context:
 
     def good(self, role: str, name: str, *, after: datetime | None = None) -> ReadingNow | None:
         """The same, only when its quality is good: no other reading decides anything (SAFETY 6)."""
-        found = self.reading(role, name, after=after)
+        found, device = self.reading(role, name, after=after), self.unit.device_of(role)
+        if device is not None and self.unit.qualified.get(device.id) is False:
+            return None  # what another device than the qualified one says decides nothing (R-16)
         return found if found is not None and found.quality == "good" else None
 
     def order(self, role: str, name: str, parameters: dict[str, str]) -> ev.DeviceOrdered:

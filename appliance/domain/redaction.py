@@ -84,6 +84,7 @@ WITHHELD_FILES: dict[str, str] = {
     "blob": "a document that may name people",
     "decision_blob": "names the QP",
     "order_blob": "the order, with what the ward wrote on it",
+        "WearCounted",
     "people_blob": "the list of staff",
     "recipe_blob": "its signers can be judged by the list of staff alone; its text is in the record",
     "picture": "a picture of a label, or taken at a patient's side",

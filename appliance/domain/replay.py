@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
-from appliance.domain import copies, corrections, decisions, device_news, people_rules, recovery
+from appliance.domain import copies, corrections, decisions, device_news, fitness, people_rules, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import Order, Unit
 from appliance.domain.recipe import parse
@@ -166,6 +166,10 @@ def _open_emergency(a: Asked) -> Decided:
     )
 
 
+def _qualify_device(a: Asked) -> Decided:
+    return fitness.qualify(a.unit, a.people[0], a.people[1], fitness.Asked.of(a.taken.body), a.now)
+
+
 COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "open_batch": _open_batch,
     "scan": lambda a: decisions.scan(a.unit, a.text("prompt"), a.actor, a.now),
@@ -179,6 +183,7 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "comment": lambda a: decisions.comment(a.unit, a.actor, a.text("text")),
     "correct": _correct,
     "confirm_time": _confirm_time,
+    "qualify_device": _qualify_device,
     "unlock_account": lambda a: people_rules.unlock_account(
         a.unit, a.actor, a.text("person"), a.text("reason")
     ),
@@ -244,11 +249,14 @@ def decide_input(said: Said) -> Decided | None:
         case ev.AlarmRaised(alarm=key, cause=cause) if key.startswith("record:blocked:"):
             return decisions.record_blocked(unit, key.removeprefix("record:blocked:"), cause)
         case _:
-            return _news_of_device(unit, first)
+            return _news_of_device(said, first)
 
 
-def _news_of_device(unit: Unit, first: ev.Event) -> Decided | None:
+def _news_of_device(said: Said, first: ev.Event) -> Decided | None:
+    unit = said.unit
     match first:
+        case ev.DeviceNoticeRaised():
+            return fitness.warnings(unit, said.now)
         case ev.DeviceIdentified(device=device):
             identity = {
                 "maker": first.maker,
@@ -256,8 +264,15 @@ def _news_of_device(unit: Unit, first: ev.Event) -> Decided | None:
                 "serial_number": first.serial_number,
                 "firmware": first.firmware,
             }
-            qualified = unit.devices[device].serial_number
-            return device_news.identified(unit, device, identity, qualified, first.calibrated_until)
+            return device_news.identified(
+                unit,
+                device,
+                identity,
+                calibrated_until=first.calibrated_until,
+                qualified_until=first.qualified_until,
+            )
+        case ev.WearCounted():
+            return fitness.wear_counted(unit, first.device, first.memory, first.writes, first.limit)
         case ev.DeviceWentSilent(device=device, words=words):
             return device_news.silent(unit, device, words)
         case ev.DeviceRecovered(device=device):

@@ -60,6 +60,11 @@ MAY: dict[str, frozenset[str]] = {
     "confirm_time": frozenset({"operator", "supervisor", "administrator"}),
     "comment": frozenset(set(ROLES) - {"auditor"}),
     "correct": frozenset({"operator", "supervisor"}),
+    "qualify_device": frozenset({"maintenance"}),
+    # The second person of a qualification: whoever knows devices or answers for them.
+    "confirm_qualification": frozenset(
+        {"verifier", "supervisor", "qa_reviewer", "integrator", "maintenance"}
+    ),
 }
 
 # Who may give a signature of which meaning.

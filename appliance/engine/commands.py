@@ -15,6 +15,7 @@ from appliance.domain.roles import Actor
 from appliance.domain.turns import command_taken
 from appliance.engine.command_body import text_of
 from appliance.engine.identity_desk import IdentityDesk
+from appliance.engine.device_commands import DeviceCommands
 from appliance.engine.opening import opening_of
 from appliance.engine.people_commands import PeopleCommands
 from appliance.engine.port import EnginePort
@@ -55,6 +56,7 @@ class Commands:
             **SignatureCommands(engine).handlers,
             "hold": self._hold,
             "restart": self._restart,
+            **DeviceCommands(engine).handlers,
             "abort_batch": self._abort,
             "stop": self._stop,
             "release_stop": self._release_stop,

@@ -84,6 +84,8 @@ class Effects:
             case ev.PhaseHolding(phase=phase) | ev.PhaseAborted(phase=phase):
                 self._apply_safe_states(phase)
             case ev.ScanRequested() as scan:
+            case ev.DeviceQualified(device=device):
+                self._pool.expect(device, fitness.expected(self._unit, device))
                 self._begin(self._or_told(self._scan(scan), _read_nothing(scan, ["no_picture"])))
             case ev.CountRequested() as count:
                 self._begin(self._or_told(self._count(count), _count_failed(count, FILE_FAULT)))

@@ -19,7 +19,7 @@ from typing import Any
 from appliance.access.keys import Trust
 from appliance.access.people import People
 from appliance.config import Home, UnitConfig
-from appliance.domain import decisions, device_news
+from appliance.domain import decisions, device_news, fitness
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit
 from appliance.domain.prompts import PromptFact
@@ -42,6 +42,7 @@ from appliance.engine.telemetry import TelemetryLog
 from appliance.engine.vision_client import VisionClient
 from appliance.link.messages import (
     Command,
+    DeviceView,
     EventMessage,
     Hello,
     RecordView,
@@ -108,6 +109,8 @@ class Engine:
             term=term,
             bench="simulated" if config.unit.simulated else "real",
         )
+        for device in self.unit.qualifications.keys() & {one.id for one in config.served}:
+            self.pool.expect(device, fitness.expected(self.unit, device))
         self.vision = VisionClient()
         self.readings = Readings(unit)
         self.telemetry = TelemetryLog(self)
@@ -327,6 +330,7 @@ class Engine:
         with contextlib.suppress(RecordError):
             await self.telemetry.anchor("end of run")
             await self.turn(lambda: [ev.EngineStoppedCleanly(term=self.unit.term)])
+            await self._devices.wear.tick(at_the_end=True)
             await self.journal.in_writer(self._seal_segments)
         await self.server.close()
         self.journal.writer.shutdown()
@@ -362,6 +366,8 @@ class Engine:
         await self.turn(list)
         await self._watch_clock()
         await self.telemetry.tick()
+        await self._devices.wear.tick()
+        await self._warn_of_days()
         await self._self_check.tick()
         await self._backups.tick()
         prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
@@ -378,6 +384,11 @@ class Engine:
 
     async def _watch_clock(self) -> None:
         """A step of the wall clock goes on record once; it moves no timer of an open batch."""
+    async def _warn_of_days(self) -> None:
+        """A calibration or qualification that ends soon is told once a day."""
+        if fitness.warnings(self.unit, self.clock.utc()):
+            await self.turn(lambda: fitness.warnings(self.unit, self.clock.utc()))
+
         difference_s = round(self.clock.wall_difference_s())
         idle = self.unit.batch is None or self.unit.batch.closed
         known_s = 0 if idle else self._clock_difference_s
@@ -448,7 +459,7 @@ class Engine:
 
     def _telemetry(self) -> Telemetry:
         now = self.clock.utc()
-        return Telemetry(devices=self.pool.view(), timers=view.timer_views(self.unit, now))
+        return Telemetry(devices=self._device_views(), timers=view.timer_views(self.unit, now))
 
     def snapshot(self, caller: Caller) -> Snapshot:
         """Everything a screen needs to draw itself from nothing."""
@@ -472,7 +483,7 @@ class Engine:
             batch=view.batch_view(unit, self.record, now),
             prompts=view.prompt_views(unit, self.record, now, self._at_patient(caller)),
             alarms=view.alarm_views(unit),
-            devices=self.pool.view(),
+            devices=self._device_views(),
             timers=view.timer_views(unit, now),
             sync=SyncView(
                 acknowledged_seq=acked, behind=max(0, head.seq - acked), last_acknowledged_at=acked_at
@@ -487,6 +498,9 @@ class Engine:
 
     def _at_patient(self, caller: Caller) -> tuple[PromptFact, ...]:
         """Who the open batch's patient is, for a screen at which a person is signed in."""
+    def _device_views(self) -> list[DeviceView]:
+        return view.with_fitness(self.pool.view(), self.unit, self.clock.utc())
+
         session, batch = self.desk.session_at(caller.station), self.unit.batch
         if session is None or session.locked or caller.client == "sync" or batch is None or batch.closed:
             return ()

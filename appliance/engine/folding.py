@@ -94,5 +94,6 @@ def folded(unit: Unit, record: Record) -> Folded:
     for stored in record.read(max(1, head - ANSWERS_WITHIN_RECORDS)):
         state.answered.take(stored)
     unit.qualified.clear()
+    unit.identities.clear()
     unit.silent.clear()
     return state

@@ -6,7 +6,9 @@ from typing import Any
 
 from appliance.domain import device_news
 from appliance.domain import events as ev
+from appliance.domain.qualified import COMPARED
 from appliance.engine.port import EnginePort
+from appliance.engine.wear_ledger import WearLedger
 
 SILENT_NS = 2_000_000_000
 
@@ -19,6 +21,7 @@ class DeviceMessages:
         self._heard_ns: dict[str, int] = {}
         self._fault: dict[str, str] = {}
         self.stopped_ms: dict[str, int] = {}
+        self.wear = WearLedger(engine)
 
     def take(self, device: str, message: dict[str, Any]) -> None:
         engine = self._engine
@@ -26,18 +29,7 @@ class DeviceMessages:
             self._readings(device, message["readings"])
         if "ready" in message:
             engine.readings.forget(device)
-            identity = {
-                key: str(message["ready"].get(key, ""))
-                for key in ("maker", "model", "serial_number", "firmware")
-            }
-            known = engine.config.device(device)
-            engine.begin(
-                engine.turn(
-                    lambda: device_news.identified(
-                        engine.unit, device, identity, known.serial_number, known.calibrated_until
-                    )
-                )
-            )
+            self._identified(device, message["ready"])
         if "outcome" in message:
             outcome = message["outcome"]
             engine.begin(engine.turn(lambda: self._outcome(device, outcome)))
@@ -45,6 +37,10 @@ class DeviceMessages:
             words = str(message["restarted"].get("words", ""))
             engine.readings.forget(device)
             engine.begin(engine.turn(lambda: device_news.restarted(engine.unit, device, words)))
+            if "serial_number" in message["restarted"]:  # it told who it is: it may be another one
+                self._identified(device, message["restarted"])
+        if "wear" in message:
+            self.wear.take(device, message["wear"])
         if message.get("stopped") is True:
             self.stopped_ms[device] = int(float(message.get("latency_ms", 0)))
         elif message.get("stopped") is False:
@@ -52,10 +48,24 @@ class DeviceMessages:
             engine.begin(engine.turn(lambda: device_news.stop_unconfirmed(engine.unit, device, words)))
         if "fault" in message:
             self._fault[device] = str(message["fault"]["words"])
+            if message["fault"]["kind"] == "line_lost" and device in self._heard_ns:
+                # A line that is gone is no single lost answer: nobody waits for more silence.
+                words = self._fault[device]
+                engine.begin(engine.turn(lambda: device_news.silent(engine.unit, device, words)))
+        if message.get("host", {}).get("state") == "started":
+            self.wear.host_started(device)
         if message.get("host", {}).get("state") == "died":
             self._fault[device] = str(message["host"]["words"])
             engine.readings.forget(device)
             engine.begin(engine.turn(lambda: device_news.silent(engine.unit, device, self._fault[device])))
+
+    def _identified(self, device: str, said: dict[str, Any]) -> None:
+        engine, known = self._engine, self._engine.config.device(device)
+        identity = {key: str(said.get(key, "")) for key in COMPARED}
+        days = {"calibrated_until": known.calibrated_until, "qualified_until": known.qualified_until}
+        engine.begin(
+            engine.turn(lambda: device_news.identified(engine.unit, device, identity, **days)),
+        )
 
     def _readings(self, device: str, readings: list[dict[str, Any]]) -> None:
         engine, now_ns = self._engine, self._engine.clock.monotonic_ns()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import appliance
 from appliance.access.keys import Trust, load_key, load_pin_secret
 from appliance.build import build_hash
-from appliance.config import Home, UnitConfig, read_config
-from appliance.domain import copies, recovery
+from appliance.config import Device, Home, UnitConfig, read_config
+from appliance.domain import copies, device_news, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Unit
 from appliance.engine.clock import Clock, ScaledClock, SystemClock, stamp
@@ -55,6 +56,9 @@ async def start(home: Home, *, clock: Clock | None = None) -> Engine:
             await engine.turn(lambda: copies.restored(put_back))
         if migrated := _migrations(record):
             await engine.turn(lambda: migrated)
+        for device in config.devices:
+            if not device.has_line:
+                await engine.turn(functools.partial(_declared, engine, device))
         await SiteDocuments(engine).at_start()
     except BaseException:
         record.close()
@@ -139,7 +143,7 @@ def _genesis(record: Record) -> dict[str, Any]:
 
 def fresh_unit(config: UnitConfig) -> Unit:
     """The unit of an appliance file, before anything is known of it."""
-    specs = {d.id: DeviceSpec(d.id, d.role, d.title, d.serial_number) for d in config.devices}
+    specs = {d.id: DeviceSpec(d.id, d.role, d.title, d.serial_number, d.firmware) for d in config.devices}
     return Unit(config.unit.id, config.unit.simulated, specs)
 
 
@@ -158,12 +162,19 @@ def _starting_events(engine: Engine, shelf: Shelf, last_seq: int) -> list[ev.Eve
         recipe_hashes=sorted(one.recipe.hash for one in shelf.recipes.values()),
         build_hash=build_hash(),
         devices=[
-            {"id": one.id, "role": one.role, "title": one.title, "serial_number": one.serial_number}
+            {name: getattr(one, name) for name in ("id", "role", "title", "serial_number", "firmware")}
             for one in engine.config.devices
         ],
         inputs_on_record=True,
     )
     return [started, *recovered]
+
+
+def _declared(engine: Engine, device: Device) -> list[ev.Event]:
+    """A device that tells nothing of itself is known as the appliance file names it."""
+    days = {"calibrated_until": device.calibrated_until, "qualified_until": device.qualified_until}
+    identity = {name: getattr(device, name) for name in ("maker", "model", "serial_number", "firmware")}
+    return device_news.identified(engine.unit, device.id, identity, **days)
 
 
 def _restored(record: Record) -> ev.RecordRestored | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from appliance.access.people import People, Person
 from appliance.access.sessions import Session
-from appliance.domain import decisions, phase_states
+from appliance.domain import decisions, fitness, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, PhaseRun, Unit
 from appliance.domain.phase_logic import content_hash
@@ -20,6 +20,7 @@ from appliance.link.messages import (
     AlarmView,
     BatchView,
     CountView,
+    DeviceView,
     FactView,
     OrderView,
     PersonView,
@@ -204,6 +205,14 @@ def alarm_views(unit: Unit) -> list[AlarmView]:
         for alarm, state, raised_at in unit.alarms.values()
     ]
     return sorted(views, key=lambda view: (PRIORITIES[view.priority], view.raised_at))
+
+
+def with_fitness(views: list[DeviceView], unit: Unit, now: datetime) -> list[DeviceView]:
+    """The devices with what keeps them from being used, or soon will."""
+    for one in views:
+        one.fitness = fitness.shown(unit, one.id, now)
+        one.identity = dict(unit.identities.get(one.id, {}))
+    return views
 
 
 def timer_views(unit: Unit, now: datetime) -> list[TimerView]:

@@ -155,6 +155,8 @@ class DeviceView(msgspec.Struct, kw_only=True):
     state: Literal["starting", "ready", "silent", "fault"]
     words: str
     readings: list[ReadingView] = []
+    fitness: str = ""  # what keeps it from being used, or soon will
+    identity: dict[str, str] = {}  # maker model serial_number firmware, as it told them
 
 
 class TimerView(msgspec.Struct, kw_only=True):

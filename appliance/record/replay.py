@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -310,7 +310,7 @@ class Replay:
         for event in expected:
             entry = self._next_beside_facts(first, event, matched)
             event = self._unknown_from_archive(event, entry)
-            payload = encode_payload(_batch_if(event, batch), first.command, ev.to_body(event))
+            payload = encode_payload(_batch_if(event, batch), first.command, _body_like(event, entry))
             if entry.header.kind != type(event).__name__ or entry.stored.payload != payload:
                 raise _Differs(Difference(entry.seq, "it was decided otherwise.", entry.says, _shown(event)))
             matched.append(self._took(first, entry, actor))
@@ -387,7 +387,7 @@ class Replay:
 
     def _bytes_of(self, event: ev.Event, entry: _Entry, events: Sequence[ev.Event]) -> bytes:
         batch = batch_of(self.unit, events)
-        return encode_payload(_batch_if(event, batch), entry.command, ev.to_body(event))
+        return encode_payload(_batch_if(event, batch), entry.command, _body_like(event, entry))
 
     def _batch_for(self, events: Sequence[ev.Event], body: _Entry | None) -> str | None:
         if events and isinstance(events[0], ev.BatchOpened) and body is not None:
@@ -444,6 +444,14 @@ def _entry(stored: StoredRecord) -> _Entry:
     header = stored.header
     event = event_of(header.kind, header.payload_version, payload["body"])
     return _Entry(stored, event, payload["batch"], payload["command"])
+
+
+def _body_like(event: ev.Event, entry: _Entry) -> dict[str, Any]:
+    """The fields of an event, less those that its record was too early to know and that say nothing."""
+    known = msgspec.json.decode(entry.stored.payload)["body"]
+    silent = {one.name: one.default for one in fields(event) if one.name not in known}
+    body = ev.to_body(event)
+    return {name: value for name, value in body.items() if name not in silent or value != silent[name]}
 
 
 def _batch_if(event: ev.Event, batch: str | None) -> str | None:

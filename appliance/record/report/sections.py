@@ -40,6 +40,7 @@ LABELLED = (
 QUALITY_KINDS = ("DeviationOpened", "AlarmRaised", "AlarmAcknowledged", "AlarmCleared", "CommentAdded")
 DEVICE_KINDS = (
     "DeviceIdentified",
+    "DeviceQualified",
     "DeviceOrdered",
     "DeviceReported",
     "DeviceRefusedOrder",

@@ -202,7 +202,8 @@ class Bedside:
 
     def identify(self, device: str, *, serial_number: str = "1", qualified: str = "") -> None:
         identity = {"maker": "m", "model": "m", "serial_number": serial_number, "firmware": "1"}
-        self.commit(device_news.identified(self.unit, device, identity, qualified))
+        self.unit.devices[device] = dataclasses.replace(self.unit.devices[device], serial_number=qualified)
+        self.commit(device_news.identified(self.unit, device, identity))
 
     def waits(self, seconds: float, *, step_s: float = 5.0) -> None:
         """Let time pass; devices go on speaking."""
@@ -250,7 +251,8 @@ class Bedside:
         """Answer as the right person with the right proof, unless a test says who and how."""
         prompt = self.prompt(prompt_id)
         actor = by or self._person_for(prompt)
-        entered = {field.name: ENTERED[field.name] for field in prompt.fields} | values
+        known = {field.name: ENTERED[field.name] for field in prompt.fields if field.name in ENTERED}
+        entered = known | values
         self.commit(decisions.answer(self.unit, prompt_id, entered, actor, self.now), actor.id)
 
     @staticmethod

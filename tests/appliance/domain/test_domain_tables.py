@@ -61,13 +61,13 @@ WARD = NAMED | OWN
 ACCOUNTS = {"disable_account", "issue_badge", "withdraw_badge", "test_badge", "end_emergency"}
 MAY_DO = {
     "operator": WORKS | WARD | {"confirm_time"},
-    "verifier": WARD | {"answer", "hold", "acknowledge_alarm"},
-    "supervisor": WORKS | WARD | ACCOUNTS | {"confirm_time", "abort_batch"},
-    "qa_reviewer": WARD,
+    "verifier": WARD | {"answer", "hold", "acknowledge_alarm", "confirm_qualification"},
+    "supervisor": WORKS | WARD | ACCOUNTS | {"confirm_time", "abort_batch", "confirm_qualification"},
+    "qa_reviewer": WARD | {"confirm_qualification"},
     "qp": WARD - {"open_emergency"},
     "recipe_developer": WARD,
-    "integrator": WARD,
-    "maintenance": WARD | {"acknowledge_alarm"},
+    "integrator": WARD | {"confirm_qualification"},
+    "maintenance": WARD | {"acknowledge_alarm", "qualify_device", "confirm_qualification"},
     "administrator": WARD | ACCOUNTS | {"confirm_time", "unlock_account", "enable_account"},
     "auditor": OWN,
 }

@@ -24,6 +24,7 @@ from appliance.access.keys import load_pin_secret
 from appliance.access.people import People, Person, TrainingRecord, make_person
 from appliance.domain import decisions
 from appliance.domain import events as ev
+from appliance.domain.batch import DeviceSpec
 from appliance.domain.roles import EMERGENCY, ROLES
 from appliance.engine.view import short_code
 from appliance.link.messages import Accepted, Command, Proof
@@ -33,6 +34,7 @@ PIN, PASSWORD, STATION = "918273", "nine tall lanterns", "station-m"
 NEW_PIN, NEW_PASSWORD = "573910", "eleven small boats"
 BADGE_OF_ADA = f"BADGE-{ADA.id}"
 WITNESS = "m-witness"  # the second person of acts that need two
+DEVICE = "scale-1"  # stands there unqualified, for maintenance to see to
 TARGET = "m-target"  # the account that is acted upon
 
 # Who tries: one person of each role alone, and everybody who must be kept out or in by something else.
@@ -141,6 +143,8 @@ class Matrix:
                 body, proof = reason, witness
             case "confirm_time":
                 body, proof = {"reference": self.room.clock.utc().isoformat()}, witness
+            case "qualify_device":
+                body, proof = {"device": DEVICE, "serial_number": "4711", "firmware": "1", **reason}, witness
             case "open_batch":
                 body = {"order": ORDER}
             case "scan" | "answer":
@@ -202,6 +206,9 @@ async def matrix_in(folder: Path, state: str) -> Matrix:
     engine = room.engine
     raised = ev.AlarmRaised(alarm="matrix", priority="low", title="M", cause="m", action="m")
     engine.unit.alarms["matrix"] = (raised, "active", START)
+    told = {"maker": "m", "model": "m", "serial_number": "4711", "firmware": "1"}
+    engine.unit.devices[DEVICE] = DeviceSpec(DEVICE, "balance", "Scale")
+    engine.unit.identities[DEVICE], engine.unit.qualified[DEVICE] = told, False
     engine.unit.people.disabled |= {"m-disabled": "unit", "m-inactive": "revocation"}
     engine.desk.refresh()
     engine.identities.put("PSEUDONYM", Identity(name="Hana Demo", birth_date="", hospital_number=""))

@@ -43,6 +43,7 @@ MAY: dict[str, list[tuple[str, str]]] = {
     ],
     "end_emergency": [(f"administrator {SUPERVISING} emergency", ALL)],
     "confirm_time": [(f"operator administrator {SUPERVISING}", ALL)],
+    "qualify_device": [("maintenance", ALL)],
     "open_batch": [("operator supervisor unconfirmed", "no_batch")],
     "scan": [("operator supervisor unconfirmed emergency", "scanning released")],
     "answer": [
