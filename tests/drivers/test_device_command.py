@@ -65,7 +65,7 @@ def test_a_missing_port_is_bad_and_says_what_to_do(cellwright: Run, tmp_path: Pa
     said = cellwright("device", "read", "mt-sics", "--port", tmp_path / "nothing", "--json")
 
     assert said.returncode == 1
-    assert json.loads(said.stdout)["fault"] == "silent"
+    assert json.loads(said.stdout)["fault"] == "line_lost"
     assert "Check the cable" in said.stderr
 
 
