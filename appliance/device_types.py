@@ -6,7 +6,7 @@ when its host is dead (SAFETY 3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from drivers.catalog import DeviceType, device_type
@@ -41,18 +41,19 @@ def faults_of_types(devices: Sequence[Device]) -> list[str]:
     return faults
 
 
-def needs_relay(kind: DeviceType) -> bool:
-    """Whether nothing but a relay in its supply brings a device of this type to a stand."""
-    return kind.stops_by == "relay" and ROLES[kind.role].moves_product
+def needs_relay(kind: DeviceType, settings: Mapping[str, str]) -> bool:
+    """Whether nothing but a relay in its supply brings such a device to a stand."""
+    return kind.stopped_by(settings) == "relay" and ROLES[kind.role].moves_product
 
 
 def _relay_faults(device: Device, kind: DeviceType, devices: Sequence[Device]) -> list[str]:
     if not device.behind_relay:
-        if not needs_relay(kind):
+        if not needs_relay(kind, device.settings):
             return []
+        watchdog = f", set `{kind.watchdog_setting}`" if kind.watchdog_setting else ""
         return [
             f"is missing; a {device.type} has no watchdog and no end of a run, so when its host dies it goes "
-            "on. Name the relay that stands in its supply, or do not move product with it"
+            f"on. Name the relay that stands in its supply{watchdog}, or do not move product with it"
         ]
     relay = next((one for one in devices if one.id == device.behind_relay), None)
     if relay is None or relay is device:

@@ -18,6 +18,8 @@ from drivers.roles import Driver
 from drivers.settings import Setting, settled
 
 PLUG_INS = "cellwright.device_types"
+MODBUS_LINE = r"(?:1200|2400|4800|9600|19200|38400|57600|115200)-8[NEO][12]"
+MODBUS_LINE_WORDS = "how bytes travel, such as 9600-8N1"
 DeadMan = Literal["watchdog", "bounded run", "relay", "none needed"]
 
 
@@ -39,6 +41,8 @@ class DeviceType:
     stops_by
         What brings it to a stand when its host is dead (SAFETY 3): its own watchdog, the end of each
         run, or only a relay in its supply.
+    watchdog_setting
+        A setting which, where it is given, gives the device a watchdog of its own.
     dead_man
         The same for people, with times.
     answers_within_ms
@@ -56,8 +60,13 @@ class DeviceType:
     dead_man: str
     answers_within_ms: int = 50
     settings: tuple[Setting, ...] = ()
+    watchdog_setting: str = ""
     trials: tuple[Trial, ...] = ()
     verified_on_hardware: str = "none yet"
+
+    def stopped_by(self, settings: Mapping[str, str]) -> DeadMan:
+        """Return what brings one device of this type to a stand, with the settings it was given."""
+        return "watchdog" if settings.get(self.watchdog_setting) else self.stops_by
 
 
 _OURS: tuple[DeviceType, ...] = (
@@ -196,6 +205,86 @@ _OURS: tuple[DeviceType, ...] = (
                 words="how bytes travel, such as 19200-8N2",
                 pattern=r"(?:4800|9600|19200|38400|57600|115200)-8[NEO][12]",
             ),
+        ),
+    ),
+    DeviceType(
+        name="eurotherm-3200",
+        role="thermostat",
+        device="Eurotherm 3200 temperature controllers",
+        driver="drivers.temperature.eurotherm_3200:EurothermController",
+        twin="drivers.simulated.eurotherm_3200:EurothermTwin",
+        stops_by="none needed",
+        dead_man="keeps its set-point: letting an incubation grow cold is a hazard too",
+        answers_within_ms=200,
+        settings=(
+            Setting(
+                name="address",
+                default="1",
+                words="the controller's Modbus address, 1 to 254",
+                pattern=r"[1-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-4]",
+            ),
+            Setting(
+                name="decimals",
+                default="1",
+                words="the digits behind the point on its display, 0 to 2",
+                pattern="[0-2]",
+            ),
+            Setting(
+                name="range_high_c",
+                default="",
+                words="the upper end of its range in °C, held against the scaling (empty: not checked)",
+                pattern=r"(?:[0-9]{1,4}(?:\.[0-9]{1,2})?)?",
+            ),
+            Setting(
+                name="setpoint",
+                default="remote",
+                words="where set-points go: remote (volatile) or target (lasting, 100 000 writes)",
+                pattern="remote|target",
+            ),
+            Setting(name="line", default="9600-8N1", words=MODBUS_LINE_WORDS, pattern=MODBUS_LINE),
+        ),
+        trials=(Trial(order="set", parameters={"setpoint_c": "37.0"}), Trial(order="start")),
+    ),
+    DeviceType(
+        name="modbus-relay",
+        role="valve",
+        device="relay boards with Modbus RTU coils, for pinch valves",
+        driver="drivers.valves.modbus_relay:RelayBoard",
+        twin="drivers.simulated.modbus_relay:RelayTwin",
+        stops_by="relay",
+        watchdog_setting="watchdog_register",
+        dead_man="its own watchdog where the setting names its register; else a relay in its supply",
+        answers_within_ms=200,
+        settings=(
+            Setting(
+                name="address",
+                default="1",
+                words="the board's Modbus address, 1 to 247",
+                pattern=r"[1-9]|[1-9][0-9]|1[0-9]{2}|2[0-3][0-9]|24[0-7]",
+            ),
+            Setting(
+                name="coils",
+                default="8",
+                words="the number of outputs, 1 to 32",
+                pattern=r"[1-9]|[12][0-9]|3[0-2]",
+            ),
+            Setting(
+                name="watchdog_register",
+                default="",
+                words="the register of its communication watchdog, 0 to 65535 (empty: it has none)",
+                pattern=r"(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])?",
+            ),
+            Setting(
+                name="watchdog_value",
+                default="20",
+                words="what is written there, in the board's own unit, 1 to 9999",
+                pattern=r"[1-9][0-9]{0,3}",
+            ),
+            Setting(name="line", default="9600-8N1", words=MODBUS_LINE_WORDS, pattern=MODBUS_LINE),
+        ),
+        trials=(
+            Trial(order="all_off"),
+            Trial(order="set", parameters={"coil": "0", "state": "on"}, moves=True),
         ),
     ),
 )

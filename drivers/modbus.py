@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Literal, cast
 
 from drivers.faults import DeviceGarbled, DeviceRefused, DeviceSilent, LineLost, StrayBytes, WrongDevice
 from drivers.framing import BrokenFrame
@@ -35,12 +36,15 @@ EXCEPTIONS = {
     10: "the gateway has no path to it",
     11: "the gateway gets no answer from it",
 }
+TRANSIENT = frozenset((5, 6, 11))  # worth asking again
+TRANSIENT_WAIT_S = 0.05
 SILENCE_CHARACTERS = 3.5
 SILENCE_FAST_S = 0.00175  # fixed above 19200 baud
 TURNAROUND_S = 0.2  # after a broadcast
 EXCHANGE_S = 0.3
 ALIKE_S = 0.05  # how long a second copy of a reply may be on its way
 QUIET_S = 0.01
+Parity = Literal["N", "E", "O"]
 
 
 class ModbusRefused(DeviceRefused):
@@ -233,6 +237,14 @@ def silence_s(settings: LineSettings) -> float:
     return SILENCE_CHARACTERS * bits / settings.baud_rate
 
 
+def line_settings(words: str) -> LineSettings:
+    """Return what a setting such as "9600-8N1" says of the line; Modbus RTU has eight bits a byte."""
+    baud_rate, _, rest = words.partition("-")
+    parity = rest[1]
+    assert parity in ("N", "E", "O"), words
+    return LineSettings(baud_rate=int(baud_rate), parity=cast(Parity, parity), stop_bits=int(rest[2]))
+
+
 class ModbusUnit:
     """One unit on a line: one request in flight, each reply checked, the line brought in step when in doubt.
 
@@ -324,6 +336,10 @@ class ModbusUnit:
         while True:
             try:
                 return self.ask(request, deadline)
+            except ModbusRefused as refusal:
+                if refusal.code not in TRANSIENT or time.monotonic() + TRANSIENT_WAIT_S >= deadline:
+                    raise
+                time.sleep(TRANSIENT_WAIT_S)
             except LineLost:
                 raise
             except (DeviceSilent, DeviceGarbled):

@@ -121,6 +121,11 @@ THERMOSTAT = Role(
         Quantity(
             name="setpoint_c", unit="°C", agreement=Agreement(noise=Decimal("0.00"), rate_per_s=Decimal("0"))
         ),
+        Quantity(
+            name="output_percent",
+            unit="%",
+            agreement=Agreement(noise=Decimal("5"), rate_per_s=Decimal("100")),
+        ),
         Quantity(name="running", words=("running", "stopped")),
         Quantity(name="alarm"),
     ),

@@ -1,0 +1,1 @@
+"""Valves and what else hangs on switched outputs."""
