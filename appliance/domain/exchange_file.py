@@ -122,11 +122,13 @@ def _no_number(text: str) -> Any:
 
 
 def _of_csv(text: str) -> ExchangeFile:
+    if FORMAT.startswith(text):
+        raise ExchangeFileUnusable("cut_off", "The file ends in its first line. Export it again.")
     lines = _lines(text)
     if lines[0] != [FORMAT]:
         raise _malformed(f"its first line is not '{FORMAT}'")
     if lines[-1] != ["end", str(len(lines) - 1)]:
-        words = f"The file does not end with 'end,{len(lines) - 1}'. It was cut off; export it again."
+        words = f"The file does not end with 'end,{len(lines) - 1}'. It was cut off. Export it again."
         raise ExchangeFileUnusable("cut_off", words)
     said: dict[str, Any] = {"format": FORMAT}
     rows = []

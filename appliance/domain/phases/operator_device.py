@@ -29,13 +29,13 @@ from appliance.domain.phase_logic import (
 )
 from appliance.domain.phases import operator_file, operator_label
 from appliance.domain.phases.operator_results import (
-    INPUTS,
     RECOVERY,
     USUAL,
     WORKED_OUT,
     check_recovery,
     fields_of,
     formula,
+    inputs_of,
     kind_of,
     limited,
     lowest_recovery,
@@ -183,16 +183,14 @@ class OperatorDevice(Logic):
             c.derived(name, value, units[name], sources.get(name, "operator, verified by a second person"))
             for name, value in values.items()
         ]
-        ours = worked_out(values)
-        return taken if ours is None else [*taken, c.derived(WORKED_OUT, ours, "%", formula(values))]
+        ours = worked_out(c.phase, values)
+        return taken if ours is None else [*taken, c.derived(WORKED_OUT, ours, "%", formula(c.phase))]
 
     def _limits_crossed(self, c: Context, values: dict[str, str]) -> list[ev.Event]:
         """One limit at a time: each deviation takes its number from those before it."""
-        labels = {field.name: field.label for field in fields_of(c.phase)}
         for name, unit in limited(c.phase).items():
-            value = lowest_recovery(values) if name == RECOVERY else Decimal(values[name])
-            title = f"{c.phase.title}: {labels.get(name, 'Recovery').lower()}"
-            events = check_limit(c, name, value, unit, title) if value is not None else []
+            value = lowest_recovery(c.phase, values) if name == RECOVERY else Decimal(values[name])
+            events = check_limit(c, name, value, unit, _titled(c, name)) if value is not None else []
             if events:
                 return events
         return []
@@ -207,10 +205,10 @@ class OperatorDevice(Logic):
         entered = c.run.confirmed("result")
         assert entered is not None
         values = entered[1].values
-        ours = worked_out(values) if correction.field in INPUTS else None
+        ours = worked_out(c.phase, values) if correction.field in inputs_of(c.phase) else None
         if ours is not None:
-            events.append(c.derived(WORKED_OUT, ours, "%", f"{formula(values)}; {source}"))
-        return events + _limit_after(c, correction, values)
+            events.append(c.derived(WORKED_OUT, ours, "%", f"{formula(c.phase)}; {source}"))
+        return events + _limits_after(c, correction, values)
 
     # ── What is shown ──────────────────────────────────────────────────────────────────
 
@@ -232,19 +230,34 @@ class OperatorDevice(Logic):
         return [*_about(c), *entered_facts(c, "result", fields_of(c.phase))]
 
 
-def _limit_after(c: Context, correction: ev.ValueCorrected, values: dict[str, str]) -> list[ev.Event]:
-    """The limit that the corrected value, or the recovery that follows from it, is held against."""
-    name = RECOVERY if correction.field in INPUTS and RECOVERY in c.phase.limits else correction.field
-    if name == RECOVERY:
-        before = lowest_recovery(values | {correction.field: correction.old})
-        value = lowest_recovery(values)
-        if before is None or value is None:
-            return []
-        correction = replace(correction, old=str(before), unit="%")
-    else:
+def _limits_after(c: Context, correction: ev.ValueCorrected, values: dict[str, str]) -> list[ev.Event]:
+    """The limit of the corrected value itself, and that of the recovery which follows from it."""
+    own: list[ev.Event] = []
+    if correction.field != RECOVERY:
         value = Decimal(correction.new)
-    label = {field.name: field.label for field in fields_of(c.phase)}.get(name, "Recovery").lower()
-    return corrected_limit(c, correction, name, f"{c.phase.title}: {label}", value=value)
+        own = corrected_limit(c, correction, correction.field, _titled(c, correction.field), value=value)
+    if correction.field not in (RECOVERY, *inputs_of(c.phase)):
+        return own
+    taken = [known for key in (RECOVERY, WORKED_OUT) if (known := c.run.value(key)) is not None]
+    lowest = lowest_recovery(c.phase, values)
+    if not taken or lowest is None:
+        return own
+    before = replace(correction, old=str(min(taken)), unit="%")
+    follows = corrected_limit(c, before, RECOVERY, _titled(c, RECOVERY), value=lowest)
+    if not any(isinstance(event, ev.DeviationOpened) for event in own):
+        return own + follows
+    # Two deviations of one correction: each has a number of its own.
+    return own + [
+        deviation(c, event.words, event.classification, offset=1)
+        if isinstance(event, ev.DeviationOpened)
+        else event
+        for event in follows
+    ]
+
+
+def _titled(c: Context, name: str) -> str:
+    labels = {field.name: field.label for field in fields_of(c.phase)}
+    return f"{c.phase.title}: {labels.get(name, 'Recovery').lower()}"
 
 
 def _result_prompt(c: Context) -> Prompt:

@@ -56,23 +56,32 @@ def limited(phase: Phase) -> dict[str, str]:
     return fields | {RECOVERY: "%"} if set(CELLS) <= fields.keys() else fields
 
 
-def worked_out(values: Mapping[str, str]) -> Decimal | None:
-    """The recovery in per cent from cells in and out; of the wanted cells where both purities are known.
+def inputs_of(phase: Phase) -> tuple[str, ...]:
+    """What our own recovery is worked out from; purities belong to it where the recipe asks for them."""
+    asked = {field.name for field in fields_of(phase)}
+    if not set(CELLS) <= asked:
+        return ()
+    return INPUTS if set(PURITY) <= asked else CELLS
+
+
+def worked_out(phase: Phase, values: Mapping[str, str]) -> Decimal | None:
+    """The recovery in per cent, of the wanted cells where purities are asked.
 
     None where something is missing, or nothing went in: nothing is invented then.
     """
-    if not set(CELLS) <= values.keys():
+    names = inputs_of(phase)
+    if not names or not set(names) <= values.keys():
         return None
-    cells_in, cells_out = (Decimal(values[name]) for name in CELLS)
-    if set(PURITY) <= values.keys():
-        purity_in, purity_out = (Decimal(values[name]) for name in PURITY)
-        cells_in, cells_out = cells_in * purity_in, cells_out * purity_out
-    return Decimal(rounded(100 * cells_out / cells_in, RECOVERY_DECIMALS)) if cells_in > 0 else None
+    known = {name: Decimal(values[name]) for name in names}
+    went_in, came_out = (known[name] for name in CELLS)
+    if names == INPUTS:
+        went_in, came_out = went_in * known[PURITY[0]], came_out * known[PURITY[1]]
+    return Decimal(rounded(100 * came_out / went_in, RECOVERY_DECIMALS)) if went_in > 0 else None
 
 
-def formula(values: Mapping[str, str]) -> str:
-    """How `worked_out` came to its value, for the record."""
-    if set(PURITY) <= values.keys():
+def formula(phase: Phase) -> str:
+    """How `worked_out` comes to its value, for the record."""
+    if inputs_of(phase) == INPUTS:
         return "worked out: cells_out x purity_out_percent / (cells_in x purity_in_percent)"
     return "worked out: cells_out / cells_in"
 
@@ -84,8 +93,8 @@ def tolerance(phase: Phase) -> Decimal:
 
 def check_recovery(phase: Phase, values: Mapping[str, str]) -> None:
     """A stated recovery must fit the cells that went in and came out; raises `NotPlausible`."""
-    ours = worked_out(values)
-    if set(CELLS) <= values.keys() and ours is None:
+    ours, names = worked_out(phase, values), set(inputs_of(phase))
+    if names and names <= values.keys() and ours is None:
         raise NotPlausible("Nothing went in, so no recovery can be worked out. Read the cells in again.")
     if ours is None or RECOVERY not in values:
         return
@@ -97,10 +106,10 @@ def check_recovery(phase: Phase, values: Mapping[str, str]) -> None:
         )
 
 
-def lowest_recovery(values: Mapping[str, str]) -> Decimal | None:
+def lowest_recovery(phase: Phase, values: Mapping[str, str]) -> Decimal | None:
     """What a limit on the recovery is held against: the stated one or ours, whichever is worse."""
     known = [Decimal(values[RECOVERY])] if RECOVERY in values else []
-    ours = worked_out(values)
+    ours = worked_out(phase, values)
     return min([*known, *([ours] if ours is not None else [])], default=None)
 
 
