@@ -22,6 +22,7 @@ READINGS = {
     "mt-sics": {"weight_g"},
     "new-era-ne1000": {"state", "delivered_ml", "alarm"},
     "julabo": {"bath_c", "probe_c", "setpoint_c", "running", "alarm"},
+    "hamilton-arc": {"ph", "temperature_c", "alarm"},
 }
 
 
