@@ -44,7 +44,9 @@ TICK_S: Final = 0.25
 NOTICE_S: Final = 12.0
 
 # Facts that end in a red screen on every bedside, whoever scanned.
-FULL_STOP_EVENTS: Final = frozenset({"BagRefused", "MaterialRefused"})
+FULL_STOP_EVENTS: Final = frozenset(
+    {"BagRefused", "MaterialRefused", "DeviceLabelRefused", "ExchangeFileRefused"}
+)
 
 PLACES: Final[dict[str, type[BedsideScreen[None]]]] = {
     "home": HomeScreen,
@@ -166,17 +168,19 @@ class BedsideApp(App[None], inherit_bindings=False):
 
     @on(EventArrived)
     async def _event(self, event: EventArrived) -> None:
-        if event.event.name not in FULL_STOP_EVENTS:
+        name, reason = event.event.name, event.event.body.get("reason")
+        if name not in FULL_STOP_EVENTS:
             return
         words = str(event.event.body.get("words", ""))
-        if event.event.body.get("reason") in flows.LOOK_AGAIN:
+        if reason in flows.LOOK_AGAIN:
             self.notice(words)
         elif any(key.startswith("scan:") for key in self.link.in_flight):
             self.full_stop_words = words
         elif self.view is not None and not self.view.snapshot.locked:
             # Whatever else was being entered waits: nothing is to go on beside a wrong label.
+            full = name != "ExchangeFileRefused" or reason in flows.WRONG_FILE
             await self._leave_flow()
-            self._begin(lambda: flows.full_stop(self, words))
+            self._begin(lambda: flows.stop_to_read(self, words, full=full))
 
     @on(InFlightChanged)
     def _in_flight(self) -> None:

@@ -20,7 +20,7 @@ from appliance.link.messages import (
     Proof,
     Refused,
 )
-from tui import emergency_flow, secret_flow, wording
+from tui import emergency_flow, local_time, secret_flow, wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
 from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LOOK_AGAIN: Final = frozenset(
     {"not_read", "not_confirmed", "incomplete", "wrong_kind", "timeout", "busy", "not_open"}
 )
+# A file that is no file of this run is as wrong as a wrong label; one that cannot be read is exported again.
+WRONG_FILE: Final = frozenset({"wrong_device", "wrong_programme", "other_run", "used", "not_plausible"})
 # Refused to the signed-in person, but a supervisor may do it with their own PIN.
 SUPERVISOR_NEEDED: Final = "supervisor_needed"
 TYPED_BADGE: Final = "typed-badge"
@@ -235,6 +237,9 @@ async def answer(app: BedsideApp, prompt: PromptView) -> None:
     if prompt.kind == "scan":
         await scan(app, prompt)
         return
+    if prompt.kind == "import":
+        await choose_file(app, prompt)
+        return
     values = await collect_values(app, prompt)
     if values is None:
         return
@@ -274,6 +279,28 @@ async def scan(app: BedsideApp, prompt: PromptView) -> None:
     else:
         app.notice(wording.DONE.format(what=prompt.title))
     app.full_stop_words = ""
+
+
+async def choose_file(app: BedsideApp, prompt: PromptView) -> None:
+    """Let the person choose one of the files that lie in the station's folder; the unit reads it."""
+    key = f"import:{prompt.id}"
+    seen = await app.ask("import_file", {"prompt": prompt.id}, key=key)
+    if isinstance(seen, Refused):
+        await tell(app, seen)
+        return
+    offers = [
+        Offer(
+            str(one["name"]),
+            str(one["name"]),
+            wording.FILE_DETAIL.format(size=one["size_bytes"], at=local_time.readable(str(one["modified"]))),
+        )
+        for one in seen.result["files"]
+    ]
+    hint = wording.FILES_HINT if offers else wording.FILES_NONE
+    chosen = await app.push_screen_wait(ChoicesScreen(wording.FILES_TITLE, offers, hint=hint))
+    if chosen:
+        # Whether it can be taken the unit says once it has read it.
+        await tell(app, await app.ask("import_file", {"prompt": prompt.id, "file": chosen}, key=key))
 
 
 async def collect_values(app: BedsideApp, prompt: PromptView) -> dict[str, str] | None:
@@ -448,9 +475,9 @@ async def _sign_correction(app: BedsideApp, body: dict[str, Any], seen: Accepted
             return
 
 
-async def full_stop(app: BedsideApp, words: str) -> None:
-    """The red screen, to be read before anything else."""
-    await app.push_screen_wait(RefusalScreen(words, full_stop=True))
+async def stop_to_read(app: BedsideApp, words: str, *, full: bool) -> None:
+    """The engine's words, to be read before anything else; red where something of this batch is wrong."""
+    await app.push_screen_wait(RefusalScreen(words, full_stop=full))
 
 
 async def tell(app: BedsideApp, outcome: Accepted | Refused) -> None:

@@ -17,6 +17,7 @@ STAFF = "names a member of staff"
 FREE_TEXT = "holds words that a person typed"
 WORDS = "holds words that may repeat what a person typed or a label said"
 SYMBOLS = "holds what a camera read, which may be any text"
+FILE = "names a file of a stick as somebody called it"
 UNKNOWN = "is of a kind that nobody has said to be free of names"
 
 WITHHELD: dict[str, str] = {
@@ -37,12 +38,19 @@ WITHHELD: dict[str, str] = {
     "CorrectionProposed": STAFF,
     "CountRepeated": FREE_TEXT,
     "DeviationOpened": WORDS,
+    "DeviceNoticeRaised": WORDS,
+    "DeviceQualified": STAFF,
+    "DeviceLabelRefused": SYMBOLS,
     "DispositionRecorded": STAFF,
     "DispositionRefused": WORDS,
     "DocumentReceived": WORDS,
     "DocumentRefused": WORDS,
     "EmergencyEnded": WORDS,
     "EmergencyOpened": STAFF,
+    "ExchangeFileAccepted": FILE,
+    "ExchangeFileRead": FILE,
+    "ExchangeFileRefused": FILE,
+    "ExchangeFileRequested": FILE,
     "FirstActLapsed": WORDS,
     "IdentitiesUnlocked": STAFF,
     "IdentityErased": FREE_TEXT,
@@ -76,6 +84,7 @@ SHOWN = frozenset(
         "PhaseHeld", "PhaseRestarted", "PhaseStarted", "ProductLabelled", "ReadingsUsed",
         "RecordMigrated", "RecordVerified", "RecoveredFromCrash", "ResultReceived", "SampleTaken",
         "ScanRequested", "SessionClosed", "SignInRefused", "TimeConfirmed", "TimerElapsed", "ValueRecorded",
+        "WearCounted",
     }
 )  # fmt: skip
 
@@ -84,7 +93,6 @@ WITHHELD_FILES: dict[str, str] = {
     "blob": "a document that may name people",
     "decision_blob": "names the QP",
     "order_blob": "the order, with what the ward wrote on it",
-        "WearCounted",
     "people_blob": "the list of staff",
     "recipe_blob": "its signers can be judged by the list of staff alone; its text is in the record",
     "picture": "a picture of a label, or taken at a patient's side",

@@ -13,9 +13,10 @@ from appliance.domain import events as ev
 from appliance.domain.errors import ApplianceError, CommandRefused, NotPlausible
 from appliance.domain.roles import Actor
 from appliance.domain.turns import command_taken
+from appliance.engine import exchange_folder
 from appliance.engine.command_body import text_of
-from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.device_commands import DeviceCommands
+from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.opening import opening_of
 from appliance.engine.people_commands import PeopleCommands
 from appliance.engine.port import EnginePort
@@ -53,10 +54,11 @@ class Commands:
             **PeopleCommands(engine).handlers,
             "open_batch": self._open_batch,
             "scan": self._scan,
+            "import_file": self._import_file,
             **SignatureCommands(engine).handlers,
+            **DeviceCommands(engine).handlers,
             "hold": self._hold,
             "restart": self._restart,
-            **DeviceCommands(engine).handlers,
             "abort_batch": self._abort,
             "stop": self._stop,
             "release_stop": self._release_stop,
@@ -137,6 +139,21 @@ class Commands:
         prompt = text_of(command, "prompt")
         await self._turn(
             command, caller, actor, lambda: decisions.scan(engine.unit, prompt, actor, engine.clock.utc())
+        )
+        return {}
+
+    async def _import_file(self, command: Command, caller: Caller) -> dict[str, Any]:
+        """Without a file only what there is to choose from comes back, and nothing is recorded."""
+        engine, actor = self._engine, self._engine.desk.acting(caller.station)
+        prompt = text_of(command, "prompt")
+        if "file" not in command.body:
+            return {"files": await exchange_folder.listed(engine.config.station.exchange)}
+        file = text_of(command, "file")
+        await self._turn(
+            command,
+            caller,
+            actor,
+            lambda: decisions.import_file(engine.unit, prompt, file, actor, engine.clock.utc()),
         )
         return {}
 

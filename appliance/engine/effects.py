@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from appliance.access.errors import IdentityRefused
 from appliance.access.identities import SEALED_MEDIA_TYPE, Identities
 from appliance.config import Home, Station
 from appliance.domain import events as ev
+from appliance.domain import exchange_file, fitness
 from appliance.domain.batch import Fact, Unit
+from appliance.domain.phases.operator_device import PICTURE
+from appliance.engine import exchange_folder
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
 from appliance.engine.vision_client import VisionAway, VisionClient, VisionRefused
@@ -25,6 +30,8 @@ LABEL_DEADLINE_S = 30.0
 POOLED = 0
 PICTURES = ("*.png", "*.tif", "*.tiff", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+
+ANY_FORMAT = ["datamatrix"]  # the worker looks for something in each frame; what it finds is not used
 
 FILE_FAULT = "A file of this station cannot be read or written. Call service."
 
@@ -77,6 +84,8 @@ class Effects:
                 self._pool.order(
                     order.device, order.order_id, order.name, order.parameters, order.expires_in_ms
                 )
+            case ev.DeviceQualified(device=device):
+                self._pool.expect(device, fitness.expected(self._unit, device))
             case ev.StopReleased():
                 self._stop_sent = False
             case ev.PhaseStarted(phase=phase) | ev.PhaseRestarted(phase=phase):
@@ -84,9 +93,11 @@ class Effects:
             case ev.PhaseHolding(phase=phase) | ev.PhaseAborted(phase=phase):
                 self._apply_safe_states(phase)
             case ev.ScanRequested() as scan:
-            case ev.DeviceQualified(device=device):
-                self._pool.expect(device, fitness.expected(self._unit, device))
                 self._begin(self._or_told(self._scan(scan), _read_nothing(scan, ["no_picture"])))
+            case ev.ExchangeFileRequested() as asked:
+                self._begin(
+                    self._or_told(self._import(asked), _not_imported(asked, "unreadable", FILE_FAULT))
+                )
             case ev.CountRequested() as count:
                 self._begin(self._or_told(self._count(count), _count_failed(count, FILE_FAULT)))
             case ev.LabelRequested() as label:
@@ -134,23 +145,56 @@ class Effects:
             if state == "stop":
                 self._pool.stop(device)
 
+    # Files of devices
+
+    async def _import(self, asked: ev.ExchangeFileRequested) -> None:
+        """Read the chosen file whole; one that is no exchange file may name people, and is not kept."""
+        try:
+            data = await exchange_folder.read(self._station.exchange, asked.file)
+        except exchange_folder.FileNotTaken as why:
+            return await self._report(_not_imported(asked, why.reason, str(why)))
+        read = replace(
+            _not_imported(asked, "", ""), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
+        )
+        try:
+            said = exchange_file.read(data)
+        except exchange_file.ExchangeFileUnusable as why:
+            return await self._report(replace(read, reason=why.reason, words=str(why)))
+        media_type = exchange_folder.MEDIA_TYPES[Path(asked.file).suffix.lower()]
+        kept = await self._journal.in_writer(self._journal.record.put_blob, data, media_type)
+        used_in, batch = self._unit.used_files.get(str(kept.sha256), ""), self._unit.batch
+        await self._report(
+            replace(
+                read,
+                blob=str(kept.sha256),
+                serial_number=said.serial_number,
+                programme=said.programme,
+                started=said.started.isoformat(),
+                ended=said.ended.isoformat(),
+                results=[asdict(one) for one in said.results],
+                used_in="" if batch is not None and used_in == batch.id else used_in,
+            )
+        )
+
     # Camera
 
     async def _scan(self, scan: ev.ScanRequested) -> None:
+        looks = scan.formats == list(PICTURE)
         texts, symbologies, reasons, picture = list[str](), list[str](), list[str](), ""
         try:
             result = await self._vision.ask(
                 "scan_source",
                 source=str(self._station.labels),
-                formats=scan.formats,
+                formats=ANY_FORMAT if looks else scan.formats,
                 timeout_ms=SCAN_TIMEOUT_MS,
                 shown_after=self._scanned_at,
                 timeout_s=SCAN_DEADLINE_S,
             )
-            read = [symbol for symbol in result["symbols"] if symbol["confirmed"]]
+            # Where only a picture is asked for, what may be written on the display is not read.
+            read = [symbol for symbol in result["symbols"] if symbol["confirmed"] and not looks]
             texts = [str(symbol["text"]) for symbol in read]
             symbologies = [str(symbol["symbology"]) for symbol in read]
-            reasons = [str(reason) for reason in result["reasons"]]
+            reasons = [] if looks else [str(reason) for reason in result["reasons"]]
             shown = str(result.get("image") or "")
             if scan.at_patient:
                 texts, picture = await self._without_names(texts, shown)
@@ -320,6 +364,19 @@ def _read_nothing(scan: ev.ScanRequested, reasons: list[str]) -> ev.ScanRead:
         symbologies=[],
         reasons=reasons,
         picture="",
+    )
+
+
+def _not_imported(asked: ev.ExchangeFileRequested, reason: str, words: str) -> ev.ExchangeFileRead:
+    return ev.ExchangeFileRead(
+        phase=asked.phase,
+        key=asked.key,
+        import_id=asked.import_id,
+        file=asked.file,
+        sha256="",
+        size_bytes=0,
+        reason=reason,
+        words=words,
     )
 
 

@@ -104,7 +104,7 @@ class Engine:
         )
         self.journal = Journal(record, clock, unit, self._tell)
         self.pool = DevicePool(
-            config.devices,
+            config.served,
             on_message=self._device_message,
             term=term,
             bench="simulated" if config.unit.simulated else "real",
@@ -208,9 +208,11 @@ class Engine:
         await self.turn(lambda: events, actor=actor)
 
     async def _report(self, event: ev.Event) -> None:
-        """An effect's outcome; what the camera read is decided upon first."""
+        """An effect's outcome; what the camera or a device's file says is decided upon first."""
         if isinstance(event, ev.ScanRead):
             await self.turn(lambda: decisions.scan_read(self.unit, event, self.clock.utc()))
+        elif isinstance(event, ev.ExchangeFileRead):
+            await self.turn(lambda: decisions.file_read(self.unit, event, self.clock.utc()))
         else:
             await self.turn(lambda: [event])
 
@@ -328,9 +330,9 @@ class Engine:
         await self.effects.close()
         await self.vision.close()
         with contextlib.suppress(RecordError):
+            await self._devices.wear.tick(at_the_end=True)
             await self.telemetry.anchor("end of run")
             await self.turn(lambda: [ev.EngineStoppedCleanly(term=self.unit.term)])
-            await self._devices.wear.tick(at_the_end=True)
             await self.journal.in_writer(self._seal_segments)
         await self.server.close()
         self.journal.writer.shutdown()
@@ -364,10 +366,10 @@ class Engine:
         for device, words in self._devices.silent_devices(self.clock.monotonic_ns()):
             await self._silent(device, words)
         await self.turn(list)
-        await self._watch_clock()
-        await self.telemetry.tick()
         await self._devices.wear.tick()
         await self._warn_of_days()
+        await self._watch_clock()
+        await self.telemetry.tick()
         await self._self_check.tick()
         await self._backups.tick()
         prompts = [prompt.id for prompt in decisions.open_prompts(self.unit, self.clock.utc())]
@@ -382,13 +384,13 @@ class Engine:
         """One device a turn: what the silence of each holds is decided after the other's is on record."""
         await self.turn(lambda: device_news.silent(self.unit, device, words))
 
-    async def _watch_clock(self) -> None:
-        """A step of the wall clock goes on record once; it moves no timer of an open batch."""
     async def _warn_of_days(self) -> None:
         """A calibration or qualification that ends soon is told once a day."""
         if fitness.warnings(self.unit, self.clock.utc()):
             await self.turn(lambda: fitness.warnings(self.unit, self.clock.utc()))
 
+    async def _watch_clock(self) -> None:
+        """A step of the wall clock goes on record once; it moves no timer of an open batch."""
         difference_s = round(self.clock.wall_difference_s())
         idle = self.unit.batch is None or self.unit.batch.closed
         known_s = 0 if idle else self._clock_difference_s
@@ -496,11 +498,11 @@ class Engine:
             ),
         )
 
-    def _at_patient(self, caller: Caller) -> tuple[PromptFact, ...]:
-        """Who the open batch's patient is, for a screen at which a person is signed in."""
     def _device_views(self) -> list[DeviceView]:
         return view.with_fitness(self.pool.view(), self.unit, self.clock.utc())
 
+    def _at_patient(self, caller: Caller) -> tuple[PromptFact, ...]:
+        """Who the open batch's patient is, for a screen at which a person is signed in."""
         session, batch = self.desk.session_at(caller.station), self.unit.batch
         if session is None or session.locked or caller.client == "sync" or batch is None or batch.closed:
             return ()

@@ -211,6 +211,7 @@ class PromptView(msgspec.Struct, kw_only=True):
 
     kind
         `confirm` one button; `scan` starts the camera (command `scan`); `enter` has fields;
+        `import` a file of a device is chosen (command `import_file`: without `file` it lists them);
         `review` shows facts and a picture, with choices `accept` / `repeat`;
         `sign` needs a proof with password; `wait` nothing to do, shown for honesty.
     needs
@@ -221,7 +222,7 @@ class PromptView(msgspec.Struct, kw_only=True):
 
     id: str
     phase: str
-    kind: Literal["confirm", "scan", "enter", "review", "sign", "wait"]
+    kind: Literal["confirm", "scan", "import", "enter", "review", "sign", "wait"]
     title: str
     instruction: str
     button: str

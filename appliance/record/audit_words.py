@@ -68,6 +68,17 @@ SENTENCES: dict[str, str] = {
     "EngineStoppedCleanly": "Clean end of start {term}",
     "RecoveredFromCrash": "Restarted after an unclean end; phases held: {phases}",
     "DeviceIdentified": "{device}: {maker} {model} {serial_number}, {firmware}, qualified: {qualified}",
+    "DeviceQualified": "{device}: {maker} {model} {serial_number}, {firmware}, was qualified by "
+    "{first_person} and {second_person}; calibrated until {calibrated_until}, qualified until "
+    "{qualified_until}",
+    "DeviceNoticeRaised": "Notice about {device} ({priority}): {title}. {cause}",
+    "WearCounted": "{device}: {writes} writes more into memory {memory}, {total} of {limit}",
+    "DeviceLabelRefused": "The label of {device} was refused ({reason}): {words}",
+    "ExchangeFileRequested": "The file {file} of a device was chosen ({import_id})",
+    "ExchangeFileRead": "File {file}, SHA-256 {sha256}: device {serial_number}, {programme}, {started} to "
+    "{ended}: {results} {words}",
+    "ExchangeFileAccepted": "File {file} accepted, SHA-256 {blob}",
+    "ExchangeFileRefused": "File {file} refused: {words}",
     "DeviceOrdered": "{device} was ordered: {name} {parameters}",
     "DeviceReported": "{device} reported: {result}",
     "DeviceRefusedOrder": "{device} did not do it ({fault}): {words}",
@@ -146,6 +157,8 @@ def change(body: Body) -> tuple[str, str]:
 
 def reason(kind: str, body: Body) -> str:
     """Why, as the person or the unit said it."""
+    if kind.startswith(("DeviceLabel", "ExchangeFile")):
+        return ""  # the same
     if kind in ("BagRefused", "MaterialRefused", "CommandWasRefused", "DocumentRefused", "SignInRefused"):
         return ""  # it stands in the sentence
     return plain(body.get("reason") or body.get("why") or "")

@@ -26,6 +26,8 @@ _ALWAYS: dict[str, tuple[str, str]] = {
     "AlarmRaised": ("Alarm", "title"),
     "BagRefused": ("Identity", "words"),
     "MaterialRefused": ("Identity", "words"),
+    "DeviceLabelRefused": ("Identity", "words"),
+    "ExchangeFileRefused": ("Identity", "words"),
     "LabelVoided": ("Label", "reason"),
     "RecoveredFromCrash": ("Restart", "last_seq"),
     "RecordFaultSeen": ("Record", "words"),

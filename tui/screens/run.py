@@ -46,6 +46,7 @@ def _button_words(prompt: PromptView) -> str:
     return {
         "scan": wording.SCAN,
         "enter": wording.ENTER_VALUES,
+        "import": wording.CHOOSE_FILE,
         "review": wording.LOOK_AT_COUNT,
         "sign": wording.SIGN_BUTTON,
     }.get(prompt.kind, wording.ENTER)
@@ -66,7 +67,7 @@ def _prompt_card(view: View, prompt: PromptView) -> Card:
         button, act = wording.SIGN_IN_FIRST, "sign_in"
     elif view.busy(f"scan:{prompt.id}"):
         button, act = wording.SCANNING, "answer"
-    elif view.busy(f"answer:{prompt.id}"):
+    elif view.busy(f"answer:{prompt.id}") or view.busy(f"import:{prompt.id}"):
         button, act = wording.ASKING, "answer"
     else:
         button, act = _button_words(prompt), "answer"

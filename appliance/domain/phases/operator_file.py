@@ -138,7 +138,7 @@ def _refuse_used(c: Context, read: ev.ExchangeFileRead) -> None:
 
 
 def _refuse_other_run(c: Context, device: DeviceSpec | None, read: ev.ExchangeFileRead) -> None:
-    expected = operator_label.known(c) or (device.serial_number if device else "")
+    expected = operator_label.known(c) or operator_label.qualified_serial(c, device)
     if expected and read.serial_number != expected:
         raise Contradiction(
             "wrong_device",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec
+from appliance.domain.fitness import expected
 from appliance.domain.identity import NOT_READ
 from appliance.domain.operator_devices import matches, serial_numbers
 from appliance.domain.phase_logic import Context, alarm, answer_events, two_person_prompts
@@ -24,10 +25,15 @@ def known(c: Context) -> str:
     return found[1].value if found else ""
 
 
+def qualified_serial(c: Context, device: DeviceSpec | None) -> str:
+    """The serial number that must stand there: as it was qualified on record, else as the file says."""
+    return expected(c.unit, device.id).get(SERIAL_NUMBER, "") if device else ""
+
+
 def prompts(c: Context, device: DeviceSpec | None) -> list[Prompt]:
     """Scan the label; where it cannot be read, one person types it and a second one types it again."""
     title = device.title if device else c.phase.text["device"]
-    qualified = device.serial_number if device else ""
+    qualified = qualified_serial(c, device)
     refused = c.run.last(ev.DeviceLabelRefused)
     facts = (PromptFact("Last try", refused[1].words, True),) if refused else ()
     scan = Prompt(
@@ -60,7 +66,7 @@ def prompts(c: Context, device: DeviceSpec | None) -> list[Prompt]:
 
 def scanned(c: Context, device: DeviceSpec | None, read: ev.ScanRead) -> list[ev.Event]:
     """The label that the camera read is that of the qualified device, or it is refused."""
-    qualified = device.serial_number if device else ""
+    qualified = qualified_serial(c, device)
     found = serial_numbers(read.texts)
     if not found:
         words = " ".join(NOT_READ.get(one, one) for one in read.reasons) or NOT_READ["no_symbol"]
@@ -78,10 +84,10 @@ def typed(
 ) -> list[ev.Event]:
     """What a person typed; each of the two is compared by itself."""
     first = c.run.confirmed(TYPED)
-    expected = device.serial_number if device else ""
-    if not expected and prompt.key != TYPED and first is not None:
-        expected = first[1].values[SERIAL_NUMBER]
-    if expected and values[SERIAL_NUMBER] != expected:
+    wanted = qualified_serial(c, device)
+    if not wanted and prompt.key != TYPED and first is not None:
+        wanted = first[1].values[SERIAL_NUMBER]
+    if wanted and values[SERIAL_NUMBER] != wanted:
         return _another(c, device, values[SERIAL_NUMBER], "")
     return answer_events(c, prompt, values, actor)
 
@@ -100,10 +106,10 @@ def _recorded(c: Context, serial_number: str, source: str) -> ev.ValueRecorded:
 
 def _another(c: Context, device: DeviceSpec | None, shown: str, picture: str) -> list[ev.Event]:
     title = device.title if device else c.phase.text["device"]
-    expected = device.serial_number if device else ""
+    wanted = qualified_serial(c, device)
     words = (
-        f"This label says {shown[:80]}. The qualified {title} is {expected}. This is another device."
-        if expected
+        f"This label says {shown[:80]}. The qualified {title} is {wanted}. This is another device."
+        if wanted
         else "The two serial numbers differ. Both read the label again."
     )
     refused = _refused(c, device, shown[:200], "wrong_device", words, picture)
@@ -120,7 +126,7 @@ def _refused(
         phase=c.phase.id,
         device=device.id if device else "",
         scanned=shown,
-        expected=device.serial_number if device else "",
+        expected=qualified_serial(c, device),
         reason=reason,
         words=words,
         picture=picture,
