@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from functools import partial
 
 from drivers.agreement import Confirmation, same
 from drivers.faults import (
@@ -87,6 +88,10 @@ def volume_type_2(value: Decimal) -> str:
     return f"{digits:04d}{exponent:+d}"
 
 
+def _volume_type_1(number: str) -> bytes:
+    return f"{number[:4]}E{number[4:]}".encode("ascii")
+
+
 def volume_of(text: str) -> Decimal:
     """Return the number that `mmmmse` or `mmmmEse` stands for, in mL or mL/min."""
     match = re.fullmatch(r"(\d{4})E?([+-]?\d{1,2})", text)
@@ -164,57 +169,51 @@ class RegloPump(RollerPump):
 
     # Orders
 
-    def _infuse(self, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
+    def _prepare(self, volume_ml: Decimal, rate_ml_min: Decimal) -> Callable[[], dict[str, str]]:
         volume, rate = volume_type_2(volume_ml), volume_type_2(rate_ml_min)
         self._refuse_while_running()
         self._mode_held, self._ordered_ml = "", None
-        self._accepted(VOLUME_AT_RATE)
-        self._held("xM", _MODE, VOLUME_AT_RATE, "mode")
-        self._accepted(CLOCKWISE)
-        self._held("xD", _DIRECTION, CLOCKWISE, "direction")
+        self._switch(VOLUME_AT_RATE, "xM", _MODE, "mode")
+        self._switch(CLOCKWISE, "xD", _DIRECTION, "direction")
         self._set("f", rate, "rate")
         self._set("v", volume, "volume")
-        before = self._surely(self._counts, "counter")
-        if before.running:
-            raise DeviceRefused(NAME, "was started at its panel. Stop it, then order again.")
+        before = self._refuse_while_running()
         self._look_at_counter(before)
-        self._base_ml, self._ordered_ml = before.total_ml, volume_of(volume)
+        self._quiet()
+        return partial(self._start, before, volume_of(volume), volume_of(rate))
+
+    def _start(self, before: Count, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
+        """Start, and find out what happened: H is never sent twice."""
+        self._base_ml, self._ordered_ml = before.total_ml, volume_ml
         self._ended = self._stopped = False
         self._mode_held = VOLUME_AT_RATE
-        self._run(before, volume, run_s=60 * float(volume_of(volume) / volume_of(rate)))
-        return {"volume_ml": str(volume_of(volume)), "rate_ml_min": str(volume_of(rate))}
-
-    def _run(self, before: Count, volume: str, *, run_s: float) -> None:
-        """Start, and find out what happened: H is never sent twice."""
-        self._quiet()
         began_s = time.monotonic()
         answer, lost = b"", None
         try:
-            answer = self._ask("H", _DONE)
+            answer = self._talk.ask(request_of(self._channel, "H"), _DONE)
         except LineLost:
             raise
         except (DeviceSilent, DeviceGarbled) as fault:
             lost = fault
-        now = self._surely(self._counts, "state")
-        if now.running or now.total_ml > before.total_ml:
-            return
-        ordered_ml, ended = volume_of(volume), time.monotonic() - began_s >= run_s
+        started = {"volume_ml": str(volume_ml), "rate_ml_min": str(rate_ml_min)}
+        if self._surely(self._running, "state"):
+            return started
+        if self._surely(self._counts, "counter").total_ml > before.total_ml:
+            return started
+        ended = time.monotonic() - began_s >= 60 * float(volume_ml / rate_ml_min)
         if answer == b"*" and ended:
-            return
-        if answer in (b"-", b"#"):
-            self._ordered_ml = None
-            raise DeviceRefused(NAME, f"did not start: {self._cause()}. Nothing was moved.")
-        if ended or ordered_ml < before.step_ml:
+            return started
+        if answer not in (b"-", b"#") and (ended or volume_ml < before.step_ml):
             words = (
                 "stands, and its counter is too coarse to tell whether it ran. Weigh before ordering again."
             )
             raise DeviceSilent(NAME, words) from lost
         self._ordered_ml = None
-        raise DeviceRefused(NAME, "did not start; nothing was moved. Order it again.") from lost
+        cause = f": {self._cause()}" if answer in (b"-", b"#") else ""
+        raise DeviceRefused(NAME, f"did not start{cause}. Nothing was moved.") from lost
 
     def _clear(self) -> dict[str, str]:
-        self._refuse_while_running()
-        self._base_ml = self._surely(self._counts, "counter").total_ml
+        self._base_ml = self._refuse_while_running().total_ml
         self._ordered_ml = None
         return {"delivered_ml": "0"}
 
@@ -313,11 +312,19 @@ class RegloPump(RollerPump):
         if self._talk.in_doubt:
             request, answer = self._talk.resynchronise()
             if request == addressing and answer != b"1":
-                raise self._restarted()
+                self._look_at_addressing()
         if self._events:
-            if self._talk.ask(addressing, _ADDRESSING) != b"1":
-                raise self._restarted()
+            self._look_at_addressing()
             self._switch_events_off()
+
+    def _look_at_addressing(self) -> None:
+        """Find a loss of power by the addressing it costs; one damaged answer is no such loss."""
+        addressing = request_of(self._address, "~")
+        answers = {self._talk.ask(addressing, _ADDRESSING) for _ in range(2)}
+        if b"1" not in answers:
+            raise self._restarted()
+        if len(answers) > 1:
+            self._talk.in_doubt = True
 
     def _count_once(self) -> Count:
         running = self._ask("E", _RUNNING) == b"+"
@@ -332,29 +339,24 @@ class RegloPump(RollerPump):
     def _running_once(self) -> bool:
         return self._ask("E", _RUNNING) == b"+"
 
-    def _refuse_while_running(self) -> None:
-        if self._surely(self._running, "state"):
+    def _refuse_while_running(self) -> Count:
+        count = self._surely(self._counts, "state")
+        if count.running:
             raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
+        return count
 
-    def _accepted(self, command: str) -> None:
-        """Give a command that moves nothing, and so may be given again when its answer is lost."""
-        while True:
-            try:
-                answer = self._ask(command, _DONE)
-            except LineLost:
-                raise
-            except (DeviceSilent, DeviceGarbled):
-                if self._talk.left_s() < self.ORDER_S / 2:
-                    raise
-                continue
-            if answer != b"*":
-                raise DeviceRefused(NAME, f"did not take {command}. Nothing was moved; look at its panel.")
-            return
+    def _switch(self, command: str, question: str, shape: re.Pattern[bytes], what: str) -> None:
+        """Give a command that moves nothing, as often as it takes until it is seen to hold."""
 
-    def _held(self, command: str, shape: re.Pattern[bytes], wanted: str, what: str) -> None:
-        held = self._surely(Confirmation(lambda: self._ask(command, shape), same), what)
-        if held != wanted.encode("ascii"):
-            raise DeviceRefused(NAME, f"did not take its {what}. Nothing was moved; order it again.")
+        def once() -> bytes:
+            held = self._ask(question, shape)
+            if held != wanted:
+                self._ask(command, _DONE)
+            return held
+
+        wanted = command.encode("ascii")
+        if self._held(once, wanted, what) != wanted:
+            raise DeviceRefused(NAME, f"did not take its {what}. Nothing was moved; look at its panel.")
 
     def _set(self, command: str, number: str, what: str) -> None:
         """Set a number; the answer is what the pump holds, and must be what was asked for."""
@@ -363,7 +365,7 @@ class RegloPump(RollerPump):
             answer = self._ask(f"{command}{number}", _VOLUME)
             return self._ask(command, _VOLUME) if answer == b"*" else answer
 
-        answer = self._surely(Confirmation(once, same), what).decode("ascii")
+        answer = self._held(once, _volume_type_1(number), what).decode("ascii")
         if answer in ("*", "#"):
             raise DeviceRefused(NAME, f"did not take the {what}. Nothing was moved.", answer)
         if volume_of(answer) != volume_of(number):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from functools import partial
 
-from drivers.agreement import Confirmation, same
+from drivers.agreement import Confirmation
 from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
@@ -28,7 +29,6 @@ REVOLUTIONS_MAX = Decimal("99999.99")
 REVOLUTIONS_STEP, RPM_STEP = Decimal("0.01"), Decimal("0.1")
 RUNNING = b"3"  # the fourth character of the status, where the drive uses it so
 STANDING = b"12"
-SET_TRIES = 3
 LOOK_AGAIN_S = 0.02
 COUNTER_STOOD_S = 0.5  # at least; longer for slow rollers, whose counter moves seldom
 
@@ -144,7 +144,7 @@ class MasterflexPump(RollerPump):
 
     # Orders
 
-    def _infuse(self, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
+    def _prepare(self, volume_ml: Decimal, rate_ml_min: Decimal) -> Callable[[], dict[str, str]]:
         rpm = (rate_ml_min / self._ml_per_rev).quantize(RPM_STEP, rounding=ROUND_DOWN)
         turns_rev = (volume_ml / self._ml_per_rev).quantize(REVOLUTIONS_STEP, rounding=ROUND_DOWN)
         self._check_range(rpm, turns_rev)
@@ -152,22 +152,16 @@ class MasterflexPump(RollerPump):
         self._ordered_rev = None
         self._acknowledged("R")
         self._set("Z", "E", _TO_GO, Decimal(0), "revolutions to go")
-        self._set(f"S+{rpm:05.1f}", "S", _SPEED, rpm, "speed")
+        self._set(f"S+{rpm:05.1f}", "S", _SPEED, rpm, "rpm")
         self._set(f"V{turns_rev:08.2f}", "E", _TO_GO, turns_rev, "revolutions to go")
-        before = self._surely(self._turns, "counter")
-        if self._moves(before):
-            raise DeviceRefused(NAME, "was started at its panel. Stop it, then order again.")
+        before = self._refuse_while_moving()
         self._look_at_counter(before)
-        self._base_rev, self._ordered_rev, self._rpm = before.total_rev, turns_rev, rpm
-        self._run(before)
-        return {
-            "volume_ml": str(self._millilitres(turns_rev)),
-            "rate_ml_min": str(self._millilitres(rpm)),
-        }
-
-    def _run(self, before: Turns) -> None:
-        """Start, and look whether the rollers turn: G is sent once, and no answer to it is believed."""
         self._quiet()
+        return partial(self._start, before, turns_rev, rpm)
+
+    def _start(self, before: Turns, turns_rev: Decimal, rpm: Decimal) -> dict[str, str]:
+        """Start, and look whether the rollers turn: G is sent once, and no answer to it is believed."""
+        self._base_rev, self._ordered_rev, self._rpm = before.total_rev, turns_rev, rpm
         lost: DeviceFault | None = None
         try:
             self._talk.ask(frame_of(self._address, "G"), _ACKED)
@@ -180,22 +174,23 @@ class MasterflexPump(RollerPump):
             now = self._surely(self._turns, "status")
             if now.says_running or now.total_rev > before.total_rev:
                 self._moves(now)
-                return
+                return {
+                    "volume_ml": str(self._millilitres(turns_rev)),
+                    "rate_ml_min": str(self._millilitres(rpm)),
+                }
             if time.monotonic() >= until_s:
                 break
             time.sleep(LOOK_AGAIN_S)
         # It may yet start: what was ordered is taken back before it is called undone.
         stands = self._stands_after_stop()
-        after = self._surely(self._turns, "counter")
-        if not stands or after.total_rev > before.total_rev:
+        if not stands or self._surely(self._turns, "counter").total_rev > before.total_rev:
             words = "started late and was stopped. Look how much was delivered before ordering again."
             raise DeviceSilent(NAME, words) from lost
         self._ordered_rev = None
         raise DeviceRefused(NAME, "did not start; nothing was moved. Order it again.") from lost
 
     def _clear(self) -> dict[str, str]:
-        self._refuse_while_moving()
-        self._base_rev = self._surely(self._turns, "counter").total_rev
+        self._base_rev = self._refuse_while_moving().total_rev
         self._ordered_rev = None
         return {"delivered_ml": "0"}
 
@@ -331,9 +326,11 @@ class MasterflexPump(RollerPump):
         limit_ml += rate_ml_s * Decimal(str(round(apart_s, 6)))
         return 0 <= (second.total_rev - first.total_rev) * self._ml_per_rev <= limit_ml
 
-    def _refuse_while_moving(self) -> None:
-        if self._moves(self._surely(self._turns, "state")):
+    def _refuse_while_moving(self) -> Turns:
+        turns = self._surely(self._turns, "state")
+        if self._moves(turns):
             raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
+        return turns
 
     def _acknowledged(self, command: str) -> bool:
         """Give a command that moves nothing; a lost answer is no matter, what was set is read back."""
@@ -345,15 +342,17 @@ class MasterflexPump(RollerPump):
             return False
 
     def _set(self, command: str, question: str, shape: re.Pattern[bytes], wanted: Decimal, what: str) -> None:
-        """Set a number and read it back; setting it twice is the same as once."""
-        held: Decimal | None = None
-        for _ in range(SET_TRIES):
-            self._acknowledged(command)
-            answer = self._surely(Confirmation(lambda: self._ask(question, shape), same), what)
-            match = shape.fullmatch(answer)
+        """Set a number until it is seen to hold; setting it twice is the same as once."""
+
+        def once() -> Decimal:
+            match = shape.fullmatch(self._ask(question, shape))
             assert match is not None, "the line lets no other shape pass"
             held = Decimal(b"".join(match.groups()).decode("ascii"))
-            if held == wanted:
-                return
-        words = f"holds {held} {what} in place of {wanted}. Nothing was moved; look at its panel."
-        raise DeviceRefused(NAME, words)
+            if held != wanted:
+                self._acknowledged(command)
+            return held
+
+        held = self._held(once, wanted, what)
+        if held != wanted:
+            words = f"holds {held} {what} in place of {wanted}. Nothing was moved; look at its panel."
+            raise DeviceRefused(NAME, words)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 
-from drivers.agreement import Confirmation, T
+from drivers.agreement import IN_A_ROW, IN_A_ROW_AFTER_A_JUMP, Confirmation, T
 from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
@@ -41,9 +41,9 @@ class RollerPump(ABC):
     OPEN_S = 3.0
     OPEN_S_MAX = 8.0  # for a slow device that answers
     READ_S = 0.95
-    READ_ASKS_S = 0.55  # no further look begins later than this
-    ORDER_S = 10.0
-    SURELY_S = 2.0
+    READ_ASKS_S = 0.9  # looks end by then; the rest is for the mode
+    ORDER_S = 12.0
+    SURELY_S = 3.0
     STOP_TRIES = 3
     STOP_TRY_S = 1.0
 
@@ -98,7 +98,14 @@ class RollerPump(ABC):
         self._talk.within(self.ORDER_S)
         if name == "clear":
             return self._clear()
-        return self._infuse(numbers["volume_ml"], numbers["rate_ml_min"])
+        try:
+            start = self._prepare(numbers["volume_ml"], numbers["rate_ml_min"])
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled) as fault:
+            words = "could not be set up and was not started; nothing was moved. Order it again."
+            raise DeviceRefused(NAME, words) from fault
+        return start()
 
     def stop(self) -> None:
         """Bring the rollers to a stand; nothing is asked before STOP goes out.
@@ -150,10 +157,38 @@ class RollerPump(ABC):
 
     def _surely(self, quantity: Confirmation[T], what: str) -> T:
         """Return an answer that others confirmed, within the time that is left for the order."""
-        answer = quantity.read(time.monotonic() + min(self.SURELY_S, self._talk.left_s()))
-        if not answer.confirmed:
-            raise DeviceGarbled(NAME, f"gave no equal answers about its {what}. Check the cable.")
-        return answer.value
+        until_s = time.monotonic() + min(self.SURELY_S, self._talk.left_s())
+        while True:
+            try:
+                answer = quantity.read(until_s)
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled):
+                if time.monotonic() >= until_s:
+                    raise
+                continue
+            if answer.confirmed:
+                return answer.value
+            if time.monotonic() >= until_s:
+                raise DeviceGarbled(NAME, f"gave no equal answers about its {what}. Check the cable.")
+
+    def _held(self, ask: Callable[[], T], wanted: T, what: str) -> T:
+        """Return what the pump holds: what was wanted, said by two answers in a row, or else by four."""
+        until_s = time.monotonic() + min(self.SURELY_S, self._talk.left_s())
+        row, newest = 0, None
+        while True:
+            try:
+                value = ask()
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled):
+                row = 0
+            else:
+                row, newest = (row + 1 if row and value == newest else 1), value
+                if row >= (IN_A_ROW if value == wanted else IN_A_ROW_AFTER_A_JUMP):
+                    return value
+            if time.monotonic() >= until_s:
+                raise DeviceGarbled(NAME, f"gave no equal answers about its {what}. Check the cable.")
 
     @abstractmethod
     def _introduce(self) -> None:
@@ -164,8 +199,8 @@ class RollerPump(ABC):
         """Forget what was known of the pump: it is another one, or was told nothing yet."""
 
     @abstractmethod
-    def _infuse(self, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
-        """Set up a bounded run, read it back, start it once."""
+    def _prepare(self, volume_ml: Decimal, rate_ml_min: Decimal) -> Callable[[], dict[str, str]]:
+        """Set up a bounded run and read it back; return what starts it, once."""
 
     @abstractmethod
     def _clear(self) -> dict[str, str]:

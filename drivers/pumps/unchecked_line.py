@@ -10,6 +10,7 @@ from drivers.faults import DeviceGarbled, DeviceSilent, StrayBytes
 from drivers.line import SerialLine
 
 OWED_S = 2.0  # an answer that did not come for so long is lost
+OWED_LOOK_S = 0.05
 
 
 class UncheckedLine:
@@ -102,6 +103,7 @@ class UncheckedLine:
             (one for one in self._harmless.items() if one[1] not in taken), (b"", re.compile(b""))
         )
         if not request:
+            time.sleep(min(OWED_LOOK_S, self.left_s()))
             raise DeviceSilent(self._line.device, "still owes answers to earlier questions. Ask it again.")
         self._line.send(request)
         self._owed.append((shape, now_s))
