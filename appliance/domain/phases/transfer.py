@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from appliance.domain import cross_check
 from appliance.domain import events as ev
-from appliance.domain.batch import ReadingNow
+from appliance.domain.batch import Fact, ReadingNow
 from appliance.domain.errors import QuantityRefused
 from appliance.domain.orders import last_order, state_of_last_order
 from appliance.domain.phase_logic import (
@@ -33,6 +34,7 @@ from appliance.domain.release import dose_result
 VOLUME_LEFT_ML_MIN = Decimal("0.3")  # less than this is inside the balance's own uncertainty
 PUMPING_SLACK_S = 300  # a pump that runs for twice its time and this is not pumping
 DOSE_PARAMETERS = {"dose_min": "cells/kg", "dose_max": "cells/kg"}
+OF_A_SYRINGE = "syringe_diameter"  # for pumps that push one; roller pumps refuse it
 
 
 class Transfer(Logic):
@@ -50,12 +52,24 @@ class Transfer(Logic):
     INSTRUCTIONS = ("setup",)
     VERIFIABLE = ("setup",)
 
+    def parameters(self, phase: Phase) -> dict[str, str]:
+        return {
+            name: unit
+            for name, unit in self.PARAMETERS.items()
+            if name != OF_A_SYRINGE or name in phase.parameters
+        }
+
+    def limits(self, phase: Phase) -> dict[str, str]:
+        """A recipe may say itself when pump and balance have drifted apart; else it follows."""
+        own = {cross_check.DRIFT: "g"} if cross_check.DRIFT in phase.limits else {}
+        return dict(self.LIMITS) | own
+
     def faults(self, phase: Phase) -> list[str]:
         place = f"phase.{phase.id}"
         faults = [
             f"{place}.parameter.{name}: write a number above zero."
-            for name in ("volume", "flow", "density", "syringe_diameter")
-            if phase.parameters[name].value.value <= 0
+            for name in ("volume", "flow", "density", OF_A_SYRINGE)
+            if name in phase.parameters and phase.parameters[name].value.value <= 0
         ]
         if phase.safe_state.get("pump") != "stop":
             faults.append(f"{place}.safe_state: a pump moves product; its safe state is stop.")
@@ -147,8 +161,9 @@ class Transfer(Logic):
         parameters = {
             "volume_ml": rounded(left_ml, 2),
             "rate_ml_min": plain(c.phase.amount("flow", "mL/min")),
-            "diameter_mm": plain(c.phase.amount("syringe_diameter", "mm")),
         }
+        if OF_A_SYRINGE in c.phase.parameters:
+            parameters["diameter_mm"] = plain(c.phase.amount(OF_A_SYRINGE, "mm"))
         events: list[ev.Event] = [c.order("pump", "infuse", parameters)]
         if earlier is not None:
             events.insert(0, c.derived("left_ml", rounded(left_ml, 2), "mL", "balance, before going on"))
@@ -159,10 +174,56 @@ class Transfer(Logic):
         assert reported is not None
         state = c.good("pump", "state", after=reported[0].at)
         if state is None or state.value == "infusing":
-            return self._too_slow(c, reported[0].at, reported[1].order_id)
+            drifted = self._drifted(c, reported[0]) if state is not None else []
+            return drifted or self._too_slow(c, reported[0].at, reported[1].order_id)
         if state.value == "alarm":
             return self._hold_for_alarm(c)
         return self._after_pump(c, reported[1].order_id)
+
+    def _drifted(self, c: Context, reported: Fact) -> list[ev.Event]:
+        """What arrives on the balance, held against the pump's counter while it runs (F-034)."""
+        if not cross_check.applies(c):
+            return []
+        delivered = c.good("pump", "delivered_ml", after=reported.at)
+        weight = c.good("balance", "weight_g", after=reported.at)
+        if delivered is None or weight is None:
+            return []
+        newer = max(delivered.received_at, weight.received_at)
+        later_s = Decimal(str((delivered.received_at - weight.received_at).total_seconds()))
+        flow_ml_min = c.phase.amount("flow", "mL/min")
+        pair = self._pair(c, delivered.number, weight, flow_ml_min=flow_ml_min, pump_later_s=later_s)
+        return cross_check.pump_and_balance(c, pair, order_seq=self._order_seq(c), received_at=newer)
+
+    def _order_seq(self, c: Context) -> int:
+        ordered = last_order(c, "pump", "infuse")
+        assert ordered is not None, "a pump that runs was ordered to"
+        return ordered[0].seq
+
+    def _pair(
+        self,
+        c: Context,
+        delivered_ml: Decimal,
+        weight: ReadingNow,
+        *,
+        flow_ml_min: Decimal = Decimal(0),
+        pump_later_s: Decimal = Decimal(0),
+    ) -> cross_check.Pair:
+        density = c.phase.amount("density", "g/mL")
+        ordered = last_order(c, "pump", "infuse")
+        left = c.run.last(ev.ValueRecorded, key="left_ml")
+        before_g = self._grams(c, "weight_start_g")
+        if left is not None and ordered is not None and left[0].seq < ordered[0].seq:
+            # What had arrived when the pump was ordered to go on, as the balance showed it then.
+            before_g += (c.phase.amount("volume", "mL") - Decimal(left[1].value)) * density
+        return cross_check.pair(
+            delivered_ml=delivered_ml,
+            weight_g=weight.number,
+            weight_before_g=before_g,
+            density_g_ml=density,
+            flow_ml_min=flow_ml_min,
+            pump_later_s=pump_later_s,
+            clock_speed=Decimal(c.batch.opened.clock_speed),
+        )
 
     def _hold_for_alarm(self, c: Context) -> list[ev.Event]:
         detail = c.reading("pump", "alarm")
@@ -196,7 +257,17 @@ class Transfer(Logic):
         if short_ml > VOLUME_LEFT_ML_MIN:
             return hold(c, "pump_stopped_early", f"The pump stopped {plain(short_ml)} mL short of its order.")
         weight = self._stable_weight(c, key)
-        return [] if weight is None else [c.recorded("weight_end_g", weight, role="balance")]
+        if weight is None:
+            return []
+        return [*self._apart_at_rest(c, order_id, weight), c.recorded("weight_end_g", weight, role="balance")]
+
+    def _apart_at_rest(self, c: Context, order_id: str, weight: ReadingNow) -> list[ev.Event]:
+        if not cross_check.applies(c):
+            return []
+        ordered = c.run.last(ev.DeviceOrdered, order_id=order_id)
+        assert ordered is not None
+        pair = self._pair(c, self._grams(c, f"delivered_ml:{order_id}"), weight)
+        return cross_check.pump_and_balance_at_rest(c, pair, order_seq=ordered[0].seq)
 
     def _close(self, c: Context) -> list[ev.Event]:
         moved = self._grams(c, "moved_g")
