@@ -48,6 +48,23 @@ def _parser() -> argparse.ArgumentParser:
     bench = add("bench", "Simulate balance, pump and thawer on one bench until SIGTERM.", _bench)
     bench.add_argument("--links", type=Path, required=True, help="folder for the links")
     bench.add_argument("--hands", type=Path, help="unix socket for what a person does at the bench")
+    bench.add_argument(
+        "--with",
+        action="append",
+        default=[],
+        dest="extras",
+        metavar="TYPE[=LINK][:key=value,...]",
+        help="one more device in the same world; pan and first_channel say where it stands",
+    )
+    bench.add_argument(
+        "--pace",
+        type=int,
+        nargs="?",
+        default=0,
+        const=-1,
+        metavar="BAUD",
+        help="send at this rate; without a number each line at its own",
+    )
     for command in (simulate, bench):
         command.add_argument("--seed", type=int, default=0, help="seed of noise and faults")
         command.add_argument("--speed", type=float, default=1.0, help="virtual seconds in a real one")
@@ -120,19 +137,24 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from drivers.simulated.bench import run_bench
+    from drivers.simulated.bench import OWN_PACE, parse_extra, run_bench
     from drivers.simulated.pty_device import Stop
 
-    if arguments.speed <= 0:
-        return _wrong("--speed must be above 0.")
+    if arguments.speed <= 0 or arguments.pace < OWN_PACE:
+        return _wrong("--speed must be above 0 and --pace must not be negative.")
     stop = Stop()
-    run_bench(
-        arguments.links,
-        seed=arguments.seed,
-        speed=arguments.speed,
-        hands=arguments.hands,
-        stop_asked=lambda: stop.asked,
-    )
+    try:
+        run_bench(
+            arguments.links,
+            seed=arguments.seed,
+            speed=arguments.speed,
+            hands=arguments.hands,
+            stop_asked=lambda: stop.asked,
+            extras=[parse_extra(words) for words in arguments.extras],
+            pace_baud=arguments.pace,
+        )
+    except ValueError as error:
+        return _wrong(str(error))
     return GOOD
 
 

@@ -51,8 +51,13 @@ class GasMix:
 
 AIR = GasMix(CO2_IN_AIR_PERCENT, OXYGEN_IN_AIR_PERCENT)
 CABINET = GasMix(CO2_AT_PH_7_2_PERCENT, OXYGEN_IN_AIR_PERCENT * (1 - CO2_AT_PH_7_2_PERCENT / 100))
-GASES: Mapping[str, GasMix] = {"co2": GasMix(100.0, 0.0), "air": AIR, "o2": GasMix(0.0, 100.0)}
 INERT = GasMix(0.0, 0.0)
+GASES: Mapping[str, GasMix] = {
+    "co2": GasMix(100.0, 0.0),
+    "air": AIR,
+    "o2": GasMix(0.0, 100.0),
+    "n2": INERT,
+}
 
 
 @dataclass

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from drivers.simulated.thermal import ROOM_C, BagHeat
 
 SYRINGE_ML = 60.0
-CHANNELS = 4
+CHANNELS = 4  # of a roller head
+TUBES = 2 * CHANNELS  # room for two heads on one bench
 VALVES = 8
 DONE_ML = 1e-9  # a run with no more than this to go has ended
 FRESH_MEDIUM = "medium"  # a supply of this name, or of one that begins so, holds glucose
@@ -178,7 +179,7 @@ class Fluids:
         self.bags = bags
         self.syringe = Syringe()
         self.motion = Motion()
-        self.tubing = {channel: Tubing() for channel in range(1, CHANNELS + 1)}
+        self.tubing = {channel: Tubing() for channel in range(1, TUBES + 1)}
         self.valves = [False] * VALVES
         self.given, self.taken = Vessel(), Vessel()  # by the outside, since the world began
 

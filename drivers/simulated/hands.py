@@ -7,16 +7,18 @@ One JSON object a line each way: `{"do": "bag_into_bath"}` is answered by `{"ok"
 from __future__ import annotations
 
 import json
+import math
 import socket
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from drivers.simulated.bench_state import bench_state
+from drivers.simulated.culture import GASES, PATIENTS, GasMix
 from drivers.simulated.mt_sics import MtSicsTwin
 from drivers.simulated.new_era_ne1000 import NewEraTwin
 from drivers.simulated.pty_device import PtyDevice, Service
-from drivers.simulated.world import ActImpossible, World
+from drivers.simulated.world import CULTURE, PAN, ActImpossible, World
 
 CLIENTS_MAX = 16
 LINE_BYTES_MAX = 65536
@@ -36,10 +38,18 @@ class Hands:
             "bag_out_of_shipper": lambda act: world.put(_bag(act), "bench"),
             "bag_into_bath": lambda act: world.put(_bag(act), "bath"),
             "bag_out_of_bath": lambda act: world.put(_bag(act), "bench"),
-            "bag_onto_balance": lambda act: world.put(_bag(act), "balance"),
+            "bag_onto_balance": lambda act: world.put(_bag(act), str(act.get("pan", PAN))),
             "bag_off_balance": self._bag_off_balance,
             "load_syringe": lambda act: world.load_syringe(_volume(act), str(act.get("bag", ""))),
             "connect": self._connect,
+            "connect_tubing": self._connect_tubing,
+            "put": lambda act: world.put(_bag(act), str(act.get("place"))),
+            "feed_medium": lambda act: world.add(str(act.get("bag", CULTURE)), _volume(act), "medium"),
+            "exchange_medium": lambda act: world.exchange_medium(_volume(act)),
+            "seed_cells": self._seed_cells,
+            "set_gas_supply": self._set_gas_supply,
+            "set_incubator_air": self._set_incubator_air,
+            "show_status": self._show_status,
             "wash": lambda act: world.wash(_bag(act), _volume(act)),
             "take_sample": lambda act: world.remove(_bag(act), _volume(act)),
             "fault": self._fault,
@@ -59,52 +69,7 @@ class Hands:
 
     def state(self) -> dict[str, Any]:
         """Return the world as JSON values."""
-        world = self._world
-        world.advance()
-        return {
-            "monotonic_ns": time.monotonic_ns(),
-            "virtual_s": round(world.virtual_s, 3),
-            "speed": world.speed,
-            "bags": {
-                bag.name: {
-                    "place": bag.place,
-                    "volume_ml": round(bag.volume_ml, 4),
-                    "weight_g": round(bag.weight_g, 4),
-                    "temperature_c": round(bag.heat.temperature_c, 3),
-                    "frozen_fraction": round(bag.heat.frozen_fraction, 4),
-                }
-                for bag in world.bags.values()
-            },
-            "pump": self._pump_state(),
-            "bath": {
-                "temperature_c": round(world.bath.temperature_c, 3),
-                "setpoint_c": world.bath.setpoint_c,
-                "running": world.bath.running,
-            },
-            "balance": {
-                "gross_g": round(world.gross_g_true(), 4),
-                "tare_g": self._balance.tare_g,
-                "net_g": round(world.gross_g_true() - self._balance.zero_g - self._balance.tare_g, 4),
-                "steady": world.pan_steady(),
-            },
-        }
-
-    def _pump_state(self) -> dict[str, Any]:
-        world, pump = self._world, self._pump
-        return {
-            "moving": world.motion.moving,
-            "rate_ml_min": world.motion.rate_ml_min,
-            "dispensed_ml": round(world.motion.dispensed_ml[True], 4),
-            "infused_ml_ever": round(world.syringe.infused_ml, 4),
-            "syringe_ml": round(world.syringe.volume_ml, 4),
-            "connected": world.syringe.outlet,
-            "alarm": pump.alarm,
-            "safe_mode": pump.safe_mode,
-            "watchdog_s": pump.timeout_s,
-            "stop_received_ns": pump.stop_received_ns,
-            "motion_stopped_ns": world.motion.stopped_ns,
-            "watchdog_fired_ns": pump.watchdog_fired_ns,
-        }
+        return bench_state(self._world, self._devices, self._pump, self._balance)
 
     def _bag_off_balance(self, act: Act) -> None:
         on_pan = [bag.name for bag in self._world.bags.values() if bag.place == "balance"]
@@ -114,6 +79,63 @@ class Hands:
     def _connect(self, act: Act) -> None:
         self._world.advance()
         self._world.syringe.outlet = self._world.bag(_bag(act)).name
+        self._world.syringe.valve = self._valve(act)
+
+    def _connect_tubing(self, act: Act) -> None:
+        """Lead a tube from one bag or supply to another, perhaps through a valve."""
+        world = self._world
+        world.advance()
+        source, outlet = str(act.get("from", "reservoir")), str(act.get("to", "dose"))
+        channel = int(_number(act, "channel"))
+        if channel not in world.tubing:
+            raise ActImpossible(f"there is no channel {channel}; there are 1 to {len(world.tubing)}")
+        if source == outlet:
+            raise ActImpossible("a tube leads from one place to another")
+        tube = world.tubing[channel]
+        tube.source, tube.outlet, tube.valve = source, outlet, self._valve(act)
+
+    def _valve(self, act: Act) -> int | None:
+        if act.get("valve") is None:
+            return None
+        valve = int(_number(act, "valve"))
+        if not 0 <= valve < len(self._world.valves):
+            raise ActImpossible(f"there is no valve {valve}; there are 0 to {len(self._world.valves) - 1}")
+        return valve
+
+    def _seed_cells(self, act: Act) -> None:
+        patient = str(act.get("patient", "typical"))
+        if patient not in PATIENTS:
+            raise ActImpossible(f"there is no patient {patient!r}; there are {', '.join(PATIENTS)}")
+        viability = _number({"viability_percent": 95.0, **act}, "viability_percent")
+        self._world.seed_cells(_number(act, "cells"), viability, PATIENTS[patient])
+
+    def _set_gas_supply(self, act: Act) -> None:
+        """Change what the gas line is fed with: another cylinder, an empty one."""
+        gas = self._world.gas
+        supplied = str(act.get("gas", gas.supplied))
+        if supplied.lower() not in GASES:
+            raise ActImpossible(f"there is no gas {supplied!r}; there are {', '.join(GASES)}")
+        supply_kpa = _number({"pressure_kpa": gas.supply_kpa, **act}, "pressure_kpa")
+        self._world.advance()
+        gas.supplied, gas.supply_kpa = supplied, supply_kpa
+
+    def _set_incubator_air(self, act: Act) -> None:
+        """Change what leaks into the headspace: the cabinet's own air, or the room's."""
+        around = self._world.headspace.around
+        co2 = _number({"co2_percent": around.co2_percent, **act}, "co2_percent")
+        oxygen = _number({"oxygen_percent": around.oxygen_percent, **act}, "oxygen_percent")
+        if co2 < 0 or oxygen < 0 or co2 + oxygen > 100:
+            raise ActImpossible("shares of a gas are 0 or more and at most 100 % together")
+        self._world.advance()
+        self._world.headspace.around = GasMix(co2, oxygen)
+
+    def _show_status(self, act: Act) -> None:
+        """Let a probe carry status bits, as one that needs calibration does."""
+        name = str(act.get("device"))
+        show = getattr(self._devices[name].twin, "show_status", None) if name in self._devices else None
+        if show is None:
+            raise ActImpossible(f"there is no device {name!r} with a status to show")
+        show(int(_number(act, "bits")))
 
     def _fault(self, act: Act) -> None:
         name, fault = str(act.get("device")), str(act.get("fault"))
@@ -127,10 +149,17 @@ def _bag(act: Act) -> str:
 
 
 def _volume(act: Act) -> float:
+    return _number(act, "volume_ml")
+
+
+def _number(act: Act, name: str) -> float:
     try:
-        return float(act["volume_ml"])
+        number = float(act[name])
     except (KeyError, TypeError, ValueError) as error:
-        raise ActImpossible("this act needs a number volume_ml") from error
+        raise ActImpossible(f"this act needs a number {name}") from error
+    if not math.isfinite(number):
+        raise ActImpossible(f"this act needs a number {name}")
+    return number
 
 
 class HandsClient:

@@ -111,6 +111,11 @@ class World:
         """Where a bag can be: roomy places, the bath, and the pan of each balance."""
         return (*sorted(ROOMY), "bath", *self._touched_s)
 
+    @property
+    def pans(self) -> tuple[str, ...]:
+        """The pans of all balances."""
+        return tuple(self._touched_s)
+
     def advance(self) -> None:
         """Bring everything forward to the present."""
         target_s = (self._now() - self._started_s) * self.speed
