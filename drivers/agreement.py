@@ -3,6 +3,9 @@
 One reading alone is `uncertain`. Two in a row that lie within the role's limit confirm each other, when
 they also fit what was good just before. Where they do not (a jump, or nothing known yet) four in a row
 must agree: a byte lost twice at the same place is not rare enough on a bad cable, four times is.
+
+A device that answers slowly leaves no time for all of them in one read. Then the answers of the read
+before count too, where they agree as closely as two that follow at once.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ IN_A_ROW_AFTER_A_JUMP = 4
 REMEMBERED_S = 3.0
 # The limit for a change since the last good reading grows no further than for this long.
 CHANGE_S_MAX = 1.0
+# The limit for a value and the one of the read before it: no more than for two that follow at once.
+CARRIED_S_MAX = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +51,68 @@ class Confirmation(Generic[T]):
     def __init__(self, ask: Callable[[], T], agree: Callable[[T, T, float], bool]) -> None:
         self._ask, self._agree = ask, agree
         self._good: tuple[T, float] | None = None
+        self._before: tuple[T, float, int] | None = None  # value, time and row at the end of the last read
 
     def forget(self) -> None:
         """Forget the last good value: the device is another, or was told something else."""
-        self._good = None
+        self._good = self._before = None
 
     def read(self, deadline: float) -> Confirmed[T]:
         """Ask until enough answers in a row agree, at most until `deadline` (monotonic seconds).
+
+        It asks once at least, and not again when that would probably end behind the deadline.
 
         Raises
         ------
         DeviceSilent, DeviceGarbled
             Not one usable answer came.
         """
-        row = 0
+        before, self._before = self._before, None
+        row = carried = 0
         newest: tuple[T, float] | None = None
         fault: DeviceFault | None = None
+        took_s = 0.0
         for _ in range(ASKS_MAX):
-            if time.monotonic() >= deadline and (newest or fault):
+            began = time.monotonic()
+            if (newest or fault) and began + took_s > deadline:
                 break
             try:
                 value = self._ask()
             except (DeviceSilent, DeviceGarbled) as error:
-                row, fault = 0, error
+                row, carried, before, fault, took_s = 0, 0, None, error, time.monotonic() - began
                 continue
             now = time.monotonic()
-            agrees = row > 0 and newest is not None and self._agree(newest[0], value, now - newest[1])
-            row, newest = (row + 1 if agrees else 1), (value, now)
-            if row >= IN_A_ROW and (row >= IN_A_ROW_AFTER_A_JUMP or self._fits(value, now)):
-                self._good = newest
-                return Confirmed(value, True)
-        if newest is not None:
-            return Confirmed(newest[0], False)
-        assert fault is not None, "at least one ask"
-        raise fault
+            took_s = now - began
+            if row and newest is not None and self._agree(newest[0], value, now - newest[1]):
+                row += 1
+            else:
+                row, carried, before = 1, self._carried(before, value, now), None
+            newest = (value, now)
+            if self._enough(row, value, now):
+                break
+        if newest is None:
+            assert fault is not None, "at least one ask"
+            raise fault
+        return self._concluded(newest, row, carried)
+
+    def _concluded(self, newest: tuple[T, float], row: int, carried: int) -> Confirmed[T]:
+        value, came_s = newest
+        confirmed = self._enough(row + carried, value, came_s)
+        if confirmed:
+            self._good = newest
+        if row:
+            self._before = (value, came_s, row + carried)
+        return Confirmed(value, confirmed)
+
+    def _enough(self, row: int, value: T, now: float) -> bool:
+        return row >= IN_A_ROW and (row >= IN_A_ROW_AFTER_A_JUMP or self._fits(value, now))
+
+    def _carried(self, before: tuple[T, float, int] | None, value: T, now: float) -> int:
+        """Return how many answers of the last read this one continues."""
+        if before is None or now - before[1] > REMEMBERED_S:
+            return 0
+        agrees = self._agree(before[0], value, min(now - before[1], CARRIED_S_MAX))
+        return before[2] if agrees else 0
 
     def _fits(self, value: T, now: float) -> bool:
         if self._good is None or now - self._good[1] > REMEMBERED_S:

@@ -78,6 +78,14 @@ _OURS: tuple[DeviceType, ...] = (
         twin="drivers.simulated.mt_sics:MtSicsTwin",
         stops_by="none needed",
         dead_man="none needed: nothing moves",
+        settings=(
+            Setting(
+                name="line",
+                default="9600-8N1",
+                words="how bytes travel, such as 9600-8N1",
+                pattern=r"(?:1200|2400|4800|9600|19200|38400|57600|115200)-[78][NEO][12]",
+            ),
+        ),
         trials=(Trial(order="tare"), Trial(order="zero")),
     ),
     DeviceType(
@@ -112,6 +120,15 @@ _OURS: tuple[DeviceType, ...] = (
         twin="drivers.simulated.new_era_ne1000:NewEraTwin",
         stops_by="watchdog",
         dead_man="Safe-mode watchdog, 2 s; each run is bounded by its volume",
+        settings=(
+            Setting(name="address", default="0", words="the pump's address, 0 to 99", pattern="\\d{1,2}"),
+            Setting(
+                name="line",
+                default="19200-8N1",
+                words="how bytes travel, such as 19200-8N1",
+                pattern="(?:300|1200|2400|9600|19200)-8N1",
+            ),
+        ),
         trials=(
             Trial(order="clear"),
             Trial(order="infuse", parameters={"volume_ml": "0.2", "rate_ml_min": "12"}, moves=True),
@@ -175,6 +192,32 @@ _OURS: tuple[DeviceType, ...] = (
         twin="drivers.simulated.julabo:JulaboTwin",
         stops_by="none needed",
         dead_man="keeps its set-point: stopping a bath is a hazard too",
+        settings=(
+            Setting(
+                name="line",
+                default="4800-7E1",
+                words="how bytes travel, such as 4800-7E1",
+                pattern=r"(?:4800|9600|19200|38400)-[78][NEO][12]",
+            ),
+            Setting(
+                name="handshake",
+                default="rts_cts",
+                words="rts_cts or none, as the unit is set",
+                pattern="rts_cts|none",
+            ),
+            Setting(
+                name="address",
+                default="",
+                words="the address on RS-485, 0 to 255; empty on RS-232 and USB",
+                pattern=r"|\d{1,3}",
+            ),
+            Setting(
+                name="echo",
+                default="no",
+                words="whether the RS-485 adapter sends back what is sent to it: yes or no",
+                pattern="yes|no",
+            ),
+        ),
         trials=(Trial(order="set", parameters={"setpoint_c": "37.0"}), Trial(order="start")),
     ),
     DeviceType(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import termios
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import serial
 
+Parity = Literal["N", "E", "O"]
 READ_BYTES = 4096
 LEAVE_S = 0.3  # how long closing waits for bytes that the port has not sent yet
 _WRITE_S = 0.2  # at a port behind a URL
@@ -27,9 +29,22 @@ class LineSettings:
 
     baud_rate: int
     byte_bits: int = 8
-    parity: Literal["N", "E", "O"] = "N"
+    parity: Parity = "N"
     stop_bits: int = 1
     rts_cts: bool = False
+
+    @classmethod
+    def told(cls, words: str, *, rts_cts: bool = False) -> LineSettings:
+        """Return what a setting such as "9600-8N1" says."""
+        match = re.fullmatch(r"(\d+)-([5-8])([NEO])([12])", words)
+        assert match is not None, f"the catalogue lets no such line pass: {words!r}"
+        return cls(
+            baud_rate=int(match[1]),
+            byte_bits=int(match[2]),
+            parity=cast(Parity, match[3]),
+            stop_bits=int(match[4]),
+            rts_cts=rts_cts,
+        )
 
 
 class WriteStuck(OSError):

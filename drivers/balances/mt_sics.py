@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from drivers.agreement import Confirmation, same
+from drivers.agreement import Confirmation, Confirmed, same
 from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
     DeviceRefused,
     DeviceRestarted,
     DeviceSilent,
+    LineFlooded,
     StrayBytes,
     WrongDevice,
 )
@@ -25,16 +27,43 @@ from drivers.roles import BALANCE, SafeState
 from drivers.wear import Wear
 
 NAME = "Balance"
-GRAMS = {"g": Decimal(1), "kg": Decimal(1000), "mg": Decimal("0.001")}
+# Grams in one unit, each exact by definition.
+GRAMS = {
+    "g": Decimal(1),
+    "kg": Decimal(1000),
+    "mg": Decimal("0.001"),
+    "ct": Decimal("0.2"),
+    "lb": Decimal("453.59237"),
+    "oz": Decimal("28.349523125"),
+    "ozt": Decimal("31.1034768"),
+    "dwt": Decimal("1.55517384"),
+    "GN": Decimal("0.06479891"),
+}
 EMPTY_G = Decimal("0.10")  # what may be shown right after tare or zero
+ERRORS = {
+    "1": "boot",
+    "2": "brand",
+    "3": "checksum",
+    "9": "option",
+    "10": "EEPROM",
+    "11": "mismatch",
+    "12": "hot-plug",
+    "14": "weigh module mismatch",
+    "15": "adjustment needed",
+}
 
-_WEIGHT = re.compile(r"S ([SD]) {1,10}(-?\d{1,7}(?:\.\d{1,6})?) ([a-zA-Z]{1,5})")
-_TARE = re.compile(r"T([A]?) ([SDA]) {1,10}(-?\d{1,7}(?:\.\d{1,6})?) ([a-zA-Z]{1,5})")
+# Digits that are not certified may stand in square brackets.
+_NUMBER = r" {1,10}(-?\d{1,7}(?:\.\d{0,6})?)(?:\[(\d{1,3})\])? ([a-zA-Z]{1,5}) {0,3}"
+_WEIGHT = re.compile(r"S ([SD])" + _NUMBER)
+_TARE = re.compile(r"T([A]?) ([SDA])" + _NUMBER)
+_ERROR = re.compile(r"S S Error (\d{1,2})([bt])")
 _TEXT = re.compile(r'(I\d) A "([^"]*)"')
 _TROUBLES = {
     "S +": "overload: take weight off the pan",
     "S -": "underload: put the pan back",
     "S I": "the balance is busy",
+    "S L": "the balance does not take the question",
+    "EL": "the balance cannot weigh now",
 }
 
 
@@ -58,16 +87,19 @@ class MtSicsBalance:
 
     TYPE = "mt-sics"
     ROLE = "balance"
-    EXCHANGE_S = 0.25
-    READ_S = 0.5
+    EXCHANGE_S = 0.4
+    READ_S = 0.85
+    ENDED_S = 0.95  # a read ends by then, whatever happens
     STEADY_S = 30.0
     POLL_S = 0.1
     STEADY_ANSWER_S = 3.0
     OPEN_S = 3.0
 
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
-        self._line = SerialLine(NAME, port, LineSettings(baud_rate=9600), take_line)
+        line_settings = LineSettings.told((settings or {}).get("line", "9600-8N1"))
+        self._line = SerialLine(NAME, port, line_settings, take_line)
         self._in_doubt = True
+        self._ends_s = math.inf
         self._new = True
         self._tare: Decimal | None = None
         self._weights = Confirmation(self._weigh_once, _weights_agree)
@@ -102,7 +134,9 @@ class MtSicsBalance:
     def read(self) -> list[Reading]:
         """Read the net weight; `detail` says stable or dynamic."""
         try:
-            weight = self._weights.read(time.monotonic() + self.READ_S)
+            weight = self._weighed()
+        except LineFlooded:
+            raise
         except DeviceGarbled as fault:
             return [reading_now("weight_g", None, "g", "bad", fault.words)]
         value = weight.value
@@ -111,6 +145,14 @@ class MtSicsBalance:
         quality: Quality = "good" if weight.confirmed else "uncertain"
         detail = "stable" if value.stable else "dynamic"
         return [reading_now("weight_g", value.grams, "g", quality, detail)]
+
+    def _weighed(self) -> Confirmed[Weight]:
+        began_s = time.monotonic()
+        self._ends_s = began_s + self.ENDED_S
+        try:
+            return self._weights.read(began_s + self.READ_S)
+        finally:
+            self._ends_s = math.inf
 
     def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Zero or tare the balance; confirmed when it then shows nothing on the pan."""
@@ -162,13 +204,19 @@ class MtSicsBalance:
         text = self._exchange("SI", self.EXCHANGE_S)
         if text in _TROUBLES:
             return Weight(Decimal(0), False, 0, _TROUBLES[text])
+        if error := _ERROR.fullmatch(text):
+            where = "electronics" if error[2] == "b" else "terminal"
+            words = (
+                f"reports error {error[1]} of its {where} ({ERRORS.get(error[1], 'unknown')}): call service"
+            )
+            return Weight(Decimal(0), False, 0, words)
         match = _WEIGHT.fullmatch(text)
-        if match is None:
+        number = _digits(match[2], match[3]) if match else None
+        if match is None or number is None:
             raise self._garbled(text)
-        status, number, unit = match.groups()
-        if unit not in GRAMS:
-            return Weight(Decimal(0), False, 0, f"shows {unit}: set its host unit to g")
-        return Weight(_grams(number, unit), status == "S", len(number.partition(".")[2]))
+        if match[4] not in GRAMS:
+            return Weight(Decimal(0), False, 0, f"shows {match[4]}: set its host unit to g")
+        return Weight(_grams(number, match[4]), match[1] == "S", len(number.partition(".")[2]))
 
     def _accepted(self, name: str, text: str) -> None:
         if text.endswith((" I", " +", " -", " L")) and text[:1] in "TZ":
@@ -186,10 +234,7 @@ class MtSicsBalance:
             return self._exchange("TA", self.EXCHANGE_S)
 
         answer = Confirmation(ask, same).read(time.monotonic() + self.READ_S)
-        match = _TARE.fullmatch(answer.value)
-        if not answer.confirmed or match is None or match[4] not in GRAMS:
-            return None
-        return _grams(match[3], match[4])
+        return _tare_g(answer.value) if answer.confirmed else None
 
     def _text(self, request: str) -> str:
         def ask() -> str:
@@ -209,7 +254,7 @@ class MtSicsBalance:
             self._resynchronise()
         self._in_doubt = True
         try:
-            line = self._line.ask(request.encode("ascii") + b"\r\n", timeout_s=timeout_s)
+            line = self._line.ask(request.encode("ascii") + b"\r\n", timeout_s=self._at_most(timeout_s))
         except StrayBytes as stray:
             self._look_for_restart(stray.data)
             raise
@@ -223,7 +268,7 @@ class MtSicsBalance:
         """Ask for the model and drop all that comes before it: an answer no weight can be taken for."""
         stray = self._line.drain()
         self._line.send(b"I2\r\n")
-        deadline = time.monotonic() + self.EXCHANGE_S
+        deadline = time.monotonic() + self._at_most(self.EXCHANGE_S)
         while True:
             try:
                 line = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
@@ -241,11 +286,12 @@ class MtSicsBalance:
     def _look_at_tare(self, expected: Decimal) -> None:
         """Find a restart whose unasked line was lost or damaged: the tare is gone."""
         self._in_doubt = True
-        answers = [self._line.ask(b"TA\r\n", timeout_s=self.EXCHANGE_S / 2) for _ in range(2)]
-        match = _TARE.fullmatch(self._printable(answers[0]))
-        if answers[0] != answers[1] or match is None or match[4] not in GRAMS:
+        wait_s = self.EXCHANGE_S
+        answers = [self._line.ask(b"TA\r\n", timeout_s=self._at_most(wait_s)) for _ in range(2)]
+        tare_g = _tare_g(self._printable(answers[0]))
+        if answers[0] != answers[1] or tare_g is None:
             raise self._garbled(self._printable(answers[1]))
-        if _grams(match[3], match[4]) != expected:
+        if tare_g != expected:
             raise self._restarted()
         self._in_doubt = False
 
@@ -262,6 +308,10 @@ class MtSicsBalance:
                 if heard:
                     raise WrongDevice(NAME, "what answers is no MT-SICS balance. Check the port.") from fault
                 raise
+
+    def _at_most(self, wait_s: float) -> float:
+        """Return how long to wait, so that a read ends in time."""
+        return max(0.0, min(wait_s, self._ends_s - time.monotonic()))
 
     def _look_for_restart(self, data: bytes) -> None:
         if b"I4 A" in data and not self._new:
@@ -291,5 +341,17 @@ def _weights_agree(first: Weight, second: Weight, apart_s: float) -> bool:
     return first.decimals == second.decimals and agreement.holds(first.grams, second.grams, apart_s)
 
 
+def _digits(shown: str, bracketed: str | None) -> str | None:
+    """Return a number with the digits in brackets behind it; None where that is no number."""
+    number = shown + (bracketed or "")
+    return number if re.fullmatch(r"-?\d{1,7}(\.\d{1,6})?", number) else None
+
+
+def _tare_g(text: str) -> Decimal | None:
+    match = _TARE.fullmatch(text)
+    number = _digits(match[3], match[4]) if match else None
+    return _grams(number, match[5]) if match and number and match[5] in GRAMS else None
+
+
 def _grams(number: str, unit: str) -> Decimal:
-    return (Decimal(number) * GRAMS[unit]).quantize(Decimal("0.0001")).normalize() + Decimal("0.00")
+    return (Decimal(number) * GRAMS[unit]).normalize() + Decimal("0.00")

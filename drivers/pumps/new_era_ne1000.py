@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -74,14 +75,18 @@ class NewEraPump:
     ROLE = "pump"
     WATCHDOG_S = 2
     UNHEARD_STOP_S = 0.75
-    EXCHANGE_S = 0.2
+    EXCHANGE_S = 0.35
     READ_S = 0.3
+    ENDED_S = 0.95  # a read ends by then, whatever happens
     STOP_TRIES = 3
     OPEN_TRIES = 6
 
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
-        self._line = SerialLine(NAME, port, LineSettings(baud_rate=19200), take_safe_packet)
+        values = {"address": "0", "line": "19200-8N1"} | dict(settings or {})
+        self._address = int(values["address"])
+        self._line = SerialLine(NAME, port, LineSettings.told(values["line"]), take_safe_packet)
         self._in_doubt = True
+        self._ends_s = math.inf
         self._new = True
         self._may_move = False
         self._heard_s = 0.0
@@ -122,7 +127,11 @@ class NewEraPump:
     def read(self) -> list[Reading]:
         """Read state, volume delivered since the last `infuse` or `clear`, and the alarm."""
         self._tell_restart()
-        reply = self._query("DIS")
+        self._ends_s = time.monotonic() + self.ENDED_S
+        try:
+            reply = self._query("DIS")
+        finally:
+            self._ends_s = math.inf
         match = _DISPENSED.fullmatch(reply.data)
         if match is None:
             self._in_doubt = True
@@ -328,7 +337,7 @@ class NewEraPump:
             self._resynchronise()
         self._in_doubt = True
         try:
-            payload = self._line.ask(_request(command), timeout_s=timeout_s)
+            payload = self._line.ask(self._request(command), timeout_s=self._at_most(timeout_s))
         except StrayBytes as stray:
             self._look_for_alarms(stray.data)
             raise
@@ -340,9 +349,9 @@ class NewEraPump:
         """Ask for the version and drop all that comes before it: no other answer looks like it."""
         self._look_for_alarms(self._line.drain())
         if self._may_move and time.monotonic() - self._heard_s > self.UNHEARD_STOP_S:
-            self._line.send(_request("STP"))
-        self._line.send(_request("VER"))
-        deadline = time.monotonic() + self.EXCHANGE_S
+            self._line.send(self._request("STP"))
+        self._line.send(self._request("VER"))
+        deadline = time.monotonic() + self._at_most(self.EXCHANGE_S)
         while True:
             payload = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
             reply = self._understood(payload)
@@ -351,11 +360,18 @@ class NewEraPump:
         self._look_for_alarms(self._line.drain())
         self._in_doubt = False
 
+    def _request(self, command: str) -> bytes:
+        return safe_packet(f"{self._address}{command}".encode("ascii"))
+
+    def _at_most(self, wait_s: float) -> float:
+        """Return how long to wait, so that a read ends in time."""
+        return max(0.0, min(wait_s, self._ends_s - time.monotonic()))
+
     def _stopped_after_stop(self) -> bool:
         """Send STOP as often as it takes from moving over paused to stopped; True when confirmed."""
         self._look_for_alarms(self._line.drain())
         for _ in range(2):
-            self._line.send_at_once(_request("STP"))
+            self._line.send_at_once(self._request("STP"))
             try:
                 reply = self._understood(self._line.receive(timeout_s=self.EXCHANGE_S))
             except DeviceAlarm:
@@ -371,7 +387,9 @@ class NewEraPump:
         if match is None:
             raise DeviceGarbled(NAME, "an answer that fits no question.", repr(payload))
         self._heard_s = time.monotonic()
-        _address, state, alarm, data = match.groups()
+        address, state, alarm, data = match.groups()
+        if int(address) != self._address:
+            raise DeviceGarbled(NAME, "an answer of another pump on the line.", repr(payload))
         if alarm:
             raise self._alarmed(alarm)
         self._may_move = state in MOVING
@@ -424,7 +442,7 @@ class NewEraPump:
         for _ in range(self.OPEN_TRIES):
             try:
                 self._look_for_basic_alarm(self._line.drain())
-                self._line.send(_request(saf))
+                self._line.send(self._request(saf))
                 self._understood(self._line.receive(timeout_s=self.EXCHANGE_S))
                 self._resynchronise()
                 return
@@ -435,7 +453,7 @@ class NewEraPump:
                 # Basic mode reads text up to CR: the first CR ends what it made of the packet.
                 self._line.send(b"\r")
                 time.sleep(self.EXCHANGE_S / 4)
-                self._line.send(f"0{saf}\r".encode("ascii"))
+                self._line.send(f"{self._address}{saf}\r".encode("ascii"))
                 time.sleep(self.EXCHANGE_S / 4)
             except DeviceFault as error:
                 fault = error
@@ -482,7 +500,3 @@ def _positive(key: str, text: str) -> Decimal:
 
 def _millilitres(number: str, unit: str) -> Decimal:
     return Decimal(number) / 1000 if unit == "UL" else Decimal(number)
-
-
-def _request(command: str) -> bytes:
-    return safe_packet(b"0" + command.encode("ascii"))

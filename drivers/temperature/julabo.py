@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -10,13 +11,14 @@ from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import TypeVar
 
-from drivers.agreement import Confirmation, Confirmed, same
+from drivers.agreement import Confirmation, same
 from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
     DeviceRefused,
     DeviceRestarted,
     DeviceSilent,
+    LineFlooded,
     WrongDevice,
 )
 from drivers.framing import BrokenFrame, ascii_text, take_line_without_flow_control
@@ -56,17 +58,25 @@ class JulaboCirculator:
 
     TYPE = "julabo"
     ROLE = "thermostat"
-    EXCHANGE_S = 0.2
-    READ_S = 0.6
+    EXCHANGE_S = 0.4
+    READ_S = 0.85
+    ENDED_S = 0.95  # a read ends by then, whatever happens
+    PROBE_TRIES = 3
     ORDER_S = 1.5
     OPEN_S = 3.0
     AFTER_IN_S = 0.01
     AFTER_OUT_S = 0.25
 
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
-        line_settings = LineSettings(baud_rate=4800, byte_bits=7, parity="E", rts_cts=True)
-        self._line = SerialLine(NAME, port, line_settings, take_line_without_flow_control)
+        values = {"address": "", "line": "4800-7E1", "echo": "no", "handshake": "rts_cts"}
+        values |= dict(settings or {})
+        line_settings = LineSettings.told(values["line"], rts_cts=values["handshake"] == "rts_cts")
+        # On RS-485 each request and each answer begins with the device's address.
+        self._prefix = f"A{int(values['address']):03d}_" if values["address"] else ""
+        echoes = values["echo"] == "yes"
+        self._line = SerialLine(NAME, port, line_settings, take_line_without_flow_control, echoes=echoes)
         self._in_doubt = True
+        self._ends_s = math.inf
         self._ordered_running: bool | None = None
         self._has_probe = True
         self._numbers = {
@@ -111,23 +121,39 @@ class JulaboCirculator:
         return Identity(maker="Julabo", model=match[1], serial_number="", firmware=match[2] or "")
 
     def read(self) -> list[Reading]:
-        """Read bath, probe, set-point, whether it runs, and the alarm."""
-        deadline = time.monotonic() + self.READ_S
+        """Read bath, probe, set-point, whether it runs, and the alarm.
+
+        Each has its share of the time. On a device that answers slowly that is one question each, and
+        the answers of several reads confirm each other.
+        """
+        began_s = time.monotonic()
+        self._ends_s = began_s + self.ENDED_S
         names = [name for name in COMMANDS if self._has_probe or name != "probe_c"]
-        readings = [self._temperature(name, deadline) for name in names]
+        readings: list[Reading] = []
         try:
-            return [*readings, *self._state(deadline)]
+            for place, name in enumerate(names):
+                readings.append(self._temperature(name, self._share(began_s, len(names) + 1 - place)))
+            return [*readings, *self._state(began_s + self.READ_S)]
+        except LineFlooded:
+            raise
         except DeviceGarbled as fault:
             return [*readings, reading_now("running", None, "", "bad", fault.words)]
+        finally:
+            self._ends_s = math.inf
+
+    def _share(self, began_s: float, left: int) -> float:
+        """Return until when one of the quantities that are left may be asked."""
+        now_s = time.monotonic()
+        return now_s + max(0.0, began_s + self.READ_S - now_s) / left
 
     def _state(self, deadline: float) -> list[Reading]:
-        status = self._confirmed(self._status, deadline)
+        status = self._status.read(deadline)
         code, words = status.value.code, status.value.words
         confirmed, alarm = status.confirmed, ""
         running = code in (1, REMOTE_START)
         if code < 0:
             # An alarm, or an error about the last command: the mode is asked for by itself.
-            mode = self._confirmed(self._mode, deadline)
+            mode = self._mode.read(deadline)
             running, confirmed = mode.value == "1", confirmed and mode.confirmed
             alarm = "" if code in COMMAND_ERRORS else f"{code:03d} {words}"
         elif confirmed:
@@ -151,7 +177,7 @@ class JulaboCirculator:
     def stop(self) -> None:
         """Stop circulation and heating at once; the next `read` shows whether it happened."""
         self._ordered_running = False
-        self._line.send_at_once(b"out_mode_05 0\r")
+        self._line.send_at_once(self._request("out_mode_05 0"))
         self._line.rest(self.AFTER_OUT_S)
 
     def apply_safe_state(self, state: SafeState) -> None:
@@ -200,20 +226,29 @@ class JulaboCirculator:
     def _out(self, command: str) -> None:
         if self._in_doubt:
             self._resynchronise()
-        self._line.send(command.encode("ascii") + b"\r")
+        self._line.send(self._request(command))
         self._line.rest(self.AFTER_OUT_S)
 
     def _knows_probe(self) -> bool:
-        """Tell whether this model has an external probe: an unknown command is silence, then -08."""
-        try:
-            self._exchange(COMMANDS["probe_c"])
-        except DeviceSilent:
-            return self._status_once().code != UNKNOWN_COMMAND
-        return True
+        """Tell whether this model has an external probe.
+
+        An unknown command is silence, and then -08 at the next status. A model that is silent to this
+        question alone, again and again, has none either, whatever its status says.
+        """
+        for _ in range(self.PROBE_TRIES):
+            try:
+                self._exchange(COMMANDS["probe_c"])
+                return True
+            except DeviceSilent:
+                if self._status_once().code == UNKNOWN_COMMAND:
+                    return False
+        return False
 
     def _temperature(self, name: str, deadline: float) -> Reading:
         try:
-            value = self._confirmed(self._numbers[name], deadline)
+            value = self._numbers[name].read(deadline)
+        except LineFlooded:
+            raise
         except DeviceGarbled as fault:
             return reading_now(name, None, "°C", "bad", fault.words)
         return reading_now(name, value.value, "°C", "good" if value.confirmed else "uncertain")
@@ -229,11 +264,6 @@ class JulaboCirculator:
         if not answer.confirmed:
             raise DeviceGarbled(NAME, "gave no equal answers. Check the cable.")
         return answer.value
-
-    def _confirmed(self, quantity: Confirmation[_T], deadline: float) -> Confirmed[_T]:
-        if time.monotonic() >= deadline:
-            raise DeviceSilent(NAME, "does not answer in time. Check cable and power.")
-        return quantity.read(deadline)
 
     def _number_once(self, command: str) -> Decimal:
         text = self._exchange(command)
@@ -272,24 +302,36 @@ class JulaboCirculator:
             self._resynchronise()
         self._in_doubt = True
         try:
-            text = ascii_text(self._line.ask(request.encode("ascii") + b"\r", timeout_s=self.EXCHANGE_S))
+            wait_s = self._at_most(self.EXCHANGE_S)
+            text = ascii_text(self._line.ask(self._request(request), timeout_s=wait_s))
         except BrokenFrame as error:
             raise DeviceGarbled(NAME, "a damaged reply. Check the cable.") from error
+        if not text.startswith(self._prefix):
+            raise self._garbled(text)
         self._line.rest(self.AFTER_IN_S)
         self._in_doubt = False
-        return text
+        return text.removeprefix(self._prefix)
+
+    def _request(self, words: str) -> bytes:
+        return f"{self._prefix}{words}\r".encode("ascii")
+
+    def _at_most(self, wait_s: float) -> float:
+        """Return how long to wait, so that a read ends in time."""
+        left_s = self._ends_s - time.monotonic()
+        if left_s <= 0:
+            raise DeviceSilent(NAME, "does not answer in time. Check cable and power.")
+        return min(wait_s, left_s)
 
     def _resynchronise(self) -> None:
         """Ask for the version and drop all that comes before it: no number can be taken for it."""
-        self._line.drain()
-        self._line.send(b"version\r")
-        deadline = time.monotonic() + self.EXCHANGE_S
-        while True:
-            line = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
-            if line.upper().startswith(b"JULABO"):
-                break
+        answer = f"{self._prefix}JULABO".encode("ascii")
+        self._line.resynchronise(
+            self._request("version"),
+            lambda line: line.upper().startswith(answer),
+            timeout_s=self._at_most(self.EXCHANGE_S),
+        )
         self._line.rest(self.AFTER_IN_S)
-        self._in_doubt = bool(self._line.drain())
+        self._in_doubt = False
 
     def _garbled(self, text: str) -> DeviceFault:
         self._in_doubt = True
