@@ -8,7 +8,6 @@ field that is not there is missing, a number keeps its digits, a time is UTC or 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -152,7 +151,7 @@ def _lines(text: str) -> list[list[str]]:
     lines = []
     for number, line in enumerate(split, 1):
         try:
-            cells = next(csv.reader(io.StringIO(line.removesuffix("\r")), strict=True), [])
+            cells = next(csv.reader([line.removesuffix("\r")], strict=True), [])
         except csv.Error as fault:
             raise _malformed(f"line {number} is no CSV") from fault
         lines.append(cells)

@@ -133,7 +133,7 @@ def test_a_refused_decision_stays_refused_when_it_is_sent_again_after_a_crash(ro
 NAMES = (
     "sign_in", "sign_out", "lock", "open_batch", "scan", "answer", "hold", "restart", "abort_batch",
     "release_stop", "acknowledge_alarm", "comment", "store_ack", "deliver_document", "unlock_account",
-    "confirm_time", "nothing_of_ours",
+    "confirm_time", "import_file", "nothing_of_ours",
 )  # fmt: skip
 odd = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=8),
@@ -142,7 +142,7 @@ odd = st.recursive(
 )
 FIELDS = st.sampled_from(
     ["person", "order", "prompt", "values", "reason", "phase", "alarm", "text", "ack", "signature", "log",
-     "envelope", "reference"]
+     "envelope", "reference", "file"]
 )  # fmt: skip
 bodies = st.dictionaries(FIELDS, odd | st.sampled_from(["clear/clear", ORDER, "gxp"]), max_size=4)
 

@@ -46,6 +46,7 @@ MAY: dict[str, list[tuple[str, str]]] = {
     "qualify_device": [("maintenance", ALL)],
     "open_batch": [("operator supervisor unconfirmed", "no_batch")],
     "scan": [("operator supervisor unconfirmed emergency", "scanning released")],
+    "import_file": [("", "")],  # this recipe asks for no file of a device
     "answer": [
         ("operator supervisor unconfirmed emergency", "running"),
         ("emergency", "untrusted"),  # a training that cannot be judged stops everybody else
