@@ -21,7 +21,9 @@ from appliance.access.documents import add_signature, dump, sign
 from appliance.domain import events as ev
 from appliance.domain.exchange_file import BYTES_MAX
 from appliance.engine import exchange_folder
+from appliance.record.command import report_of
 from appliance.record.replay_target import replay_folder
+from appliance.record.report.batch_record import page as drawn
 from drivers.simulated.cell_processor import CellProcessor
 
 WITHOUT = {"scan_serial_number": "no", "photo": "no"}
@@ -149,6 +151,30 @@ def test_the_file_of_one_batch_is_not_taken_in_the_next_also_after_a_restart(roo
         await room.restarts()
 
         assert room.engine.unit.used_files == {hashlib.sha256(data).hexdigest(): first}
+
+    told(room, story)
+
+
+@pytest.mark.requirement("F-036")
+def test_the_batch_record_shows_device_programme_numbers_file_and_what_was_refused(room: Room) -> None:
+    async def story() -> None:
+        await runs_the_programme(room)
+        puts(room, exported(room, fault="wrong_serial"), "other.json")
+        await chooses(room, "other.json")
+        data = exported(room)
+        puts(room, data)
+        await chooses(room)
+        await room.answers("select/result")
+        await room.answers("select/result.verify", BEN.by_pin)
+
+        page = drawn(report_of(room.engine.record, room.batch.id)).decode()
+        section = page[page.rindex("Devices run by people") : page.rindex("Recorded values")]
+        for words in (
+            "Select CD34 cells", "Cell processor (sorter)", "SELECT-CD34", hashlib.sha256(data).hexdigest(),
+            "run.json", "purity out percent", "95.0 %", "recovery worked out", "verified by a second person",
+            "p-0002", "SIM-CP-0002", "none was taken",
+        ):  # fmt: skip
+            assert words in section, words
 
     told(room, story)
 
