@@ -72,7 +72,7 @@ class Hands:
         return bench_state(self._world, self._devices, self._pump, self._balance)
 
     def _bag_off_balance(self, act: Act) -> None:
-        on_pan = [bag.name for bag in self._world.bags.values() if bag.place == "balance"]
+        on_pan = [bag.name for bag in self._world.bags.values() if bag.place == act.get("pan", PAN)]
         for name in [str(act["bag"])] if "bag" in act else on_pan:
             self._world.put(name, "bench")
 
