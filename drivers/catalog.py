@@ -333,6 +333,24 @@ _OURS: tuple[DeviceType, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeByHand:
+    """A type that people run: it has no driver, and nothing here can read, order or stop it."""
+
+    name: str
+    roles: tuple[str, ...]
+    device: str
+    dead_man: str
+
+
+OPERATOR_CONFIRMED = TypeByHand(
+    name="operator-confirmed",
+    roles=("cell_processor", "sealer", "welder", "other"),
+    device="Anything without a public protocol; people run it, no driver",
+    dead_man="no program can stop it: its own STOP alone",
+)
+
+
 @cache
 def device_types() -> tuple[DeviceType, ...]:
     """Return every device type: ours, then those of the packages installed beside us, by name."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from drivers.catalog import device_type, device_types, driver_for
+from drivers.catalog import OPERATOR_CONFIRMED, device_type, device_types, driver_for
 from drivers.faults import DeviceFault
 from drivers.reading import Reading
 from drivers.roles import Driver
@@ -103,6 +103,12 @@ def _list(arguments: argparse.Namespace) -> int:
             )
         else:
             print(f"{entry.name:16} {entry.role:12} {entry.device}")
+    by_hand = OPERATOR_CONFIRMED
+    if arguments.json:
+        told = {"type": by_hand.name, "role": " or ".join(by_hand.roles), "driver": False}
+        _tell({**told, "device": by_hand.device, "dead_man": by_hand.dead_man})
+    else:
+        print(f"{by_hand.name:18} {by_hand.device} ({', '.join(by_hand.roles)})")
     return GOOD
 
 

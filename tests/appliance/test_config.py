@@ -24,6 +24,7 @@ from appliance.config import (
     parse_config,
     read_config,
 )
+from appliance.domain import operator_devices
 from drivers import catalog, roles
 from drivers.catalog import DeviceType
 
@@ -330,3 +331,11 @@ def test_what_such_a_device_cannot_have_or_lacks_is_told_with_its_key(
 def test_two_devices_of_one_kind_that_people_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationUnusable, match="name one of each"):
         parse_config(with_sorter() + SORTER.replace('"sorter"', '"sorter-2"'), Home(tmp_path))
+
+
+def test_the_catalogue_lists_the_same_kinds_without_a_driver() -> None:
+    by_hand = catalog.OPERATOR_CONFIRMED
+
+    assert (by_hand.name, by_hand.roles) == (operator_devices.TYPE, operator_devices.KINDS)
+    assert by_hand.name not in [entry.name for entry in catalog.device_types()]
+    assert not set(by_hand.roles) & set(ROLES)
