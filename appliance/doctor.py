@@ -461,7 +461,22 @@ def _engine(home: Home) -> tuple[Snapshot | None, list[Finding]]:
     return snapshot, [Finding(about="engine", state="ok", words=words)]
 
 
+def _run_by_people(unit: Unit) -> Iterator[Finding]:
+    """Devices without a line: what is known of them, and where their files come from."""
+    by_hand = [one for one in unit.config.devices if not one.has_line] if unit.config is not None else []
+    for device in by_hand:
+        words = f"run by people: {device.maker} {device.model}, qualified serial number {device.serial_number}"
+        for what, until in (("calibrated", device.calibrated_until), ("qualified", device.qualified_until)):
+            words += f", {what} until {until}" if until else ""
+        yield Finding(about=device.id, state="ok", words=words)
+    if by_hand and unit.config is not None and not unit.config.station.exchange.is_dir():
+        words = f"the folder for devices' files, {unit.config.station.exchange}, is not there"
+        do = "Make it, or mount the stick there, where a recipe takes files of devices."
+        yield Finding(about="station", state="note", words=words, do=do)
+
+
 def _devices(unit: Unit) -> Iterator[Finding]:
+    yield from _run_by_people(unit)
     if unit.snapshot is not None:
         for view in unit.snapshot.devices:
             if view.state == "ready":
@@ -476,7 +491,7 @@ def _devices(unit: Unit) -> Iterator[Finding]:
                     about=view.id, state=state, words=view.words or view.state, do="Check cable and power."
                 )
         return
-    for device in unit.config.devices if unit.config is not None else ():
+    for device in unit.config.served if unit.config is not None else ():
         if Path(device.port).exists():
             words = f"its port {device.port} is there; whether it answers, the engine tells"
             yield Finding(about=device.id, state="ok", words=words)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from test_config import GOOD as UNIT_TOML
+from test_config import SORTER
 
 from appliance import __version__
 from appliance.access.documents import fingerprint
@@ -323,3 +324,13 @@ def _put_notes_on_record(home: Home) -> None:
             payload = encode_payload(None, None, body)
             record.append(kind, payload, actor="unit", stamp=stamp(ScaledClock(Decimal(1))))
             path.unlink()
+
+
+def test_a_device_that_people_run_needs_no_port_and_is_told_with_its_qualified_serial_number(home, capsys):
+    home.unit_toml.write_text(home.unit_toml.read_text() + SORTER)
+
+    status, findings = examined(home, capsys)
+
+    assert status == 0
+    assert "qualified serial number SIM-CP-0001, calibrated until 2027-06-30" in findings["sorter"][0]["words"]
+    assert findings["station"][0]["state"] == "note" and "mount the stick" in findings["station"][0]["do"]
