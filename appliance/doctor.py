@@ -465,7 +465,8 @@ def _run_by_people(unit: Unit) -> Iterator[Finding]:
     """Devices without a line: what is known of them, and where their files come from."""
     by_hand = [one for one in unit.config.devices if not one.has_line] if unit.config is not None else []
     for device in by_hand:
-        words = f"run by people: {device.maker} {device.model}, qualified serial number {device.serial_number}"
+        known = f"{device.maker} {device.model}, qualified serial number {device.serial_number}"
+        words = f"run by people: {known}"
         for what, until in (("calibrated", device.calibrated_until), ("qualified", device.qualified_until)):
             words += f", {what} until {until}" if until else ""
         yield Finding(about=device.id, state="ok", words=words)

@@ -332,5 +332,6 @@ def test_a_device_that_people_run_needs_no_port_and_is_told_with_its_qualified_s
     status, findings = examined(home, capsys)
 
     assert status == 0
-    assert "qualified serial number SIM-CP-0001, calibrated until 2027-06-30" in findings["sorter"][0]["words"]
+    words = findings["sorter"][0]["words"]
+    assert "qualified serial number SIM-CP-0001, calibrated until 2027-06-30" in words
     assert findings["station"][0]["state"] == "note" and "mount the stick" in findings["station"][0]["do"]
