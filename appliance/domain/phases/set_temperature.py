@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from appliance.domain import cross_check
 from appliance.domain import events as ev
 from appliance.domain.orders import state_of_last_order
 from appliance.domain.phase_logic import Context, Logic, Timer, complete, hold
 from appliance.domain.prompts import PromptFact
 from appliance.domain.quantity import plain
+
+FOLLOWS_WITHIN_S = 60  # a heater has shown by then whether it heats
 
 
 class SetTemperature(Logic):
@@ -25,8 +30,10 @@ class SetTemperature(Logic):
         if running is None or running.value != "running":
             return self._ordered(c, "start", {}) if running is not None else self._too_slow(c)
         bath = c.good("thermostat", "bath_c")
-        if bath is None or abs(bath.number - setpoint) > tolerance:
+        if bath is None:
             return self._too_slow(c)
+        if abs(bath.number - setpoint) > tolerance:
+            return self._too_slow(c) or self._does_not_follow(c, bath.number)
         return [c.recorded("bath_c", bath, role="thermostat"), *complete(c)]
 
     def _ordered(self, c: Context, name: str, parameters: dict[str, str]) -> list[ev.Event]:
@@ -44,6 +51,24 @@ class SetTemperature(Logic):
         if since is None or c.elapsed_s(since) <= c.phase.amount("time_max", "s"):
             return []
         return hold(c, "bath_too_slow", "The bath does not reach its set-point. Look at its level and lid.")
+
+    def _does_not_follow(self, c: Context, bath_c: Decimal) -> list[ev.Event]:
+        """A bath whose slope will not bring it there in time is told before the time is over (F-034)."""
+        since = c.run.resumed_at
+        if since is None or not cross_check.applies(c):
+            return []
+        setpoint, tolerance = c.phase.amount("setpoint", "degC"), c.phase.amount("tolerance", "degC")
+        time_max_s = c.phase.amount("time_max", "s")
+        return cross_check.follows(
+            c,
+            "bath",
+            bath_c,
+            target_c=setpoint - tolerance if bath_c < setpoint else setpoint + tolerance,
+            left_s=time_max_s - c.elapsed_s(since),
+            window_s=max(FOLLOWS_WITHIN_S, int(time_max_s / 10)),
+            title="The bath does not follow its set-point",
+            action="Look at its level, its lid and its display.",
+        )
 
     def words(self, c: Context) -> str:
         return f"Warming to {c.phase.parameters['setpoint'].value}"

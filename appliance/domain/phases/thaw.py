@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from appliance.domain import cross_check
 from appliance.domain import events as ev
+from appliance.domain.batch import Fact, ReadingNow
 from appliance.domain.phase_logic import (
     Context,
     Logic,
@@ -18,7 +20,12 @@ from appliance.domain.phase_logic import (
     deviation,
 )
 from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.quantity import plain
+from appliance.domain.recipe import Phase
 from appliance.domain.roles import Actor
+
+WARMS_WITHIN_S = 60
+MELTS_SLOWLY_C = 5  # so far below the end a core still warms steadily; nearer it rests while it melts
 
 
 class Thaw(Logic):
@@ -27,6 +34,11 @@ class Thaw(Logic):
     PARAMETERS = {"bath": "degC", "bath_tolerance": "degC", "stop_at": "degC", "time_expected": "s"}
     LIMITS = {"thaw_time": "min", "core_temperature": "degC"}
     INSTRUCTIONS = ("bag_in", "bag_out")
+
+    def parameters(self, phase: Phase) -> dict[str, str]:
+        """A recipe may say itself when a bath has drifted; else it is half of its tolerance."""
+        own = {cross_check.DRIFT: "degC"} if cross_check.DRIFT in phase.parameters else {}
+        return dict(self.PARAMETERS) | own
 
     def prompts(self, c: Context) -> list[Prompt]:
         if c.run.confirmed("bag_in") is None:
@@ -67,7 +79,7 @@ class Thaw(Logic):
         if events:
             return events
         if taken_out is None:
-            return self._watch_core(c, put_in[0].at)
+            return self._watch_core(c, put_in[0].at) or self._drifted(c, put_in[0])
         core = c.run.value("core_c")
         if core is not None:
             events = check_limit(c, "core_temperature", core, "degC", "Core temperature")
@@ -95,6 +107,68 @@ class Thaw(Logic):
                 action="Take it out of the bath and dry it.",
             ),
         ]
+
+    def _drifted(self, c: Context, put_in: Fact) -> list[ev.Event]:
+        """Bath against set-point, probe against bath, and whether the core warms at all (F-034)."""
+        if not cross_check.applies(c):
+            return []
+        bath = c.good("thermostat", "bath_c", after=put_in.at)
+        core = c.good("thermostat", "probe_c", after=put_in.at)
+        events = self._bath_drifts(c, bath, put_in) if bath is not None else []
+        if core is None or events:
+            return events
+        if bath is not None and (events := self._core_beyond_bath(c, bath, core, put_in)):
+            return events
+        return self._core_does_not_warm(c, core, put_in)
+
+    def _bath_drifts(self, c: Context, bath: ReadingNow, put_in: Fact) -> list[ev.Event]:
+        setpoint, tolerance = c.phase.amount("bath", "degC"), c.phase.amount("bath_tolerance", "degC")
+        own = cross_check.DRIFT in c.phase.parameters
+        bound = c.phase.amount(cross_check.DRIFT, "degC") if own else tolerance / 2
+        return cross_check.stays(
+            c,
+            "bath_drift",
+            bath.number - setpoint,
+            bound,
+            after_seq=put_in.seq,
+            received_at=bath.received_at,
+            title="The bath runs away from its set-point",
+            cause=f"The bath is at {bath.value} °C, its set-point is {plain(setpoint)} °C.",
+            action="Look at its level, its lid and its display. Watch the bag.",
+        )
+
+    def _core_beyond_bath(
+        self, c: Context, bath: ReadingNow, core: ReadingNow, put_in: Fact
+    ) -> list[ev.Event]:
+        """Nothing in a bath is warmer than the bath: one of the two sensors is wrong."""
+        warmer_c = max(Decimal(0), core.number - bath.number)
+        return cross_check.stays(
+            c,
+            "probe_drift",
+            warmer_c,
+            c.phase.amount("bath_tolerance", "degC"),
+            after_seq=put_in.seq,
+            received_at=max(bath.received_at, core.received_at),
+            title="Probe and bath run apart",
+            cause=f"The probe in the bag is at {core.value} °C, warmer than the bath with {bath.value} °C.",
+            action="One of the two is wrong. Judge the bag by hand and call the supervisor.",
+        )
+
+    def _core_does_not_warm(self, c: Context, core: ReadingNow, put_in: Fact) -> list[ev.Event]:
+        """A core far from melting that warms too slowly for the time that is left: a probe that is stuck."""
+        stop_at, limit = c.phase.amount("stop_at", "degC"), c.phase.limits["thaw_time"].action
+        if limit is None or core.number >= stop_at - MELTS_SLOWLY_C:
+            return []
+        return cross_check.follows(
+            c,
+            "core",
+            core.number,
+            target_c=stop_at,
+            left_s=limit.in_unit("s") - c.elapsed_s(put_in.at),
+            window_s=WARMS_WITHIN_S,
+            title="The probe does not follow the bath",
+            action="Look at the bag: the probe may tell nothing of it. Take the bag out when it is slush.",
+        )
 
     def words(self, c: Context) -> str:
         if c.run.confirmed("bag_in") is None:

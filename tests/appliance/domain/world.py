@@ -34,10 +34,12 @@ class World:
     refuses_orders: str = ""  # the words of a device that says no
     infused: list[Decimal] = field(default_factory=list)  # each volume that the pump was ordered to deliver
     moved_ml: Decimal = Decimal(0)  # everything that ever left the syringe
+    arrives: Decimal = Decimal(1)  # the part of what the pump counts that reaches the bag
+    bath_heats: bool = True
 
     def passes(self, seconds: float) -> None:
         """Time goes by for bath, bag and pump."""
-        if self.running == "running":
+        if self.running == "running" and self.bath_heats:
             step = Decimal(str(seconds)) / 20
             gap = self.setpoint_c - self.bath_c
             self.bath_c += max(-step, min(step, gap))
@@ -48,7 +50,7 @@ class World:
             moved = min(due, self.ordered_ml - self.delivered_ml)
             self.delivered_ml += moved
             self.moved_ml += moved
-            self.weight_g += moved
+            self.weight_g += moved * self.arrives
             if self.delivered_ml >= self.ordered_ml:
                 self.pump_state = "stopped"
 

@@ -143,11 +143,19 @@ class Recorded(Bedside):
             inputs_on_record=True,
         )
 
-    def asked(self, name: str, by: Actor, decide: Callable[[], list[ev.Event]], **body: Any) -> None:
-        """One command of one person."""
+    def asked(
+        self,
+        name: str,
+        by: Actor,
+        decide: Callable[[], list[ev.Event]],
+        *,
+        people: Sequence[Actor] = (),
+        **body: Any,
+    ) -> None:
+        """One command of one person, or of all of `people`."""
         self.unit.looked_at.clear()
         events = decide()
-        self._command = (f"c{len(self.log)}", command_taken(name, body, "bedside-1", [by]))
+        self._command = (f"c{len(self.log)}", command_taken(name, body, "bedside-1", people or [by]))
         self.commit(events, by.id)
 
     # ── What people do, as commands ────────────────────────────────────────────────────

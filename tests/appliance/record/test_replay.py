@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -22,8 +23,11 @@ from engine_room import STATION, Room, bag_texts, make_room, told
 
 from appliance.access.keys import load_key
 from appliance.domain import events as ev
+from appliance.domain import fitness
 from appliance.domain.batch import DeviceSpec
+from appliance.domain.before import unit_before
 from appliance.domain.replay import COMMANDS, COMMANDS_OF_FACTS, FACTS
+from appliance.domain.roles import Actor
 from appliance.domain.state_digest import digest, plain, state_digest, unit_digest
 from appliance.engine.commands import Commands
 from appliance.record.canonical import NewRecord, Stamp
@@ -33,7 +37,10 @@ from appliance.record.replay import Outcome, Replay
 from appliance.record.replay_command import replay
 from appliance.record.replay_target import replay_folder
 
-INPUTS = {"EngineStarted", "CommandTaken", "ReadingsUsed", "ScanRead", "DeviceStopped", "DeviceIdentified"}
+INPUTS = {
+    "EngineStarted", "CommandTaken", "ReadingsUsed", "ScanRead", "DeviceStopped", "DeviceIdentified",
+    "WearCounted", "DeviceNoticeRaised",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -113,6 +120,65 @@ def test_a_correction_and_what_follows_from_it_come_out_again() -> None:
 
     assert outcome.difference is None, outcome.difference.words
     assert bedside.has(ev.ValueCorrected) or bedside.has(ev.CorrectionProposed)
+
+
+def qualified_again(bedside: Recorded, device: str, serial_number: str) -> None:
+    """Maintenance and a second person qualify the device that is there."""
+    body = {
+        "device": device, "serial_number": serial_number, "firmware": "1", "reason": "Exchanged",
+        "calibrated_until": "2026-03-09", "qualified_until": "",
+    }  # fmt: skip
+    mia, asked = Actor("p-0009", "Mia", ("maintenance",)), fitness.Asked.of(body)
+    bedside.asked(
+        "qualify_device",
+        mia,
+        lambda: fitness.qualify(bedside.unit, mia, CLEO, asked, bedside.now),
+        people=(mia, CLEO),
+        **body,
+    )
+
+
+def told_apart(bedside: Recorded) -> None:
+    """A pump that delivers too little, then another pump, a stuck probe, a bath that wears."""
+    bedside.world.probe_at = Decimal("-60.00")
+    bedside.works_until("thaw/bag_out")
+    bedside.world.probe_at = None
+    bedside.works_until("dilute/setup")
+    bedside.world.arrives = Decimal("0.9")
+    while bedside.state_of("dilute") != "held":
+        bedside.do_next()
+    bedside.identify("pump-1", serial_number="4711", qualified="")
+    bedside.commit(fitness.wear_counted(bedside.unit, "thawer-1", "TG.SP", 85, 100))
+    bedside.commit(fitness.warnings(bedside.unit, bedside.now))
+    bedside.world.arrives = Decimal(1)
+    qualified_again(bedside, "pump-1", "4711")
+    bedside.restart()
+    bedside.works_through("seal")
+    bedside.seal()
+
+
+@pytest.mark.requirement("F-022", "F-029", "F-030", "F-034")
+def test_what_devices_said_of_each_other_and_of_themselves_comes_out_again() -> None:
+    bedside = Recorded()
+    bedside.identify("pump-1", serial_number="1", qualified="")
+    qualified_again(bedside, "pump-1", "1")
+    bedside.commit(fitness.warnings(bedside.unit, bedside.now))
+    bedside.begin_batch()
+    told_apart(bedside)
+    opened = next(n for n, (header, _) in enumerate(bedside.records) if header.kind == "BatchOpened")
+
+    whole = again(bedside)
+    said = next(one for one in bedside.all(ev.BatchOpened))
+    alone = Replay(unit_before(bedside.unit.id, said), whole=False)
+    alone.fold(bedside.log[opened : opened + 1])
+    archived = alone.walk(bedside.log[opened + 1 :])
+
+    kinds = {type(fact.event) for fact in bedside.facts}
+    assert {ev.DeviceQualified, ev.DeviceNoticeRaised, ev.WearCounted, ev.LimitCrossed} <= kinds
+    for outcome in (whole, archived):
+        assert outcome.difference is None, outcome.difference.words
+        assert outcome.seals == 1
+    assert whole.state == archived.state
 
 
 @pytest.mark.requirement("F-022")
