@@ -28,6 +28,7 @@ for _place in (HERE, HERE.parent.parent):
 from fault_rounds import DEFAULT_RATES, TYPES, VERBS, Tally, drawn_rates, play_round  # noqa: E402
 
 SIDE_BY_SIDE = 16
+SHARPER = {"silent": 0.15, "one_way": 0.2}  # so that they strike among few requests
 ROUND_S_MAX = 90.0
 ACTS = 8
 SHARES = 2  # processes beside each other: one a core of the smallest machine that builds this
@@ -44,7 +45,8 @@ class Case:
 
 def cases_of_verbs(types: Iterable[str], seed: int) -> list[Case]:
     """Each type through each fault verb alone."""
-    return [Case(name, {verb: DEFAULT_RATES[verb]}, seed) for name in types for verb in VERBS]
+    rates = DEFAULT_RATES | SHARPER
+    return [Case(name, {verb: rates[verb]}, seed) for name in types for verb in VERBS]
 
 
 def cases_of_seeds(types: tuple[str, ...], first: int, last: int) -> list[Case]:

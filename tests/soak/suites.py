@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,11 +25,11 @@ FLIPS_A_ROUND = 20
 REAL_KILLS_A_ROUND = 10
 SIMULATED_KILLS_A_ROUND = 100
 TAMPERED_EVENTS = 110
-READS_A_ROUND = 40
+FAULT_ROUNDS = 50
+FUZZED_INPUTS = 2_000
+CORPUS = Path("build") / "fuzz"  # kept from run to run, as `.soak.json` is
 TEXTS_A_ROUND = 200
 IMAGES_A_ROUND = 100
-TYPES = ("mt-sics", "new-era-ne1000", "julabo")
-READ_BOUND_S = 2.0  # a read of at most 1 s, and what a loaded machine adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,34 +199,33 @@ def archive_changed(seed: int) -> None:
             assert not both(path, bytes(changed), trust())["whole"], f"byte {at}: nobody noticed"
 
 
-def driver_through_faults(seed: int) -> None:
-    """A driver reads through several faults of the line at once; no false value is ever good."""
-    import test_driver_bad_bytes as bad_bytes
-    from served_devices import served
+def drivers_through_faults(seed: int) -> None:
+    """Drivers read, order and stop through mixtures of faults, beside the truth of their twins."""
+    from fault_runs import in_processes, in_words, summed
 
-    from drivers.catalog import driver_for, twin_for
-    from drivers.simulated.faults import DEFAULT_RATES, LineFaults
-    from drivers.simulated.pty_device import PtyDevice
+    first = (seed - 1) * FAULT_ROUNDS + 1
+    began_s = time.monotonic()
+    total = summed(tally for _, tally in in_processes("--seeds", f"{first}:{first + FAULT_ROUNDS - 1}"))
+    print(in_words(total, time.monotonic() - began_s), file=sys.stderr, flush=True)
+    assert total.rounds == FAULT_ROUNDS
+    assert not total.findings, total.findings
 
-    chance = random.Random(seed)
-    type_name = TYPES[seed % len(TYPES)]
-    # A value that stands still is no damage of the line, and cannot be seen on it.
-    names = chance.sample([name for name in DEFAULT_RATES if name != "stuck"], chance.randint(1, 3))
-    world, outcome = bad_bytes.make_world(), bad_bytes.Outcome()
-    with tempfile.TemporaryDirectory(prefix="cw-") as place:
-        twin = PtyDevice(twin_for(type_name)(world), Path(place) / "line", faults=LineFaults(seed))
-        driver = driver_for(type_name)(str(twin.link))
-        with served(twin):
-            driver.open()
-            if type_name == "new-era-ne1000":
-                driver.order("infuse", {"volume_ml": "50", "rate_ml_min": str(bad_bytes.RATE_ML_MIN)})
-            twin.faults.rates = {name: chance.uniform(0.02, DEFAULT_RATES[name]) for name in names}
-            for _ in range(READS_A_ROUND):
-                bad_bytes.read_once(driver, world, outcome)
-            twin.faults.set("none")
-            driver.close()
-    assert not outcome.false, f"{type_name} through {names}: {outcome.false[:3]}"
-    assert outcome.slowest_s <= READ_BOUND_S, f"{type_name} through {names}: {outcome.slowest_s:.2f} s"
+
+def fuzzed_parsers(seed: int) -> None:
+    """Frame cutters and drivers get bytes that are led by coverage; what reached something new is kept."""
+    from fuzzed_replies import targets
+
+    from tests.soak.coverage_fuzz import Fuzzer, in_drivers, keep_corpus, load_corpus
+
+    names = sorted(targets())
+    name = names[seed % len(names)]
+    folder = CORPUS / re.sub(r"\W+", "-", name)
+    fuzzer = Fuzzer(targets()[name], in_drivers, seed=seed)
+    fuzzer.load(load_corpus(folder))
+    fuzzer.run(max(0, FUZZED_INPUTS - fuzzer.inputs))
+    keep_corpus(folder, fuzzer.corpus)
+    print(f"{name}: {fuzzer.inputs} inputs, {fuzzer.steps} steps reached", file=sys.stderr, flush=True)
+    assert not fuzzer.found, [f"{name}: {one.error} for {one.data!r}" for one in fuzzer.found]
 
 
 def texts_and_frames(seed: int) -> None:
@@ -272,6 +273,9 @@ SUITES = (
     Suite("tamper", goal=20_000, round_s=1.5, play=tamper, per_round=FLIPS_A_ROUND),
     Suite("replays", goal=10_000, round_s=0.5, play=replays),
     Suite("archive_changed", goal=5_000, round_s=5, play=archive_changed),
-    Suite("driver_through_faults", goal=2_000, round_s=40, play=driver_through_faults),
+    Suite(
+        "drivers_through_faults", goal=10_000, round_s=15, play=drivers_through_faults, per_round=FAULT_ROUNDS
+    ),
+    Suite("fuzzed_parsers", goal=2_000_000, round_s=10, play=fuzzed_parsers, per_round=FUZZED_INPUTS),
     Suite("texts_and_frames", goal=20_000, round_s=1, play=texts_and_frames),
 )
