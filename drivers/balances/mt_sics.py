@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from drivers.agreement import Confirmation, Confirmed, same
+from drivers.agreement import Confirmation, same
 from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
@@ -102,6 +102,8 @@ class MtSicsBalance:
         self._ends_s = math.inf
         self._new = True
         self._tare: Decimal | None = None
+        self._tare_in_doubt = False
+        self._last_g: Decimal | None = None
         self._weights = Confirmation(self._weigh_once, _weights_agree)
 
     @property
@@ -113,6 +115,7 @@ class MtSicsBalance:
         """Open the line and make sure that a balance answers."""
         self._line.open()
         self._in_doubt = self._new = True
+        self._last_g = None
         deadline = time.monotonic() + self.OPEN_S
         try:
             self._resynchronise_until(deadline)
@@ -133,26 +136,41 @@ class MtSicsBalance:
 
     def read(self) -> list[Reading]:
         """Read the net weight; `detail` says stable or dynamic."""
+        self._ends_s = time.monotonic() + self.ENDED_S
         try:
-            weight = self._weighed()
+            return [self._reading()]
         except LineFlooded:
             raise
         except DeviceGarbled as fault:
             return [reading_now("weight_g", None, "g", "bad", fault.words)]
-        value = weight.value
-        if value.trouble:
-            return [reading_now("weight_g", None, "g", "bad", value.trouble)]
-        quality: Quality = "good" if weight.confirmed else "uncertain"
-        detail = "stable" if value.stable else "dynamic"
-        return [reading_now("weight_g", value.grams, "g", quality, detail)]
-
-    def _weighed(self) -> Confirmed[Weight]:
-        began_s = time.monotonic()
-        self._ends_s = began_s + self.ENDED_S
-        try:
-            return self._weights.read(began_s + self.READ_S)
         finally:
             self._ends_s = math.inf
+
+    def _reading(self) -> Reading:
+        weight = self._weights.read(time.monotonic() + self.READ_S)
+        value = weight.value
+        if value.trouble:
+            return reading_now("weight_g", None, "g", "bad", value.trouble)
+        quality: Quality = "good" if weight.confirmed and self._tare_holds(value) else "uncertain"
+        detail = "stable" if value.stable else "dynamic"
+        return reading_now("weight_g", value.grams, "g", quality, detail)
+
+    def _tare_holds(self, weight: Weight) -> bool:
+        """After a jump, ask whether the tare is still held: a balance may lose its power and not tell it.
+
+        The weight then jumps by that tare; what flows into a bag changes it by less between two reads.
+        """
+        least_g = max(EMPTY_G, abs(self._tare or Decimal(0)) / 2)
+        jumped = self._last_g is not None and abs(weight.grams - self._last_g) > least_g
+        self._last_g = weight.grams
+        self._tare_in_doubt = self._tare is not None and (self._tare_in_doubt or jumped)
+        if self._tare is not None and self._tare_in_doubt:
+            try:
+                self._look_at_tare(self._tare)
+            except (DeviceSilent, DeviceGarbled):
+                return False  # the next read asks again
+            self._tare_in_doubt = False
+        return True
 
     def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Zero or tare the balance; confirmed when it then shows nothing on the pan."""

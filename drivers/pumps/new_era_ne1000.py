@@ -96,6 +96,7 @@ class NewEraPump:
         self._alarm_before = ""
         self._restart_untold = False
         self._program_checked = False
+        self._delivered_ml = Decimal(0)
 
     @property
     def line(self) -> SerialLine:
@@ -110,6 +111,7 @@ class NewEraPump:
         self._alarm = self._alarm_before = self._alarm_announced = ""
         self._alarm_told = True
         self._program_checked = self._restart_untold = False
+        self._delivered_ml = Decimal(0)
         try:
             self._enter_safe_mode()
         except DeviceFault:
@@ -137,6 +139,9 @@ class NewEraPump:
             self._in_doubt = True
             raise DeviceGarbled(NAME, "did not tell the volume. Read it again.", reply.data)
         delivered_ml = _millilitres(match[1], match[3])
+        if delivered_ml < self._delivered_ml:
+            raise self._brown_out()
+        self._delivered_ml = delivered_ml
         state = "alarm" if self._alarm else STATES[reply.state]
         self._alarm_told = True
         return [
@@ -210,6 +215,7 @@ class NewEraPump:
         self._check_program()
         if diameter_mm is not None and self._number("DIA", "") != Decimal(pump_number(diameter_mm)):
             self._set("DIA", pump_number(diameter_mm))
+        self._delivered_ml = Decimal(0)
         self._exchange_accepted("CLDINF")
         if self._query("VOL").data[-2:] != "ML":
             self._exchange_accepted("VOLML")
@@ -242,6 +248,7 @@ class NewEraPump:
 
     def _clear(self) -> dict[str, str]:
         self._refuse_while_moving()
+        self._delivered_ml = Decimal(0)
         self._exchange_accepted("CLDINF")
         self._exchange_accepted("CLDWDR")
         match = _DISPENSED.fullmatch(self._query("DIS").data)
@@ -254,6 +261,12 @@ class NewEraPump:
         if self._restart_untold:
             self._restart_untold = False
             raise DeviceRestarted(NAME, POWER_LOST)
+
+    def _brown_out(self) -> DeviceRestarted:
+        """The counter fell though nobody cleared it: the power was gone too shortly for an alarm."""
+        self._delivered_ml, self._program_checked = Decimal(0), False
+        self._alarm, self._alarm_told = "", True
+        return DeviceRestarted(NAME, POWER_LOST)
 
     def _refuse_while_moving(self) -> None:
         """Make sure that the pump stands, and that no alarm is one the caller has not seen."""

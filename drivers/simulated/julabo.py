@@ -15,11 +15,24 @@ INVALID = "-08 INVALID COMMAND"
 NOT_ALLOWED = "-09 COMMAND NOT ALLOWED IN CURRENT OPERATING MODE"
 TOO_SMALL, TOO_LARGE = "-10 VALUE TOO SMALL", "-11 VALUE TOO LARGE"
 
-_ADDRESS = re.compile(r"(a\d{3}_)(.*)")
+# What each family knows; the rest is silence, and -08 at the next status.
+FAMILIES = {
+    "MAGIO": None,
+    "CORIO CD": frozenset(
+        ("version", "status", "in_pv_00", "in_pv_01", "in_pv_03", "in_pv_04", "in_sp_00", "in_mode_05")
+    ),
+}
+XON, XOFF = 0x11, 0x13
+
+_ADDRESS = re.compile(r"a(\d{3})_(.*)")
 
 
 class JulaboTwin(Twin):
-    """Answers as the sheet says; heats the bath of its world. OUT commands get no answer."""
+    """Answers as the sheet says; heats the bath of its world. OUT commands get no answer.
+
+    `family` says which commands it knows; `remote` is false while somebody works at its panel; `alarm`
+    ("-01 LOW LEVEL ALARM") stops the unit. With an address it answers to that one alone.
+    """
 
     TYPE = "julabo"
     BITS_PER_BYTE = 10  # 7E1: start, seven bits, parity, stop
@@ -28,7 +41,10 @@ class JulaboTwin(Twin):
     def __init__(self, world: World, settings: Mapping[str, str] | None = None) -> None:
         super().__init__(world, settings)
         self.remote = True
-        self.alarm = ""
+        self.family = "MAGIO"
+        self._alarm = ""
+        address = str(self.settings.get("address", ""))
+        self._address = f"{int(address):03d}" if address else ""
         self._error = ""
         self._buffer = bytearray()
         bath = world.bath
@@ -43,12 +59,29 @@ class JulaboTwin(Twin):
             "in_sp_00": lambda: f"{bath.setpoint_c:.2f}",
             "in_sp_03": lambda: f"{SETPOINT_C_MAX:.2f}",
             "in_sp_04": lambda: f"{SETPOINT_C_MIN:.2f}",
+            "in_sp_01": lambda: "0.00",
+            "in_sp_02": lambda: "0.00",
+            "in_mode_01": lambda: "0",
+            "in_mode_02": lambda: "0",
+            "in_mode_04": lambda: "0",
             "in_mode_05": lambda: str(int(bath.running)),
         }
 
+    @property
+    def alarm(self) -> str:
+        """The alarm it shows, or nothing."""
+        return self._alarm
+
+    @alarm.setter
+    def alarm(self, words: str) -> None:
+        self._alarm = words
+        if words:
+            self.world.advance()
+            self.world.bath.running = False
+
     def receive(self, data: bytes, now_s: float) -> list[bytes]:
         """Answer each whole command."""
-        self._buffer += bytes(byte & 0x7F for byte in data)
+        self._buffer += bytes(byte & 0x7F for byte in data if byte not in (XON, XOFF))
         answers: list[bytes] = []
         while (end := next((i for i, byte in enumerate(self._buffer) if byte in b"\r\n"), -1)) >= 0:
             text = self._buffer[:end].decode("ascii", errors="replace").strip().lower()
@@ -75,13 +108,19 @@ class JulaboTwin(Twin):
     def _answer(self, text: str) -> list[bytes]:
         prefix = ""
         if match := _ADDRESS.fullmatch(text):
-            prefix, text = match[1].upper(), match[2]
+            prefix, text = f"A{match[1]}_", match[2]
+        if self._address and prefix != f"A{self._address}_":
+            return []  # spoken to another one on the line
         command, _, value = text.partition(" ")
-        if command in self._queries and not value:
+        if command in self._queries and not value and self._knows(command):
             return [f"{prefix}{self._queries[command]()}\r\n".encode("ascii")]
         self.world.advance()
         self._error = self._out(command, value.strip())
         return []
+
+    def _knows(self, command: str) -> bool:
+        known = FAMILIES[self.family]
+        return known is None or command in known
 
     def _out(self, command: str, value: str) -> str:
         """Carry out an OUT command; return the error that the next status shows."""

@@ -18,9 +18,16 @@ PLUNGER_CM_MIN = 5.1005  # fastest; with the diameter this limits the rate
 MICROLITRES_UP_TO_MM = 14.0
 PHASES = 41
 RATE_UNITS = {"MM": 1.0, "MH": 1 / 60, "UM": 1e-3, "UH": 1e-3 / 60}  # in mL/min
-IGNORED = ("BUZ", "LOC", "AL", "BP", "PF", "DIN", "ROM", "TRG", "ADR")
+# Kept and told again, and without any effect here: what they hold from the factory, and what fits.
+KEPT = {
+    "BUZ": ("0", r"[01]\d{0,2}"), "LOC": ("0", r"[01]"), "AL": ("1", r"[01]"), "BP": ("1", r"[01]"),
+    "PF": ("1", r"[01]"), "DIN": ("0", r"[01]"), "LN": ("0", r"[01]"), "ROM": ("0", r"[01]"),
+    "TRG": ("FT", r"FT|FH|F2|LE|ST|T2|SP|P2|RL|RH|SL|SH|EL|EH|OF"), "OUT": ("0", r"[15]?[01]"),
+}  # fmt: skip
+PLAIN_FUNCTIONS = ("RAT", "FIL", "STP", "LPS", "CLD", "BEP")
+COUNTED_FUNCTIONS = ("INC", "DEC", "PAS", "LOP", "JMP", "PRI", "PRL", "OUT", "TRG", "EVN", "EVS", "IF", "EVR")
 
-_COMMAND = re.compile(r"(\d{0,2})([A-Z]{0,3})(.*)")
+_COMMAND = re.compile(r"(\d{0,2})(AL|BP|PF|LN|IN|[A-Z]{0,3})(.*)")
 _RATE = re.compile(r"C?(\d*\.?\d+|\d+\.)(MM|MH|UM|UH)?")
 
 
@@ -29,6 +36,7 @@ class Phase:
     """One phase of the pump's program; from the factory each is a RATE phase without a volume."""
 
     function: str = "RAT"
+    number: str = ""  # behind the function, as in PAS30
     rate: float = 10.0
     unit: str = "MM"
     volume: float = 0.0
@@ -49,7 +57,10 @@ class NewEraTwin(Twin):
         self.phases = [Phase() for _ in range(PHASES)]
         self._selected = 0
         self._running_phase = 0
-        self._at_rest = "S"  # S stopped or P paused, while the motor stands
+        self._at_rest = "S"  # while the motor stands: S stopped, P paused, T pause phase, U awaits a trigger
+        self._goes_on_at_s: float | None = None  # virtual time at which a pause phase ends
+        self._purging = False
+        self._kept = {name: value for name, (value, _) in KEPT.items()}
         self.alarm = ""
         self.safe_mode = False
         self.timeout_s = 0
@@ -63,7 +74,7 @@ class NewEraTwin(Twin):
             "DIA": self._diameter, "RAT": self._rate,
             "VOL": self._volume, "DIR": self._direction, "RUN": self._run, "STP": self._stop,
             "DIS": lambda _: self._dispensed(), "CLD": self._clear, "PHN": self._phase_number,
-            "FUN": self._function, "PUR": lambda _: "?NA",
+            "FUN": self._function, "PUR": self._purge, "ADR": self._readdress, "IN": self._pin,
         }  # fmt: skip
 
     def receive(self, data: bytes, now_s: float) -> list[bytes]:
@@ -96,10 +107,14 @@ class NewEraTwin(Twin):
         """Stop, lose the counters, and raise the alarm for lost power. Program and mode are kept."""
         self._buffer.clear()
         self._last_valid_s = None
-        self._clear("INF")
         self._raise("R")
         self._clear("")
         return [self._framed(self._status(), b"")] if self.safe_mode else []
+
+    def brown_out(self, now_s: float) -> None:
+        """Stop and lose the counters, and no alarm tells it."""
+        self.restart(now_s)
+        self.alarm = ""
 
     def _next_reply(self, now_s: float) -> bytes | None:
         """Take one request out of the buffer; None when there is no whole one, b"" for no answer."""
@@ -134,10 +149,10 @@ class NewEraTwin(Twin):
         if match[2] == "SAF":
             return self._safe(match[3])
         handler = self._handlers.get(match[2])
-        if handler is None:
-            data = "" if text[len(match[1]) :].startswith(IGNORED) else "?"
-        else:
+        if handler is not None:
             data = handler(match[3])
+        else:
+            data = self._keep(match[2], match[3]) if match[2] in KEPT else "?"
         return self._framed(self._status(), data.encode("ascii"))
 
     def _framed(self, status: str, data: bytes) -> bytes:
@@ -148,7 +163,8 @@ class NewEraTwin(Twin):
         if self.alarm:
             return f"A?{self.alarm}"
         if self.world.motion.moving:
-            return "I" if self.world.motion.infusing else "W"
+            moving = "I" if self.world.motion.infusing else "W"
+            return "X" if self._purging else moving
         return self._at_rest
 
     def _safe(self, value: str) -> bytes:
@@ -163,7 +179,7 @@ class NewEraTwin(Twin):
 
     def _raise(self, letter: str) -> None:
         self.world.stop_motion()
-        self._at_rest = "S"
+        self._at_rest, self._goes_on_at_s, self._purging = "S", None, False
         self.alarm = letter
 
     def _follow_program(self) -> None:
@@ -171,15 +187,25 @@ class NewEraTwin(Twin):
         ended, self.world.motion.ended = self.world.motion.ended, ""
         if ended == "stall":
             self._raise("S")
-        elif ended == "volume":
-            self._at_rest = "S"
+        elif ended == "volume" or (
+            self._goes_on_at_s is not None and self.world.virtual_s >= self._goes_on_at_s
+        ):
+            self._at_rest, self._goes_on_at_s = "S", None
             self._start_phase(self._running_phase + 1)
 
     def _start_phase(self, index: int) -> None:
+        """Run a phase: pump, pause, await a trigger, or stop; what else there is counts for nothing here."""
+        while index < PHASES and self.phases[index].function not in ("RAT", "STP", "PAS"):
+            index += 1
         if index >= PHASES or self.phases[index].function == "STP":
             return
         phase = self.phases[index]
         self._running_phase = index
+        if phase.function == "PAS":
+            seconds = int(phase.number or "0")
+            self._at_rest = "T" if seconds else "U"
+            self._goes_on_at_s = self.world.virtual_s + seconds if seconds else None
+            return
         scale = 1.0 if self.volume_unit == "ML" else 1e-3
         self.world.start_motion(
             rate_ml_min=phase.rate * RATE_UNITS[phase.unit],
@@ -191,6 +217,10 @@ class NewEraTwin(Twin):
         if self.world.motion.moving:
             return "?NA"
         left = self.world.motion.left_ml
+        if self._at_rest in ("T", "U") and not value:
+            self._at_rest, self._goes_on_at_s = "S", None
+            self._start_phase(self._running_phase + 1)
+            return ""
         if self._at_rest == "P" and not value:
             phase = self.phases[self._running_phase]
             self.world.start_motion(
@@ -200,7 +230,7 @@ class NewEraTwin(Twin):
         index = int(value) - 1 if value.isdigit() else 0
         if not 0 <= index < PHASES:
             return "?OOR"
-        if self.phases[index].rate <= 0:
+        if self.phases[index].function == "RAT" and self.phases[index].rate <= 0:
             return "?NA"
         self._start_phase(index)
         return ""
@@ -209,10 +239,22 @@ class NewEraTwin(Twin):
         self.stop_received_ns = time.monotonic_ns()
         if self.world.motion.moving:
             self.world.stop_motion()
-            self._at_rest = "P"
+            self._at_rest, self._purging = "S" if self._purging else "P", False
             return ""
-        was, self._at_rest = self._at_rest, "S"
-        return "" if was == "P" else "?NA"
+        was, self._at_rest, self._goes_on_at_s = self._at_rest, "S", None
+        return "?NA" if was == "S" else ""
+
+    def _purge(self, _value: str) -> str:
+        """Pump at full speed until told to stop."""
+        if self.world.motion.moving or self._at_rest != "S":
+            return "?NA"
+        self._purging = True
+        phase = self.phases[self._selected]
+        self.world.start_motion(rate_ml_min=self._fastest_ml_min(), volume_ml=None, infusing=phase.infusing)
+        return ""
+
+    def _fastest_ml_min(self) -> float:
+        return math.pi * (self.diameter_mm / 20) ** 2 * PLUNGER_CM_MIN
 
     def _dispensed(self) -> str:
         scale = 1.0 if self.volume_unit == "ML" else 1e3
@@ -252,8 +294,7 @@ class NewEraTwin(Twin):
         if moving and unit != phase.unit:
             return "?NA"
         rate = float(match[1])
-        area_cm2 = math.pi * (self.diameter_mm / 20) ** 2
-        if not _takes_digits(match[1]) or rate * RATE_UNITS[unit] > area_cm2 * PLUNGER_CM_MIN:
+        if not _takes_digits(match[1]) or rate * RATE_UNITS[unit] > self._fastest_ml_min():
             return "?OOR"
         phase.rate, phase.unit = rate, unit
         if moving and self._selected == self._running_phase:
@@ -295,12 +336,35 @@ class NewEraTwin(Twin):
         return ""
 
     def _function(self, value: str) -> str:
+        phase = self.phases[self._selected]
         if not value:
-            return self.phases[self._selected].function
-        if value not in ("RAT", "STP"):
+            return phase.function + phase.number
+        name, number = value[:3], value[3:]
+        if name not in PLAIN_FUNCTIONS + COUNTED_FUNCTIONS or (number and not number.isdigit()):
             return "?"
-        self.phases[self._selected].function = value
+        if name in PLAIN_FUNCTIONS and number:
+            return "?OOR"
+        phase.function, phase.number = name, number
         return ""
+
+    def _keep(self, name: str, value: str) -> str:
+        if not value:
+            return self._kept[name]
+        if re.fullmatch(KEPT[name][1], value) is None:
+            return "?OOR"
+        self._kept[name] = value
+        return ""
+
+    def _readdress(self, value: str) -> str:
+        if not value:
+            return f"{self._address:02d}"
+        if not value.isdigit() or int(value) > 99:
+            return "?OOR"
+        self._address = int(value)
+        return ""
+
+    def _pin(self, value: str) -> str:
+        return "1" if value in ("2", "3", "4", "6") else "?OOR"
 
 
 def _takes_digits(text: str) -> bool:

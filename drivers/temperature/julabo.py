@@ -78,6 +78,7 @@ class JulaboCirculator:
         self._in_doubt = True
         self._ends_s = math.inf
         self._ordered_running: bool | None = None
+        self._ordered_setpoint_c: Decimal | None = None
         self._has_probe = True
         self._numbers = {
             name: Confirmation(partial(self._number_once, command), _agreement(name))
@@ -94,7 +95,7 @@ class JulaboCirculator:
     def open(self) -> None:
         """Open the line and make sure that a Julabo answers."""
         self._line.open()
-        self._in_doubt, self._ordered_running = True, None
+        self._in_doubt, self._ordered_running, self._ordered_setpoint_c = True, None, None
         deadline = time.monotonic() + self.OPEN_S
         heard = False
         while True:
@@ -194,6 +195,7 @@ class JulaboCirculator:
         self._line.close()
 
     def _set(self, setpoint_c: Decimal) -> dict[str, str]:
+        self._ordered_setpoint_c = None
         held = self._setpoint_held()
         for _ in range(SET_TRIES):
             if held == setpoint_c:  # Set-points wear out memory: written only on change.
@@ -202,6 +204,7 @@ class JulaboCirculator:
             held = self._setpoint_held()
         if held != setpoint_c:
             raise self._not_taken(f"holds the set-point {held} °C in place of {setpoint_c} °C")
+        self._ordered_setpoint_c = held
         return {"setpoint_c": str(held)}
 
     def _switch(self, *, running: bool) -> dict[str, str]:
@@ -251,7 +254,16 @@ class JulaboCirculator:
             raise
         except DeviceGarbled as fault:
             return reading_now(name, None, "°C", "bad", fault.words)
+        ordered_c = self._ordered_setpoint_c
+        if name == "setpoint_c" and value.confirmed and ordered_c is not None and value.value != ordered_c:
+            raise self._restarted(f"holds the set-point {value.value} °C in place of {ordered_c} °C")
         return reading_now(name, value.value, "°C", "good" if value.confirmed else "uncertain")
+
+    def _restarted(self, words: str) -> DeviceRestarted:
+        self._ordered_running = self._ordered_setpoint_c = None
+        return DeviceRestarted(
+            NAME, f"{words}: mains were lost or somebody changed it. Set and start it again."
+        )
 
     def _setpoint_held(self) -> Decimal:
         return self._surely(self._numbers["setpoint_c"])
@@ -290,9 +302,7 @@ class JulaboCirculator:
     def _look_for_restart(self, status: Status) -> None:
         """A bath that was started and stands in REMOTE STOP has lost its mains: start and values are void."""
         if self._ordered_running and status.code in (0, REMOTE_STOP):
-            self._ordered_running = None
-            words = "stopped by itself: mains were lost or somebody stopped it. Set and start it again."
-            raise DeviceRestarted(NAME, words, status.words)
+            raise self._restarted("stopped by itself")
         if self._ordered_running is False and status.code == REMOTE_START:
             # STOP may fall into the time the device needs after another OUT command.
             self.stop()
