@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Literal, cast
 
 from drivers.faults import DeviceGarbled, DeviceRefused, DeviceSilent, LineLost, StrayBytes, WrongDevice
 from drivers.framing import BrokenFrame
@@ -44,7 +43,6 @@ TURNAROUND_S = 0.2  # after a broadcast
 EXCHANGE_S = 0.3
 ALIKE_S = 0.05  # how long a second copy of a reply may be on its way
 QUIET_S = 0.01
-Parity = Literal["N", "E", "O"]
 
 
 class ModbusRefused(DeviceRefused):
@@ -238,11 +236,8 @@ def silence_s(settings: LineSettings) -> float:
 
 
 def line_settings(words: str) -> LineSettings:
-    """Return what a setting such as "9600-8N1" says of the line; Modbus RTU has eight bits a byte."""
-    baud_rate, _, rest = words.partition("-")
-    parity = rest[1]
-    assert parity in ("N", "E", "O"), words
-    return LineSettings(baud_rate=int(baud_rate), parity=cast(Parity, parity), stop_bits=int(rest[2]))
+    """Return what a setting such as "9600-8N1" says of the line."""
+    return LineSettings.told(words)
 
 
 class ModbusUnit:

@@ -19,12 +19,11 @@ from drivers.faults import (
     LineLost,
     WrongDevice,
 )
-from drivers.line import SerialLine
+from drivers.line import LineSettings, SerialLine
 from drivers.modbus import (
     ModbusRefused,
     ModbusUnit,
     Request,
-    line_settings,
     read_registers,
     signed,
     write_register,
@@ -48,7 +47,7 @@ UNKNOWN_FUNCTION, IMPOSSIBLE_VALUE = 1, 3
 OUTPUT_STEP = Decimal("0.1")
 EEPROM_WRITES = 100_000
 SET_TRIES = 2  # a register may be written again after it was read back: twice the same is the same
-FOLLOWS_S = 1.2
+CYCLES_S = 0.6  # the loop works in cycles of a quarter of a second
 _SETPOINT = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,4})?")
 
 
@@ -81,7 +80,7 @@ class EurothermController:
         self._unit = ModbusUnit(
             NAME,
             port,
-            line_settings(given.get("line") or "9600-8N1"),
+            LineSettings.told(given.get("line") or "9600-8N1"),
             address=int(given.get("address") or "1"),
             probes=PROBES,
         )
@@ -180,12 +179,16 @@ class EurothermController:
                 self._loop_now(self._soon())
             except ModbusRefused as refusal:
                 raise WrongDevice(NAME, "the unit at this address is no Eurotherm 3200.") from refusal
-        self._tells = frozenset(
-            register for register in self._tells if self._optional(register, self._soon()) is not None
-        )
+        known = {MANUAL} if self._optional(MANUAL, self._soon()) is not None else set()
         with contextlib.suppress(ModbusRefused):
             low, high = (signed(word) for word in self._unit.registers(RANGE_LOW, 2, self._soon()))
             self._range = (low, high) if low < high else None
+        # The older list has a register for the sensor alone, of use where there is no status.
+        for register in (STATUS, SENSOR_BREAK):
+            if self._optional(register, self._soon()) is not None:
+                known.add(register)
+                break
+        self._tells = frozenset(known)
         self._check_resolution()
 
     def _check_resolution(self) -> None:
@@ -291,47 +294,37 @@ class EurothermController:
         return int(steps)
 
     def _set(self, setpoint: int) -> dict[str, str]:
-        if self._loop_now(self._soon()).working_setpoint == setpoint:
-            self._ordered = setpoint if self._remote_selected() else None
-        elif not (self._prefers_remote and self._set_remote(setpoint)):
+        """Give a set-point; told is the one that the loop works to, and the one held where it is another."""
+        if not (self._prefers_remote and self._set_remote(setpoint)):
             self._set_target(setpoint)
-        return {"setpoint_c": str(setpoint * self._step)}
-
-    def _remote_selected(self) -> bool:
-        """Tell whether the unit works to its volatile set-point; a unit without one does not."""
-        try:
-            return self._word(REMOTE_SELECT, self._soon()) == 1
-        except ModbusRefused:
-            return False
+        working = self._works_to(setpoint)
+        told = {"setpoint_c": str(working * self._step)}
+        return told if working == setpoint else told | {"held_setpoint_c": str(setpoint * self._step)}
 
     def _set_remote(self, setpoint: int) -> bool:
-        """Write the volatile set-point and select it; False where this unit does not work to it."""
+        """Write the volatile set-point and select it; False where this unit has none."""
         if self._has_remote is False:
             return False
         self._ordered = None
         try:
-            self._written(REMOTE, setpoint)
+            if self._word(REMOTE, self._soon()) != setpoint:
+                self._written(REMOTE, setpoint)
         except ModbusRefused as refusal:
             if refusal.code == IMPOSSIBLE_VALUE:
                 raise
             self._has_remote = False
             return False
-        selected_here = not self._remote_selected()
-        if selected_here and not self._select_remote(True):
-            self._has_remote = False
-            return False
-        if self._follows(setpoint):
-            self._has_remote, self._ordered = True, setpoint
-            return True
-        if selected_here:
-            self._select_remote(False)
-        self._has_remote = False
-        return False
+        self._has_remote = self._remote_selected(True) or self._works_to(setpoint) == setpoint
+        if self._has_remote:
+            self._ordered = setpoint
+        return self._has_remote
 
-    def _select_remote(self, remote: bool) -> bool:
-        self._wear.note("modes")
+    def _remote_selected(self, remote: bool) -> bool:
+        """Select the volatile set-point, or the target; False where this unit does not know register 276."""
         try:
-            self._written(REMOTE_SELECT, int(remote))
+            if self._word(REMOTE_SELECT, self._soon()) != int(remote):
+                self._wear.note("modes")
+                self._written(REMOTE_SELECT, int(remote))
         except ModbusRefused:
             return False
         return True
@@ -342,27 +335,15 @@ class EurothermController:
         if self._word(TARGET, self._soon()) != setpoint:
             self._wear.note("target set-point")
             self._written(TARGET, setpoint)
-        if self._remote_selected():
-            self._select_remote(False)
-        if not self._follows(setpoint):
-            held = self._loop_now(self._soon()).working_setpoint * self._step
-            words = (
-                f"took the set-point {setpoint * self._step} °C and works to {held} °C. "
-                "Look at its display for a programme or another selected set-point, then order again."
-            )
-            raise DeviceRefused(NAME, words)
+        self._remote_selected(False)
 
-    def _follows(self, setpoint: int) -> bool:
-        """Wait until the loop works to a set-point, or is seen to move towards it."""
-        until = time.monotonic() + FOLLOWS_S
-        first = working = self._loop_now(self._soon()).working_setpoint
-        while working != setpoint:
-            if working != first:
-                return abs(working - setpoint) < abs(first - setpoint)
-            if time.monotonic() >= until:
-                return False
+    def _works_to(self, setpoint: int) -> int:
+        """Return the set-point that the loop works to, given a few of its cycles to take up this one."""
+        until = time.monotonic() + CYCLES_S
+        while True:
             working = self._loop_now(self._soon()).working_setpoint
-        return True
+            if working == setpoint or time.monotonic() >= until:
+                return working
 
     def _written(self, register: int, value: int) -> None:
         """Write a register and read it back; a lost reply is no answer, the register is.
@@ -428,13 +409,17 @@ class EurothermController:
 
     def _confirm_stopped(self) -> None:
         if self._mode() == 0:
+            self._wear.note("modes")
             self._written(MANUAL, 1)
-        output = self._loop_now(self._soon()).working_output
-        if output:
+        loop = self._loop_now(self._soon())
+        if loop.working_output:
             self._written(MANUAL_OUTPUT, 0)
-            output = self._loop_now(self._soon()).working_output
-        if output:
-            words = f"is in manual and gives {output * OUTPUT_STEP} %. Switch the heater off at the unit."
+        until = time.monotonic() + CYCLES_S
+        while loop.working_output and time.monotonic() < until:
+            loop = self._loop_now(self._soon())
+        if loop.working_output:
+            output = loop.working_output * OUTPUT_STEP
+            words = f"is in manual and gives {output} %. Switch the heater off at the unit."
             raise DeviceRefused(NAME, words)
 
     def _soon(self) -> float:

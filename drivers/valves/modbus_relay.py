@@ -15,12 +15,11 @@ from drivers.faults import (
     LineLost,
     WrongDevice,
 )
-from drivers.line import SerialLine
+from drivers.line import LineSettings, SerialLine
 from drivers.modbus import (
     ModbusRefused,
     ModbusUnit,
     Request,
-    line_settings,
     read_coils,
     write_coil,
     write_coils,
@@ -60,7 +59,7 @@ class RelayBoard:
         self._unit = ModbusUnit(
             NAME,
             port,
-            line_settings(given.get("line") or "9600-8N1"),
+            LineSettings.told(given.get("line") or "9600-8N1"),
             address=int(given.get("address") or "1"),
             # Inputs, and one byte of coils more than is ever asked for: an exception answers as well.
             probes=(read_coils(0, 1, READ_INPUTS), read_coils(0, self._count + 8)),
