@@ -1,6 +1,6 @@
 """Gas and culture in the twins' world: a gas line, a headspace, and the medium that a probe stands in.
 
-Where each constant comes from stands in docs/devices/README.md; those marked as a choice there are
+Where each constant comes from stands in docs/devices/bench.md; those marked as a choice there are
 plausible, not measured. All steps are closed solutions or clamped, so that no step overshoots.
 """
 

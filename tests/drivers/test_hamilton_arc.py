@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modbus_peer import Peer, speaking
 from pymodbus.client import ModbusSerialClient
+from pymodbus.simulator import DataType, SimData, SimDevice
+from pymodbus_peer import NO_BITS, NO_WORDS, pymodbus_unit
 from served_devices import served
 
 from drivers.catalog import driver_for, twin_for
@@ -432,6 +434,24 @@ def test_a_reply_to_the_other_measurement_is_never_taken_for_this_one() -> None:
 
     assert not swapped[0]
     assert readings["ph"].value == Decimal("7.2000")
+
+
+def test_a_unit_played_by_somebody_else_reads_good() -> None:
+    """pymodbus with nothing but the two blocks, in holding registers alone."""
+    holding = [
+        SimData(address, values=list(struct.unpack(">10H", data)), datatype=DataType.REGISTERS)
+        for address, data in ((2089, block(0x1000, 7.2, high=14.0)), (2409, GOOD_CELSIUS))
+    ]
+    unit = SimDevice(1, simdata=(NO_BITS, NO_BITS, holding, NO_WORDS))
+
+    with pymodbus_unit(unit) as port, probe(port) as driver:
+        readings = read(driver)
+
+    assert (readings["ph"].value, readings["ph"].quality) == (Decimal("7.2000"), "good")
+    assert (readings["temperature_c"].value, readings["temperature_c"].quality) == (
+        Decimal("37.0000"),
+        "good",
+    )
 
 
 def test_an_echoing_line_is_read_like_any_other() -> None:
