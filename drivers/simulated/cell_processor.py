@@ -40,8 +40,8 @@ FAULTS = (
 )
 
 SELECTION: Results = {
-    "cells_in": ("2000", "10^6 cells"),
-    "cells_out": ("40", "10^6 cells"),
+    "cells_in": ("2000", "million cells"),
+    "cells_out": ("40", "million cells"),
     "purity_in_percent": ("3.0", "%"),
     "purity_out_percent": ("95.0", "%"),
     "recovery": ("63.3", "%"),

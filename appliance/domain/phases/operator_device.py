@@ -265,12 +265,12 @@ def _result_prompt(c: Context) -> Prompt:
     imported = operator_file.values(c)
     missing = tuple(field for field in fields_of(c.phase) if field.name not in imported)
     device = _device(c)
-    facts = (
+    named = (
         PromptFact("Device", device.title if device else c.phase.text["device"]),
         PromptFact("Programme", c.phase.text["programme"]),
-        *_about(c),
-        *operator_file.said(c),
     )
+    # What is to be compared stands first: a small screen shows no more than a few lines.
+    facts = (*operator_file.said(c), *_about(c), *named) if imported else (*named, *_about(c))
     return Prompt(
         phase=c.phase.id,
         key="result",
@@ -287,7 +287,7 @@ def _result_prompt(c: Context) -> Prompt:
 
 def _shown(c: Context) -> tuple[PromptFact, ...]:
     """What the second person compares: each value, and beside them where they come from."""
-    return (*_about(c), *entered_facts(c, "result", fields_of(c.phase)))
+    return (*entered_facts(c, "result", fields_of(c.phase)), *_about(c))
 
 
 def _about(c: Context) -> tuple[PromptFact, ...]:
@@ -295,7 +295,7 @@ def _about(c: Context) -> tuple[PromptFact, ...]:
     picture: tuple[PromptFact, ...] = ()
     if _asks(c.phase, PHOTO):
         picture = (PromptFact("Picture", "taken" if _picture(c) else "none"),)
-    return (*serial, *operator_file.facts(c), *picture)
+    return (*operator_file.facts(c), *serial, *picture)
 
 
 def _photo_prompts(c: Context) -> list[Prompt]:

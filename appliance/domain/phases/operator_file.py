@@ -15,7 +15,7 @@ from appliance.domain.prompts import Prompt, PromptFact
 KEY = "exchange_file"
 # How far the device's own clock may be off ours before its file is taken for that of another run.
 CLOCK_DIFFERENCE = timedelta(minutes=15)
-HASH_GROUPS = 4
+HASH_GROUPS = 3  # as many as a small screen shows in one line
 
 
 class Contradiction(Exception):
@@ -67,16 +67,24 @@ def sources(c: Context) -> dict[str, str]:
 
 
 def facts(c: Context) -> tuple[PromptFact, ...]:
-    """The file's name and hash, whose it is and of which run."""
+    """The file's name and hash, of which run and device it is."""
     file = accepted(c)
     if file is None:
         return ()
+    device = () if operator_label.known(c) else (PromptFact("Its device", file.serial_number),)
     return (
         PromptFact("File", file.file),
         PromptFact("SHA-256", f"{short(file.blob)} …"),
-        PromptFact("Its device", f"{file.serial_number}, {file.programme}"),
-        PromptFact("Its run", f"{file.started[:16].replace('T', ' ')} to {file.ended[11:16]} UTC"),
+        PromptFact("Its run", _run_words(file)),
+        *device,
     )
+
+
+def _run_words(file: ev.ExchangeFileRead) -> str:
+    started, ended = datetime.fromisoformat(file.started), datetime.fromisoformat(file.ended)
+    if started.date() == ended.date():
+        return f"{started:%H:%M} to {ended:%H:%M} UTC"
+    return f"{started:%d %b %H:%M} to {ended:%d %b %H:%M} UTC"
 
 
 def said(c: Context) -> tuple[PromptFact, ...]:

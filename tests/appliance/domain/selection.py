@@ -27,13 +27,13 @@ time_expected = "3 h"
 time_min = "1 h"
 [phase.select.result.cells_in]
 label = "Cells in"
-unit = "10^6 cells"
+unit = "million cells"
 minimum = "1"
 maximum = "100000"
 decimals = 1
 [phase.select.result.cells_out]
 label = "Cells out"
-unit = "10^6 cells"
+unit = "million cells"
 minimum = "0"
 maximum = "100000"
 decimals = 1

@@ -45,7 +45,7 @@ def changed(**fields: object) -> bytes:
 @pytest.mark.requirement("F-036")
 @pytest.mark.parametrize("notation", NOTATIONS)
 def test_a_good_file_says_what_the_device_wrote_digit_for_digit(notation: Notation) -> None:
-    device = CellProcessor(results={"recovery": ("82.50", "%"), "cells_out": ("000040.0", "10^6 cells")})
+    device = CellProcessor(results={"recovery": ("82.50", "%"), "cells_out": ("000040.0", "million cells")})
 
     said = read(device.run(STARTED, notation=notation))
 

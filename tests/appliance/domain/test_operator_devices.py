@@ -523,7 +523,7 @@ SLIPS = {
     "a limit in another unit": ('action = ">= 30 %"', 'action = ">= 30 mL"', f"{SELECT}.limit.recovery"),
     "cells without their partner": (f"[{OF_CELLS_IN}]", "[phase.select.result.cells]", IN_PAIRS),
     "cells in two units": (
-        'label = "Cells in"\nunit = "10^6 cells"', 'label = "Cells in"\nunit = "cells"', IN_PAIRS,
+        'label = "Cells in"\nunit = "million cells"', 'label = "Cells in"\nunit = "cells"', IN_PAIRS,
     ),
     "a recovery in mL": (
         'label = "Recovery"\nunit = "%"', 'label = "Recovery"\nunit = "mL"', f"{SELECT}.result.recovery",
