@@ -4,6 +4,7 @@
 
 - `polling`: sixteen devices of all types that answer within 50 ms, each behind a real host process, asked
   ten times a second. CPU is that of the hosts and of the pool's process; the twins live in another.
+- `unit`: the same sixteen under a whole engine, which turns every poll over in its mind.
 - `round_trip`: one exchange through a `SerialLine` beside the same bytes over a bare file descriptor.
 - `safe_state`: pumps run; the engine is killed or frozen, the hosts are killed, the lines are unplugged.
 """
@@ -25,9 +26,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from appliance.config import Device
+from appliance.demo.processes import Processes, start_engine
+from appliance.demo.site import RECIPES, Site, make_unit
 from appliance.engine.device_pool import DevicePool
 from drivers.catalog import DeviceType, device_types
 from drivers.framing import take_line
@@ -39,6 +42,7 @@ DEVICES = 16
 POLL_MS = 100
 ANSWERS_MS_MAX = 50
 POLLING_S = 20.0
+SETTLING_S = 6.0
 AGE_SAMPLES = 20  # between two readings
 EXCHANGES = 2_000
 PUMPS = 10
@@ -53,6 +57,7 @@ def main() -> int:
     """Run the parts that were named, or all."""
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
         "polling": polling,
+        "unit": unit,
         "round_trip": round_trip,
         "safe_state": safe_state,
     }
@@ -161,6 +166,59 @@ async def _polled(folder: Path) -> dict[str, Any]:
     }
 
 
+def unit(folder: Path) -> dict[str, Any]:
+    """Let an engine have the sixteen; its clock is real, no batch is open."""
+    site = Site(folder / "site")
+    site.folder.mkdir()
+    make_unit(site, speed="1", recipe=next(iter(RECIPES)), sign_recipe=True)
+    links = folder / "farm"
+    links.mkdir()
+    _give_devices(site.home.unit_toml, links)
+    twins = subprocess.Popen([sys.executable, __file__, "--farm", str(links)])
+    processes = Processes(site)
+    try:
+        wait_for(lambda: all((links / name).exists() for name, _ in on_bench()), 20.0)
+        start_engine(processes)
+        time.sleep(SETTLING_S)
+        own = processes.running["engine"].pid
+        pids = {"engine": own} | {str(pid): pid for pid in _hosts_of(own)}
+        before, began_s = _cpu_s(pids), time.monotonic()
+        time.sleep(POLLING_S)
+        took_s, after = time.monotonic() - began_s, _cpu_s(pids)
+    finally:
+        processes.end_all()
+        twins.send_signal(signal.SIGTERM)
+        twins.wait(10)
+    spent = {name: 100 * (after[name] - before[name]) / took_s for name in pids}
+    return {
+        "cpu_percent_of_a_core": round(sum(spent.values()), 1),
+        "cpu_percent_engine": round(spent.pop("engine"), 1),
+        "cpu_percent_hosts": round(sum(spent.values()), 1),
+    }
+
+
+def _hosts_of(pid: int) -> list[int]:
+    """The device hosts among a process's children; the vision worker warms its kernels beside them."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [int(one) for one in children if b"device_host" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def _give_devices(unit_toml: Path, links: Path) -> None:
+    """Put the sixteen in the place of the demonstration's three."""
+    head, *tables = unit_toml.read_text(encoding="utf-8").split("\n[[device]]")
+    _, sign, rest = tables[-1].partition("\n[")
+    devices = "".join(
+        f'\n[[device]]\nid = "{name}"\ntitle = "{name}"\nrole = "{kind.role}"\ntype = "{kind.name}"\n'
+        f'port = "{links / name}"\nsafe_state = "{_safe_state(kind)}"\npoll_ms = {POLL_MS}\n'
+        for name, kind in on_bench()
+    )
+    unit_toml.write_text(head + devices + sign + rest, encoding="utf-8")
+
+
+def _safe_state(kind: DeviceType) -> Literal["stop", "keep"]:
+    return "stop" if kind.role in ("pump", "valve") else "keep"
+
+
 def _device(folder: Path, name: str, kind: DeviceType) -> Device:
     return Device(
         id=name,
@@ -169,7 +227,7 @@ def _device(folder: Path, name: str, kind: DeviceType) -> Device:
         type=kind.name,
         port=str(folder / name),
         serial_number="",
-        safe_state="stop" if kind.role in ("pump", "valve") else "keep",
+        safe_state=_safe_state(kind),
         poll_ms=POLL_MS,
     )
 
