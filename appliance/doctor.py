@@ -480,6 +480,8 @@ def _devices(unit: Unit) -> Iterator[Finding]:
     yield from _run_by_people(unit)
     if unit.snapshot is not None:
         for view in unit.snapshot.devices:
+            if view.state == "by_hand":
+                continue  # told above
             if view.state == "ready":
                 read = ", ".join(
                     f"{one.name} {one.value} {one.unit} ({one.quality}, {one.age_s} s old)".replace("  ", " ")

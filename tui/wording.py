@@ -196,7 +196,13 @@ READING_NAMES: Final = {"running": "state", "delivered": "pumped"}
 NO_VALUE: Final = "no value"
 QUALITY: Final = {"good": "good", "uncertain": "uncertain", "bad": "BAD", "stale": "STALE"}
 QUALITY_SHORT: Final = {"good": "good", "uncertain": "unsure", "bad": "BAD", "stale": "STALE"}
-DEVICE_STATES: Final = {"starting": "starting", "ready": "ready", "silent": "SILENT", "fault": "FAULT"}
+DEVICE_STATES: Final = {
+    "starting": "starting",
+    "ready": "ready",
+    "silent": "SILENT",
+    "fault": "FAULT",
+    "by_hand": "by hand",
+}
 
 MORE_TITLE: Final = "What do you want to do?"
 COMMENT: Final = "Write a comment"

@@ -145,7 +145,7 @@ class Crew:
         )
         if not held:
             return snapshot.seq
-        if any(device.state != "ready" for device in snapshot.devices):
+        if any(device.state not in ("ready", "by_hand") for device in snapshot.devices):
             await asyncio.sleep(RECONNECT_S)
             return snapshot.seq
         person = _pin(SUPERVISOR)

@@ -499,7 +499,8 @@ class Engine:
         )
 
     def _device_views(self) -> list[DeviceView]:
-        return view.with_fitness(self.pool.view(), self.unit, self.clock.utc())
+        views = [*self.pool.view(), *view.by_hand(self.config.devices)]
+        return view.with_fitness(views, self.unit, self.clock.utc())
 
     def _at_patient(self, caller: Caller) -> tuple[PromptFact, ...]:
         """Who the open batch's patient is, for a screen at which a person is signed in."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from appliance.access.people import People, Person
 from appliance.access.sessions import Session
+from appliance.config import Device
 from appliance.domain import decisions, fitness, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, PhaseRun, Unit
@@ -205,6 +207,15 @@ def alarm_views(unit: Unit) -> list[AlarmView]:
         for alarm, state, raised_at in unit.alarms.values()
     ]
     return sorted(views, key=lambda view: (PRIORITIES[view.priority], view.raised_at))
+
+
+def by_hand(devices: Iterable[Device]) -> list[DeviceView]:
+    """The devices that people run: nothing is read from them, so nothing is claimed of them."""
+    return [
+        DeviceView(id=one.id, title=one.title, role=one.role, state="by_hand", words="Run by people.")
+        for one in devices
+        if not one.has_line
+    ]
 
 
 def with_fitness(views: list[DeviceView], unit: Unit, now: datetime) -> list[DeviceView]:

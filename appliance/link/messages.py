@@ -152,7 +152,7 @@ class DeviceView(msgspec.Struct, kw_only=True):
     id: str
     title: str
     role: str
-    state: Literal["starting", "ready", "silent", "fault"]
+    state: Literal["starting", "ready", "silent", "fault", "by_hand"]  # by_hand: people run it, no line
     words: str
     readings: list[ReadingView] = []
     fitness: str = ""  # what keeps it from being used, or soon will

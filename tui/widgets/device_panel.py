@@ -52,7 +52,7 @@ def device_text(device: DeviceView, *, telemetry_age_s: float, width: int) -> st
     state = wording.DEVICE_STATES[device.state]
     title_room = max(4, width - len(state) - 1)
     lines = [f"{ellipsis(device.title, title_room):<{title_room}} {state}"]
-    if device.state != "ready" and device.words:
+    if device.state not in ("ready", "by_hand") and device.words:
         lines.append(f"  {device.words}")
     lines += [
         " " + reading_line(reading, telemetry_age_s=telemetry_age_s, width=width - 1)

@@ -266,6 +266,8 @@ def test_the_device_is_known_from_the_appliance_file_at_each_start(room: Room) -
         assert [one.serial_number for one in known] == [SERIAL, SERIAL]
         assert all(one.qualified and "As the appliance file names it" in one.words for one in known)
         assert room.engine.pool.pids() == {} and room.engine.pool.view() == []
+        shown = (await room.connects()).devices
+        assert [(one.id, one.state, one.readings) for one in shown] == [("sorter", "by_hand", [])]
 
     told(room, story)
 
