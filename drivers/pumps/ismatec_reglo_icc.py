@@ -25,6 +25,7 @@ from drivers.pumps.unchecked_line import UncheckedLine
 from drivers.reading import Identity, Quality, Reading, reading_now
 
 STATUS_BYTES = b"*#+-"
+LOOK_SPARE_S = 0.05
 VOLUME_AT_RATE, CLOCKWISE = "O", "J"
 # `0` is a factory reset, `000000` throws the calibration away, `@` is heard by every pump of a chain,
 # and `*` writes the settings into memory that wears out.
@@ -35,6 +36,7 @@ _RUNNING = re.compile(rb"[+-]")
 _ADDRESSING = re.compile(rb"[012]")
 _MODE = re.compile(rb"[LMOGQNP]")
 _DIRECTION = re.compile(rb"[JK]")
+_SPEED = re.compile(rb"\d{1,4}\.\d{1,2}")
 _VERSION = re.compile(rb"\d{1,4}|#")
 _VOLUME = re.compile(rb"(\d{4})E([+-]?\d{1,2})|[*#]")
 _COUNT = re.compile(rb"(\d{5,10}|\d{1,9}\.\d{1,4}|\d{4}E[+-]?\d{1,2})(?: ?m[lL])?")
@@ -118,8 +120,8 @@ class RegloPump(RollerPump):
             line,
             harmless={
                 request_of(self._address, "~"): _ADDRESSING,
-                request_of(self._channel, "xM"): _MODE,
                 request_of(self._channel, "xD"): _DIRECTION,
+                request_of(self._channel, "S"): _SPEED,
             },
             exchange_s=self.EXCHANGE_S,
             unasked=self._is_event,
@@ -129,7 +131,6 @@ class RegloPump(RollerPump):
         self._ordered_ml: Decimal | None = None
         self._last_ml: Decimal | None = None
         self._ended = self._stopped = self._channelled = self._events = False
-        self._mode_held = ""
         self._counts = Confirmation(self._count_once, _counts_agree)
         self._running = Confirmation(self._running_once, same)
 
@@ -157,7 +158,9 @@ class RegloPump(RollerPump):
         count = answer.value
         if answer.confirmed:
             self._look_at_counter(count)
-            self._look_at_mode()
+            if self._talk.left_s() > 3 * self._talk.took_s + LOOK_SPARE_S:
+                with contextlib.suppress(DeviceSilent, DeviceGarbled):
+                    self._look_at_addressing()
             self._ended = self._ended or not (count.running or self._ordered_ml is None)
         quality: Quality = "good" if answer.confirmed else "uncertain"
         delivered_ml, detail = self._delivered(count)
@@ -169,24 +172,41 @@ class RegloPump(RollerPump):
 
     # Orders
 
-    def _prepare(self, volume_ml: Decimal, rate_ml_min: Decimal) -> Callable[[], dict[str, str]]:
+    def _stands(self) -> Decimal | None:
+        count = self._surely(self._counts, "state")
+        return None if count.running else count.total_ml
+
+    def _prepare(
+        self, volume_ml: Decimal, rate_ml_min: Decimal, counted: Decimal
+    ) -> Callable[[], dict[str, str]]:
         volume, rate = volume_type_2(volume_ml), volume_type_2(rate_ml_min)
-        self._refuse_while_running()
-        self._mode_held, self._ordered_ml = "", None
+        self._ordered_ml = None
         self._switch(VOLUME_AT_RATE, "xM", _MODE, "mode")
         self._switch(CLOCKWISE, "xD", _DIRECTION, "direction")
         self._set("f", rate, "rate")
         self._set("v", volume, "volume")
-        before = self._refuse_while_running()
-        self._look_at_counter(before)
-        self._quiet()
-        return partial(self._start, before, volume_of(volume), volume_of(rate))
 
-    def _start(self, before: Count, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
+        def holds() -> bool:
+            # `v` and `f` are one bit apart, and so are `J` and `H`. A pump that does not tell rate and
+            # volume when asked has told them when they were set.
+            count = self._count_once()
+            return (
+                self._ask("xM", _MODE) == VOLUME_AT_RATE.encode("ascii")
+                and self._ask("xD", _DIRECTION) == CLOCKWISE.encode("ascii")
+                and self._ask("f", _VOLUME) in (_volume_type_1(rate), b"#")
+                and self._ask("v", _VOLUME) in (_volume_type_1(volume), b"#")
+                and not count.running
+                and count.total_ml == counted
+            )
+
+        self._cleanly(holds)
+        return partial(self._start, counted, volume_of(volume), volume_of(rate))
+
+    def _start(self, before_ml: Decimal, volume_ml: Decimal, rate_ml_min: Decimal) -> dict[str, str]:
         """Start, and find out what happened: H is never sent twice."""
-        self._base_ml, self._ordered_ml = before.total_ml, volume_ml
+        self._base_ml = self._last_ml = before_ml
+        self._ordered_ml = volume_ml
         self._ended = self._stopped = False
-        self._mode_held = VOLUME_AT_RATE
         began_s = time.monotonic()
         answer, lost = b"", None
         try:
@@ -198,12 +218,13 @@ class RegloPump(RollerPump):
         started = {"volume_ml": str(volume_ml), "rate_ml_min": str(rate_ml_min)}
         if self._surely(self._running, "state"):
             return started
-        if self._surely(self._counts, "counter").total_ml > before.total_ml:
+        count = self._surely(self._counts, "counter")
+        if count.total_ml > before_ml:
             return started
         ended = time.monotonic() - began_s >= 60 * float(volume_ml / rate_ml_min)
         if answer == b"*" and ended:
             return started
-        if answer not in (b"-", b"#") and (ended or volume_ml < before.step_ml):
+        if answer not in (b"-", b"#") and (ended or volume_ml < count.step_ml):
             words = (
                 "stands, and its counter is too coarse to tell whether it ran. Weigh before ordering again."
             )
@@ -213,8 +234,10 @@ class RegloPump(RollerPump):
         raise DeviceRefused(NAME, f"did not start{cause}. Nothing was moved.") from lost
 
     def _clear(self) -> dict[str, str]:
-        self._base_ml = self._refuse_while_running().total_ml
-        self._ordered_ml = None
+        count = self._surely(self._counts, "state")
+        if count.running:
+            raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
+        self._base_ml, self._ordered_ml = count.total_ml, None
         return {"delivered_ml": "0"}
 
     def _stands_after_stop(self) -> bool:
@@ -222,7 +245,8 @@ class RegloPump(RollerPump):
         self._stopped = not self._ended  # a run that was seen to have ended was not cut short
         self._counts.forget()
         self._running.forget()
-        if self._surely(self._running, "state"):
+        self._quiet()
+        if self._held(self._running_once, False, "state"):
             return False
         # The other channels are nobody's here; they stand too, but their answer decides nothing.
         with contextlib.suppress(DeviceSilent, DeviceGarbled):
@@ -234,7 +258,6 @@ class RegloPump(RollerPump):
     def _forget(self) -> None:
         self._base_ml = self._ordered_ml = self._last_ml = None
         self._ended = self._stopped = self._channelled = False
-        self._mode_held = ""
         self._counts.forget()
         self._running.forget()
 
@@ -270,15 +293,6 @@ class RegloPump(RollerPump):
         self._last_ml = count.total_ml
         if self._base_ml is None:
             self._base_ml = count.total_ml
-
-    def _look_at_mode(self) -> None:
-        """Find a loss of power by the mode it costs, where time is left for a look."""
-        if not self._mode_held or self._talk.left_s() < 2 * self._talk.took_s + 0.05:
-            return
-        with contextlib.suppress(DeviceSilent, DeviceGarbled):
-            seen = {self._ask("xM", _MODE), self._ask("xM", _MODE)}
-            if self._mode_held.encode("ascii") not in seen:
-                raise self._restarted()
 
     def _delivered(self, count: Count) -> tuple[Decimal, str]:
         base_ml = count.total_ml if self._base_ml is None else self._base_ml
@@ -320,11 +334,10 @@ class RegloPump(RollerPump):
     def _look_at_addressing(self) -> None:
         """Find a loss of power by the addressing it costs; one damaged answer is no such loss."""
         addressing = request_of(self._address, "~")
-        answers = {self._talk.ask(addressing, _ADDRESSING) for _ in range(2)}
-        if b"1" not in answers:
+        if self._talk.ask(addressing, _ADDRESSING) == b"1":
+            return
+        if self._talk.ask(addressing, _ADDRESSING) != b"1":
             raise self._restarted()
-        if len(answers) > 1:
-            self._talk.in_doubt = True
 
     def _count_once(self) -> Count:
         running = self._ask("E", _RUNNING) == b"+"
@@ -338,12 +351,6 @@ class RegloPump(RollerPump):
 
     def _running_once(self) -> bool:
         return self._ask("E", _RUNNING) == b"+"
-
-    def _refuse_while_running(self) -> Count:
-        count = self._surely(self._counts, "state")
-        if count.running:
-            raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
-        return count
 
     def _switch(self, command: str, question: str, shape: re.Pattern[bytes], what: str) -> None:
         """Give a command that moves nothing, as often as it takes until it is seen to hold."""

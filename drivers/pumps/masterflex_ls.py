@@ -144,24 +144,38 @@ class MasterflexPump(RollerPump):
 
     # Orders
 
-    def _prepare(self, volume_ml: Decimal, rate_ml_min: Decimal) -> Callable[[], dict[str, str]]:
+    def _prepare(
+        self, volume_ml: Decimal, rate_ml_min: Decimal, counted: Decimal
+    ) -> Callable[[], dict[str, str]]:
         rpm = (rate_ml_min / self._ml_per_rev).quantize(RPM_STEP, rounding=ROUND_DOWN)
         turns_rev = (volume_ml / self._ml_per_rev).quantize(REVOLUTIONS_STEP, rounding=ROUND_DOWN)
         self._check_range(rpm, turns_rev)
-        self._refuse_while_moving()
         self._ordered_rev = None
         self._acknowledged("R")
         self._set("Z", "E", _TO_GO, Decimal(0), "revolutions to go")
         self._set(f"S+{rpm:05.1f}", "S", _SPEED, rpm, "rpm")
         self._set(f"V{turns_rev:08.2f}", "E", _TO_GO, turns_rev, "revolutions to go")
-        before = self._refuse_while_moving()
-        self._look_at_counter(before)
-        self._quiet()
-        return partial(self._start, before, turns_rev, rpm)
 
-    def _start(self, before: Turns, turns_rev: Decimal, rpm: Decimal) -> dict[str, str]:
+        def holds() -> bool:
+            turns = self._turns_once()
+            return (
+                self._number("S", _SPEED) == rpm
+                and self._number("E", _TO_GO) == turns_rev
+                and not turns.says_running
+                and turns.total_rev == counted
+            )
+
+        self._cleanly(holds)
+        return partial(self._start, counted, turns_rev, rpm)
+
+    def _stands(self) -> Decimal | None:
+        turns = self._surely(self._turns, "state")
+        return None if self._moves(turns) else turns.total_rev
+
+    def _start(self, before_rev: Decimal, turns_rev: Decimal, rpm: Decimal) -> dict[str, str]:
         """Start, and look whether the rollers turn: G is sent once, and no answer to it is believed."""
-        self._base_rev, self._ordered_rev, self._rpm = before.total_rev, turns_rev, rpm
+        self._base_rev = self._last_rev = before_rev
+        self._ordered_rev, self._rpm = turns_rev, rpm
         lost: DeviceFault | None = None
         try:
             self._talk.ask(frame_of(self._address, "G"), _ACKED)
@@ -172,7 +186,7 @@ class MasterflexPump(RollerPump):
         until_s = time.monotonic() + min(3 * self._tick_s() + 0.3, self.START_S_MAX)
         while True:
             now = self._surely(self._turns, "status")
-            if now.says_running or now.total_rev > before.total_rev:
+            if now.says_running or now.total_rev > before_rev:
                 self._moves(now)
                 return {
                     "volume_ml": str(self._millilitres(turns_rev)),
@@ -183,29 +197,33 @@ class MasterflexPump(RollerPump):
             time.sleep(LOOK_AGAIN_S)
         # It may yet start: what was ordered is taken back before it is called undone.
         stands = self._stands_after_stop()
-        if not stands or self._surely(self._turns, "counter").total_rev > before.total_rev:
+        if not stands or self._surely(self._turns, "counter").total_rev > before_rev:
             words = "started late and was stopped. Look how much was delivered before ordering again."
             raise DeviceSilent(NAME, words) from lost
         self._ordered_rev = None
         raise DeviceRefused(NAME, "did not start; nothing was moved. Order it again.") from lost
 
     def _clear(self) -> dict[str, str]:
-        self._base_rev = self._refuse_while_moving().total_rev
-        self._ordered_rev = None
+        turns = self._surely(self._turns, "state")
+        if self._moves(turns):
+            raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
+        self._base_rev, self._ordered_rev = turns.total_rev, None
         return {"delivered_ml": "0"}
 
     def _stands_after_stop(self) -> bool:
         self._talk.shout(frame_of(self._address, "H"), _ACKED)
         self._turns.forget()
-        first = self._surely(self._turns, "status")
-        if first.says_running:
+        status = self._ask("I", self._status_shape)
+        if self._ask("I", self._status_shape) != status or status[-2:-1] == RUNNING:
             return False
-        if not (self._status_tells and first.status[3:4] in STANDING):
+        if not (self._status_tells and status[-2:-1] in STANDING):
             # This drive's status is not known to tell: its counter must stand for a while.
-            time.sleep(min(max(0.05, 2 * self._tick_s()), COUNTER_STOOD_S))
-            if self._surely(self._turns, "counter").total_rev != first.total_rev:
+            total = self._ask("C", _TOTAL)
+            time.sleep(min(max(0.05, 2 * self._tick_s()), COUNTER_STOOD_S, self._talk.left_s()))
+            if self._ask("C", _TOTAL) != total:
                 return False
         self._moved_s = 0.0
+        self._acknowledged("Z")  # so that a damaged question which reads as G finds nothing to run
         return True
 
     # What is known of the drive
@@ -239,6 +257,8 @@ class MasterflexPump(RollerPump):
             self._talk.ask(frame_of(self._address, ""), _ACKED)
             return
         if match[1] != self._address.encode("ascii"):
+            if self._talk.ask(bytes((ENQ,)), _ENQUIRED) != answer:
+                raise DeviceGarbled(NAME, "gave no equal answers about its number. Check the cable.")
             has, wanted = match[1].decode("ascii"), self._address
             words = f"has the number {has}, not {wanted}. Switch it off and on, or set its address to {has}."
             raise DeviceRefused(NAME, words)
@@ -326,11 +346,10 @@ class MasterflexPump(RollerPump):
         limit_ml += rate_ml_s * Decimal(str(round(apart_s, 6)))
         return 0 <= (second.total_rev - first.total_rev) * self._ml_per_rev <= limit_ml
 
-    def _refuse_while_moving(self) -> Turns:
-        turns = self._surely(self._turns, "state")
-        if self._moves(turns):
-            raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
-        return turns
+    def _number(self, question: str, shape: re.Pattern[bytes]) -> Decimal:
+        match = shape.fullmatch(self._ask(question, shape))
+        assert match is not None, "the line lets no other shape pass"
+        return Decimal(b"".join(match.groups()).decode("ascii"))
 
     def _acknowledged(self, command: str) -> bool:
         """Give a command that moves nothing; a lost answer is no matter, what was set is read back."""
@@ -345,9 +364,7 @@ class MasterflexPump(RollerPump):
         """Set a number until it is seen to hold; setting it twice is the same as once."""
 
         def once() -> Decimal:
-            match = shape.fullmatch(self._ask(question, shape))
-            assert match is not None, "the line lets no other shape pass"
-            held = Decimal(b"".join(match.groups()).decode("ascii"))
+            held = self._number(question, shape)
             if held != wanted:
                 self._acknowledged(command)
             return held

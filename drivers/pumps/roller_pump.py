@@ -28,6 +28,10 @@ MILLILITRES = PUMP.quantity("delivered_ml").agreement
 assert MILLILITRES is not None, "the role says how far two volumes may lie apart"
 
 
+class RanUnasked(DeviceSilent):
+    """The rollers turned before they were told to; they were stopped, and what moved is unknown."""
+
+
 class RollerPump(ABC):
     """A tubing pump that is only ever given runs that end by themselves.
 
@@ -39,13 +43,14 @@ class RollerPump(ABC):
     ROLE = "pump"
     MODEL: ClassVar[str]
     OPEN_S = 3.0
-    OPEN_S_MAX = 8.0  # for a slow device that answers
+    OPEN_S_MAX = 5.5  # for a slow device that answers
     READ_S = 0.95
     READ_ASKS_S = 0.9  # looks end by then; the rest is for the mode
-    ORDER_S = 12.0
-    SURELY_S = 3.0
-    STOP_TRIES = 3
-    STOP_TRY_S = 1.0
+    ORDER_S = 11.0
+    SURELY_S = 4.0
+    START_RESERVE_S = 5.0
+    STOP_S = 1.9
+    STOP_TRIES = 6
 
     def __init__(self, line: SerialLine, talk: UncheckedLine) -> None:
         self._line, self._talk = line, talk
@@ -98,14 +103,40 @@ class RollerPump(ABC):
         self._talk.within(self.ORDER_S)
         if name == "clear":
             return self._clear()
+        return self._prepared(numbers["volume_ml"], numbers["rate_ml_min"])()
+
+    def _prepared(self, volume_ml: Decimal, rate_ml_min: Decimal) -> Callable[[], dict[str, str]]:
+        """Set up a run until it is seen to hold; where it is not, nothing was moved.
+
+        A damaged command may be another one, and even start the rollers: after every failure they are
+        looked at, and stopped where they turn.
+        """
         try:
-            start = self._prepare(numbers["volume_ml"], numbers["rate_ml_min"])
+            counted = self._stands()
         except LineLost:
             raise
-        except (DeviceSilent, DeviceGarbled) as fault:
-            words = "could not be set up and was not started; nothing was moved. Order it again."
-            raise DeviceRefused(NAME, words) from fault
-        return start()
+        except (DeviceSilent, DeviceGarbled) as error:
+            words = "could not be looked at, and nothing was ordered. Check the cable, then order again."
+            raise DeviceRefused(NAME, words) from error
+        if counted is None:
+            raise DeviceRefused(NAME, "is running. Stop it or wait for its end, then order again.")
+        while True:
+            fault: DeviceFault | None = None
+            try:
+                return self._prepare(volume_ml, rate_ml_min, counted)
+            except (LineLost, DeviceRestarted):
+                raise
+            except DeviceFault as error:
+                fault = error
+            if self._stands() != counted:
+                self.stop()
+                words = "turned before it was told to, and was stopped. Weigh before ordering again."
+                raise RanUnasked(NAME, words) from fault
+            if isinstance(fault, DeviceRefused):
+                raise fault
+            if self._talk.left_s() < self.START_RESERVE_S:
+                words = "could not be set up and was not started; nothing was moved. Order it again."
+                raise DeviceRefused(NAME, words) from fault
 
     def stop(self) -> None:
         """Bring the rollers to a stand; nothing is asked before STOP goes out.
@@ -116,8 +147,10 @@ class RollerPump(ABC):
             No confirmation. The pump runs on to the end of its run: look at it.
         """
         fault: DeviceFault | None = None
-        for _ in range(self.STOP_TRIES):
-            self._talk.within(self.STOP_TRY_S)
+        self._talk.within(self.STOP_S)
+        for tries in range(self.STOP_TRIES):
+            if tries and not self._talk.left_s():
+                break
             try:
                 if self._stands_after_stop():
                     return
@@ -199,7 +232,27 @@ class RollerPump(ABC):
         """Forget what was known of the pump: it is another one, or was told nothing yet."""
 
     @abstractmethod
-    def _prepare(self, volume_ml: Decimal, rate_ml_min: Decimal) -> Callable[[], dict[str, str]]:
+    def _stands(self) -> Decimal | None:
+        """Return the pump's own count while its rollers stand, else None."""
+
+    def _cleanly(self, look: Callable[[], bool]) -> None:
+        """Look until all holds in one go, without one unfit answer: a damaged question may be a command."""
+        while True:
+            try:
+                if look():
+                    return
+                break
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled):
+                if self._talk.left_s() < self.START_RESERVE_S:
+                    raise
+        raise DeviceGarbled(NAME, "does not hold what it was told. Order it again.")
+
+    @abstractmethod
+    def _prepare(
+        self, volume_ml: Decimal, rate_ml_min: Decimal, counted: Decimal
+    ) -> Callable[[], dict[str, str]]:
         """Set up a bounded run and read it back; return what starts it, once."""
 
     @abstractmethod

@@ -295,14 +295,18 @@ class RegloTwin(Twin):
     def _addressing(self, value: str) -> bytes:
         if not value:
             return _line(str(int(self.by_channel)))
+        if value not in ("0", "1"):
+            return NOT_DONE
         self.by_channel = value == "1"
-        return DONE if value in ("0", "1") else NOT_DONE
+        return DONE
 
     def _event_messages(self, value: str) -> bytes:
         if not value:
             return _line(str(int(self.events)))
+        if value not in ("0", "1"):
+            return NOT_DONE
         self.events = value == "1"
-        return DONE if value in ("0", "1") else NOT_DONE
+        return DONE
 
     def _discard_calibration(self, _value: str) -> bytes:
         self.calibrated = False
