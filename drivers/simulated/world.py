@@ -10,6 +10,7 @@ that what they come to does not depend on who looked how often; an act takes eff
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 
@@ -72,6 +73,7 @@ class World:
         self._virtual_s = 0.0
         self._stepped_s, self._next_step_s = 0.0, self.step_s
         self._noise = random.Random(seed)
+        self._moving_on = threading.Lock()  # a story may look from another thread than the twins'
         self.bags = {
             "patient": Bag("patient", volume_ml=50.0, tare_g=12.0, heat=BagHeat.at(-150.0), place="shipper"),
             "dose": Bag("dose", volume_ml=0.0, tare_g=12.0),
@@ -118,21 +120,11 @@ class World:
 
     def advance(self) -> None:
         """Bring everything forward to the present."""
-        target_s = (self._now() - self._started_s) * self.speed
-        behind_s = target_s - self._virtual_s
-        if behind_s <= 0:
-            return
-        step_s = max(self.step_s, behind_s / STEPS_A_LOOK)
-        while self._virtual_s < target_s:
-            until_s = min(target_s, self._next_step_s)
-            seconds = until_s - self._virtual_s
-            if self.fluids.moving:
-                self.fluids.step(seconds)
-            self.gas.step(seconds)
-            self._virtual_s = until_s
-            if until_s >= self._next_step_s:
-                self._step(until_s - self._stepped_s)
-                self._stepped_s, self._next_step_s = until_s, until_s + step_s
+        with self._moving_on:
+            target_s = (self._now() - self._started_s) * self.speed
+            behind_s = target_s - self._virtual_s
+            if behind_s > 0:
+                self._move_on(target_s, max(self.step_s, behind_s / STEPS_A_LOOK))
 
     def start_motion(self, *, rate_ml_min: float, volume_ml: float | None, infusing: bool) -> None:
         """Let the syringe pump's motor run."""
@@ -294,6 +286,25 @@ class World:
     def _touch(self, place: str) -> None:
         if place in self._touched_s:
             self._touched_s[place] = self._virtual_s
+
+    def _move_on(self, target_s: float, step_s: float) -> None:
+        """Let fluid and metered gas flow until then, and all else take the steps that fall due meanwhile."""
+        while self._virtual_s < target_s:
+            until_s = min(target_s, self._next_step_s)
+            seconds = until_s - self._virtual_s
+            if self.fluids.moving:
+                self.fluids.step(seconds)
+            self.gas.step(seconds)
+            self._virtual_s = until_s
+            if until_s >= self._next_step_s:
+                self._step_to(until_s, step_s)
+        if step_s > self.step_s:  # the long steps of a long absence end with it
+            self._step_to(target_s, self.step_s)
+
+    def _step_to(self, until_s: float, next_in_s: float) -> None:
+        if until_s > self._stepped_s:
+            self._step(until_s - self._stepped_s)
+        self._stepped_s, self._next_step_s = until_s, until_s + next_in_s
 
     def _step(self, seconds: float) -> None:
         """Move heat, headspace and culture."""

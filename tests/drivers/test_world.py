@@ -445,6 +445,15 @@ def test_a_long_absence_costs_a_bounded_look_and_hardly_any_truth() -> None:
     assert everything(away.world) == pytest.approx(everything(steady.world), rel=0.01, abs=1e-6)
 
 
+def test_after_a_long_absence_the_world_goes_on_in_small_steps(here: Room) -> None:
+    here.pass_time(48 * HOUR)
+    here.world.put("patient", "bath")
+
+    here.pass_time(1.0)
+
+    assert here.world.bag("patient").heat.temperature_c > -150.0
+
+
 def test_a_fast_clock_lets_the_same_things_happen_sooner() -> None:
     clock = HandMovedClock()
     world = World(now=clock, speed=60.0)
