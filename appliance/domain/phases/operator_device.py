@@ -310,7 +310,7 @@ def _photo_prompts(c: Context) -> list[Prompt]:
         ),
         button="Take the picture",
         expects="the display of the device",
-        facts=(PromptFact("Last try", "no new picture came from the camera", True),) if tried else (),
+        facts=(PromptFact("Last try", "no new picture came from the camera"),) if tried else (),
         action=c.phase.action.get(PHOTO, ""),
         formats=PICTURE,
     )

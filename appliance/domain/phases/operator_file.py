@@ -38,7 +38,7 @@ def prompt(c: Context) -> Prompt:
             KEY, "Export the run on the device. Put its stick into the station. Then choose the file."
         ),
         button="Choose the file",
-        facts=(PromptFact("Last file", refused[1].words, True),) if refused else (),
+        facts=(PromptFact("Last file", refused[1].words),) if refused else (),
         action=c.phase.action.get(KEY, ""),
     )
 

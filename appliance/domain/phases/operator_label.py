@@ -35,7 +35,7 @@ def prompts(c: Context, device: DeviceSpec | None) -> list[Prompt]:
     title = device.title if device else c.phase.text["device"]
     qualified = qualified_serial(c, device)
     refused = c.run.last(ev.DeviceLabelRefused)
-    facts = (PromptFact("Last try", refused[1].words, True),) if refused else ()
+    facts = (PromptFact("Last try", refused[1].words),) if refused else ()
     scan = Prompt(
         phase=c.phase.id,
         key=SCANNED,
