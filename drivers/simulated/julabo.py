@@ -42,6 +42,7 @@ class JulaboTwin(Twin):
         super().__init__(world, settings)
         self.remote = True
         self.family = "MAGIO"
+        self.keeps_errors = True  # some models tell nothing of a command they do not know
         self._alarm = ""
         address = str(self.settings.get("address", ""))
         self._address = f"{int(address):03d}" if address else ""
@@ -115,7 +116,8 @@ class JulaboTwin(Twin):
         if command in self._queries and not value and self._knows(command):
             return [f"{prefix}{self._queries[command]()}\r\n".encode("ascii")]
         self.world.advance()
-        self._error = self._out(command, value.strip())
+        error = self._out(command, value.strip())
+        self._error = error if self.keeps_errors else ""
         return []
 
     def _knows(self, command: str) -> bool:
