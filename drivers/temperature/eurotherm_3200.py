@@ -74,6 +74,7 @@ class EurothermController:
     READ_S = 0.9
     ORDER_S = 1.5
     OPEN_S = 2.0
+    SOUGHT_S = 1.0
 
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
         given = dict(settings or {})
@@ -179,13 +180,13 @@ class EurothermController:
                 self._loop_now(self._soon())
             except ModbusRefused as refusal:
                 raise WrongDevice(NAME, "the unit at this address is no Eurotherm 3200.") from refusal
-        known = {MANUAL} if self._optional(MANUAL, self._soon()) is not None else set()
-        with contextlib.suppress(ModbusRefused):
-            low, high = (signed(word) for word in self._unit.registers(RANGE_LOW, 2, self._soon()))
-            self._range = (low, high) if low < high else None
+        known = {MANUAL} if self._sought(MANUAL) is not None else set()
+        words = self._sought_words(RANGE_LOW, 2)
+        if words is not None and signed(words[0]) < signed(words[1]):
+            self._range = signed(words[0]), signed(words[1])
         # The older list has a register for the sensor alone, of use where there is no status.
         for register in (STATUS, SENSOR_BREAK):
-            if self._optional(register, self._soon()) is not None:
+            if self._sought(register) is not None:
                 known.add(register)
                 break
         self._tells = frozenset(known)
@@ -221,6 +222,22 @@ class EurothermController:
         try:
             return self._word(register, deadline)
         except ModbusRefused:
+            return None
+
+    def _sought(self, register: int) -> int | None:
+        words = self._sought_words(register, 1)
+        return None if words is None else signed(words[0])
+
+    def _sought_words(self, start: int, count: int) -> tuple[int, ...] | None:
+        """Return registers that not every unit has: some refuse them, some say nothing while alive."""
+        try:
+            return self._unit.registers(start, count, time.monotonic() + self.SOUGHT_S)
+        except ModbusRefused:
+            return None
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            self._loop_now(self._soon())
             return None
 
     def _readings(self, loop: Loop, manual: int | None, status: int | None) -> list[Reading]:
@@ -321,12 +338,15 @@ class EurothermController:
 
     def _remote_selected(self, remote: bool) -> bool:
         """Select the volatile set-point, or the target; False where this unit does not know register 276."""
-        try:
-            if self._word(REMOTE_SELECT, self._soon()) != int(remote):
-                self._wear.note("modes")
-                self._written(REMOTE_SELECT, int(remote))
-        except ModbusRefused:
+        selected = self._sought(REMOTE_SELECT)
+        if selected is None:
             return False
+        if selected != int(remote):
+            self._wear.note("modes")
+            try:
+                self._written(REMOTE_SELECT, int(remote))
+            except ModbusRefused:
+                return False
         return True
 
     def _set_target(self, setpoint: int) -> None:

@@ -413,6 +413,23 @@ def test_a_unit_that_writes_only_many_registers_at_once_takes_a_set_point() -> N
         oven.close()
 
 
+def test_a_unit_that_says_nothing_about_registers_it_lacks_is_read_all_the_same() -> None:
+    twin = poor({273, 276})
+
+    def answered(request: bytes) -> list[tuple[float, bytes]]:
+        reply = replying(twin, request)
+        return [] if reply[1] & 0x80 else [(0.0, reply)]
+
+    with speaking(answered) as peer:
+        oven = opened(peer.port)
+
+        shown = by_name(oven.read())
+
+        assert {reading.quality for reading in shown.values()} == {"good"}
+        assert shown["running"].value == "running"
+        oven.close()
+
+
 def test_another_modbus_unit_is_told_apart() -> None:
     twin = poor({1})
     with (
