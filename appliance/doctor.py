@@ -20,7 +20,7 @@ from appliance import __version__
 
 if TYPE_CHECKING:
     from appliance.config import Home, UnitConfig
-    from appliance.link.messages import Snapshot
+    from appliance.link.messages import DeviceView, Snapshot
 
 GOOD, BAD, USAGE = 0, 1, 2
 CERTIFICATE_NOTE_DAYS = 30
@@ -480,6 +480,7 @@ def _devices(unit: Unit) -> Iterator[Finding]:
     yield from _run_by_people(unit)
     if unit.snapshot is not None:
         for view in unit.snapshot.devices:
+            yield from _fitness(view)
             if view.state == "by_hand":
                 continue  # told above
             if view.state == "ready":
@@ -501,6 +502,14 @@ def _devices(unit: Unit) -> Iterator[Finding]:
         else:
             do = "Check cable and power, then the port in unit.toml."
             yield Finding(about=device.id, state="wrong", words=f"its port {device.port} is not there", do=do)
+
+
+def _fitness(view: DeviceView) -> Iterator[Finding]:
+    """What keeps a device from being used, or soon will."""
+    if view.fitness:
+        over = any(word in view.fitness for word in ("NOT QUALIFIED", "ENDED"))
+        do = "Two persons qualify it anew: `cellwright unit qualify`."
+        yield Finding(about=view.id, state="wrong" if over else "note", words=view.fitness, do=do)
 
 
 def _told(moment: datetime) -> str:

@@ -189,6 +189,7 @@ TIMER_MAXIMUM: Final = "at most {maximum}"
 TIMER_OVER: Final = "OVER THE MAXIMUM"
 DEVICES_TITLE: Final = "Devices"
 DEVICES_NONE: Final = "No device is attached."
+FITNESS: Final = "! {words}"
 OUT_OF_LIMIT: Final = "◀ OUT OF LIMIT"
 EMPTY_VALUE: Final = "none"
 # What a driver calls a reading where a person would not.

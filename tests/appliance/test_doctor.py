@@ -206,6 +206,19 @@ def test_a_running_engine_tells_how_its_devices_are(home, capsys):
     assert findings["pump"][0]["words"] == "does not answer."
 
 
+@pytest.mark.requirement("F-029", "F-030")
+def test_a_device_that_may_not_be_used_or_soon_may_not_is_told(home, capsys):
+    def device(id: str, fitness: str) -> DeviceView:
+        return DeviceView(id=id, title=id, role="pump", state="ready", words="", fitness=fitness)
+
+    with serving(home, [device("one", "calibration ends today"), device("two", "NOT QUALIFIED: call")]):
+        status, findings = examined(home, capsys)
+
+    assert status == 1
+    assert (findings["one"][0]["state"], findings["two"][0]["state"]) == ("note", "wrong")
+    assert "cellwright unit qualify" in findings["two"][0]["do"]
+
+
 def test_the_lines_for_people_say_state_subject_words_and_what_to_do(home, capsys):
     home.unit_key.chmod(0o644)
 

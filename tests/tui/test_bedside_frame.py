@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
+import pytest
 from scripted_engine import (
     ALARMS,
     AMARA,
@@ -261,6 +262,19 @@ def test_a_value_that_is_no_longer_told_becomes_stale_on_the_screen(walk, monkey
         await bedside.until(lambda: "99.90 g good" in bedside.text())
 
         await bedside.until(lambda: "99.90 g STALE" in bedside.text())
+
+    walk(story, shows=running(WAIT))
+
+
+@pytest.mark.requirement("F-029", "F-030")
+def test_a_device_that_may_not_be_used_says_so_beside_its_readings(walk):
+    async def story(bedside):
+        balance, pump, bath = devices()
+        balance.fitness = "calibration ends in 9 days"
+        bath.fitness = "NOT QUALIFIED: it is given no order. Call maintenance."
+        bedside.engine.measure(Telemetry(devices=[balance, pump, bath]))
+
+        await bedside.see("! calibration ends in 9 days", "! NOT QUALIFIED")
 
     walk(story, shows=running(WAIT))
 

@@ -54,6 +54,8 @@ def device_text(device: DeviceView, *, telemetry_age_s: float, width: int) -> st
     lines = [f"{ellipsis(device.title, title_room):<{title_room}} {state}"]
     if device.state not in ("ready", "by_hand") and device.words:
         lines.append(f"  {device.words}")
+    if device.fitness:
+        lines.append(f"  {wording.FITNESS.format(words=device.fitness)}")
     lines += [
         " " + reading_line(reading, telemetry_age_s=telemetry_age_s, width=width - 1)
         for reading in device.readings
