@@ -11,8 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from drivers import trace_command
 from drivers.catalog import OPERATOR_CONFIRMED, device_type, device_types, driver_for
 from drivers.faults import DeviceFault
+from drivers.ports import ports
 from drivers.reading import Reading
 from drivers.roles import Driver
 
@@ -79,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--port", required=True, help="path of the port")
         command.add_argument("--json", action="store_true", help="one JSON object a line")
         _add_settings(command)
+    trace = add("trace", "Show the bytes of each exchange and the readings they became.", _trace)
+    trace_command.add_to(trace, types)
+    _add_settings(trace)
+    listing = add("ports", "List the serial ports with the names to write into unit.toml.", _ports)
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
     order.add_argument("order", metavar="ORDER", help="name of the order")
     order.add_argument("parameters", nargs="*", metavar="key=value")
     return parser
@@ -235,6 +242,33 @@ def _conform(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         return _wrong(str(error))
     return report(subject, as_json=arguments.json)
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    if arguments.file is not None:
+        if arguments.type or arguments.port:
+            return _wrong("A trace is read from --file or from TYPE --port PATH, not from both.")
+        return trace_command.trace_file(arguments.file, only=arguments.exchange, as_json=arguments.json)
+    if arguments.type is None or arguments.port is None:
+        return _wrong("Name TYPE and --port PATH of a device, or --file of a trace that was kept.")
+
+    def trace(driver: Driver) -> int:
+        return trace_command.trace_live(driver, seconds=arguments.seconds, as_json=arguments.json)
+
+    return _with_driver(arguments, trace)
+
+
+def _ports(arguments: argparse.Namespace) -> int:
+    found = ports()
+    for port in found:
+        if arguments.json:
+            _tell(port.as_json())
+        else:
+            named = ", ".join(filter(None, (port.maker, port.product, port.serial_number)))
+            print(f"{port.port}  {port.device}  {named or 'tells nothing of itself'}")
+    if not found and not arguments.json:
+        print("No serial port is there. Plug the adapter in, then list again.")
+    return GOOD
 
 
 def _with_driver(arguments: argparse.Namespace, act: Callable[[Driver], int]) -> int:
