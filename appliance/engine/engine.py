@@ -108,6 +108,7 @@ class Engine:
             on_message=self._device_message,
             term=term,
             bench="simulated" if config.unit.simulated else "real",
+            trace=home.traces,
         )
         for device in self.unit.qualifications.keys() & {one.id for one in config.served}:
             self.pool.expect(device, fitness.expected(self.unit, device))

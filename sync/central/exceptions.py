@@ -34,6 +34,7 @@ _ALWAYS: dict[str, tuple[str, str]] = {
     "DeviceRefusedOrder": ("Device", "words"),
     "DeviceWentSilent": ("Device", "words"),
     "DeviceRestartSeen": ("Device", "words"),
+    "DeviceQualified": ("Device", "reason"),
     "DeviceStopped": ("STOP", "station"),
     "CommandWasRefused": ("Refused", "words"),
     "DocumentRefused": ("Refused", "words"),
@@ -67,6 +68,11 @@ def _unqualified(body: Body) -> str:
     return "" if body.get("qualified") else str(body.get("words") or "Another device than the qualified one.")
 
 
+def _noticed(body: Body) -> str:
+    """A day that is near concerns maintenance; one that is over, and another device, the reviewer too."""
+    return "" if body.get("priority") == "low" else str(body.get("title") or "A notice about a device.")
+
+
 def _start_check(body: Body) -> str:
     return "" if body.get("check_passed") else str(body.get("check") or "The start-up check did not pass.")
 
@@ -84,6 +90,7 @@ _SOMETIMES: dict[str, tuple[str, Callable[[Body], str]]] = {
     "CellCountReported": ("Repeated", _count_not_counted),
     "ResultReceived": ("Out of limit", _result_not_passed),
     "DeviceIdentified": ("Device", _unqualified),
+    "DeviceNoticeRaised": ("Device", _noticed),
     "EngineStarted": ("Record", _start_check),
     "BatchOpened": ("Station", _fictitious),
 }

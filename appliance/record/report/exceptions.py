@@ -28,7 +28,6 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CountFailed": ("Count", ("words", "replicate")),
     "CountRepeated": ("Count", ("reason", "phase")),
     "DeviationOpened": ("Deviation", ("words", "classification", "phase")),
-    "DeviceNoticeRaised": ("Device", ("title", "cause", "priority", "device")),
     "DeviceQualified": (
         "Device",
         ("reason", "device", "serial_number", "firmware", "calibrated_until", "qualified_until"),
@@ -130,6 +129,13 @@ def _unqualified(body: Body) -> str:
     return str(body.get("words") or f"{body.get('device')} is another device than the qualified one.")
 
 
+def _noticed(body: Body) -> str:
+    """A day that is near concerns maintenance; one that is over, and another device, the reviewer too."""
+    if body.get("priority") == "low":
+        return ""
+    return f"{body.get('title') or 'A notice about a device'}: {body.get('cause', '')}".rstrip(": ")
+
+
 def _fictitious(body: Body) -> str:
     station = body.get("station")
     said = isinstance(station, dict) and "fictitious" in station.values()
@@ -144,6 +150,7 @@ SOMETIMES: dict[str, tuple[str, Callable[[Body], str]]] = {
     "BatchOpened": ("Station", _fictitious),
     "CellCountReported": ("Count", _not_counted),
     "DeviceIdentified": ("Device", _unqualified),
+    "DeviceNoticeRaised": ("Device", _noticed),
     "ManualEntryVerified": ("Value", _by_hand),
     "ResultReceived": ("Result", _not_passed),
     "ValueRecorded": ("Value", _bad_quality),
