@@ -188,10 +188,13 @@ class Witness:
         return lost
 
     def _remembered(self) -> Any:
-        """What a power loss takes and no reading shows: the tare, and how much was moved."""
+        """What a power loss takes and no reading shows: the tare, and how much was moved.
+
+        A zero is none of it: no protocol tells it, and it is set on an empty pan, where it is nearly nothing.
+        """
         twin: Any = self.device.twin
         if self.role.name == "balance":
-            return truth_of(twin).settings["tare_g"]
+            return twin.tare_g
         if self.role.name == "pump":
             return self._delivered()
         return None

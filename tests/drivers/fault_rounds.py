@@ -29,6 +29,7 @@ BOUNDS_S = {"read": 1.0, "order": 12.0, "stop": 2.0, "open": 6.0}
 RECOVERY_S = 8.0
 REOPEN_S = 0.1
 FAULTS_IN_A_ROW_MAX = 5  # as the device host: then the line is opened afresh
+AGAIN_MAX = 4  # times that a round of one verb goes on until it has struck
 FINDINGS_A_ROUND = 3  # what follows from the first is told no further
 ROUNDING = 1.002  # a pump counts in steps of its own; it may not pass its order by more
 INSIDE_THE_DEVICE = frozenset({"stuck", "drift"})  # no line shows them: only a cross-check does (SAFETY 6)
@@ -307,6 +308,9 @@ def play_round(type_name: str, rates: dict[str, float], seed: int, folder: Path,
         device.faults.rates = dict(rates)
         _strike_by_hand(witness, rates, played, acts)
         played.play(acts)
+        for _ in range(AGAIN_MAX if len(rates) == 1 and not INSIDE_THE_DEVICE & set(rates) else 0):
+            if not device.faults.struck:
+                played.play(acts)
         if device.faults.struck or set(rates) & INSIDE_THE_DEVICE:
             played.tally.struck |= Counter(list(rates))
         device.faults.rates = {}
