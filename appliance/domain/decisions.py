@@ -16,6 +16,7 @@ from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
 from appliance.domain.exchange_file import FILE_NAME
+from appliance.domain.operator_devices import run_by_people
 from appliance.domain.people_rules import permit, permit_answer, permit_signature, refuse_untrained
 from appliance.domain.phase_logic import Context, Logic, lapsed, request_import, request_scan
 from appliance.domain.phases import LOGIC
@@ -349,7 +350,7 @@ def hold_alarms(unit: Unit, phase: str) -> list[str]:
 
 def stopped(unit: Unit, station: str, latency_ms: dict[str, int]) -> list[ev.Event]:
     """STOP was sent before anything else; this is its record, and the batch is held (SAFETY 1)."""
-    words = "STOP was pressed. All devices were stopped."
+    words = " ".join(["STOP was pressed. All devices were stopped.", *_out_of_reach(unit)])
     raised = ev.AlarmRaised(
         alarm=f"STOP:{unit.term}:{unit.stop_count + 1}",
         priority="high",
@@ -361,6 +362,14 @@ def stopped(unit: Unit, station: str, latency_ms: dict[str, int]) -> list[ev.Eve
     if not any(key.startswith("STOP:") for key in unit.alarms):
         events.append(raised)
     return [*events, *hold_running(unit, "stop", words)]
+
+
+def _out_of_reach(unit: Unit) -> list[str]:
+    """What runs all the same, because people run it and no line leads to it."""
+    runs = unit.batch.runs.values() if unit.batch is not None and not unit.batch.closed else ()
+    running = [run for run in runs if run.state == phase_states.RUNNING and run.confirmed("setup")]
+    by_hand = [unit.device_of(role) for run in running for role in run.phase.uses if run_by_people(role)]
+    return [f"{device.title} is not reached by this: stop it at its own key." for device in by_hand if device]
 
 
 def release_stop(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:

@@ -306,7 +306,7 @@ def _photo_prompts(c: Context) -> list[Prompt]:
         kind="scan",
         title=f"{c.phase.title}: picture",
         instruction=c.phase.instruction.get(
-            PHOTO, "Hold the camera so that the whole display is in the picture."
+            PHOTO, "Hold the camera so that the whole display is in the picture, and no name of a patient."
         ),
         button="Take the picture",
         expects="the display of the device",

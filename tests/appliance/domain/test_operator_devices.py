@@ -287,6 +287,19 @@ def test_a_device_past_its_calibration_starts_no_phase() -> None:
     assert "ended on 2026-03-01" in str(suite.refusal(opens))
 
 
+@pytest.mark.requirement("F-036")
+def test_a_stop_says_which_device_it_does_not_reach(suite: Suite) -> None:
+    suite.comes_to("select/setup")
+    suite.stop()
+    assert "own key" not in suite.alarm_words()
+    suite.commit(decisions.release_stop(suite.unit, ADA, "All is safe"), ADA.id)
+    suite.restart()
+    suite.answer("select/setup")
+    suite.stop()
+
+    assert "Cell processor is not reached by this: stop it at its own key." in suite.alarm_words()
+
+
 # ── Its file ───────────────────────────────────────────────────────────────────────────
 
 REFUSED = {
