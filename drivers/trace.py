@@ -17,6 +17,7 @@ ENTRIES_MAX = 512
 ENTRY_BYTES_MAX = 256  # kept of one entry; a flood must not fill the memory
 SPOOL_ENTRIES_MAX = 8192
 EXCHANGES_MAX = 32  # named by one reading
+REFERENCE_BYTES_MAX = 64  # of the reply that a record quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ class Trace:
         self.entries.append(entry)
         if self.spool is not None:
             self.spool.append(entry)
+
+    def reference(self, exchanges: tuple[int, ...]) -> str:
+        """Return how a record names the bytes of a reading: the numbers, and the last reply in hex."""
+        if not exchanges:
+            return ""
+        last = exchanges[-1]
+        replies = [one.data for one in self.since(last - 1) if one.exchange == last and one.direction == "in"]
+        numbers = str(last) if exchanges[0] == last else f"{exchanges[0]}-{last}"
+        return f"{numbers} {b''.join(replies)[:REFERENCE_BYTES_MAX].hex()}".strip()
 
     def since(self, exchange: int) -> list[TraceEntry]:
         """Return what is kept of the exchanges behind that number."""

@@ -135,9 +135,11 @@ class _NativeWire:
         # The kernel may hold up the closing of a port whose device takes no bytes for half a minute.
         deadline = time.monotonic() + LEAVE_S
         with suppress(OSError, termios.error):
-            while self._serial.out_waiting and time.monotonic() < deadline:
+            while self._serial.out_waiting:
+                if time.monotonic() >= deadline:
+                    termios.tcflush(self._end, termios.TCOFLUSH)
+                    break
                 time.sleep(_SLICE_S)
-            termios.tcflush(self._end, termios.TCOFLUSH)
         self._serial.close()
 
     def _read_now(self) -> bytes:

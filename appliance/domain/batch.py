@@ -237,6 +237,7 @@ class ReadingNow:
     detail: str
     source_at: str
     received_at: datetime
+    trace: str = ""  # of its bytes: run of the host, numbers of the exchanges, the last reply in hex
 
     @property
     def number(self) -> Decimal:

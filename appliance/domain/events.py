@@ -489,7 +489,7 @@ class MeasurementsSealed(Event):
 class ReadingsUsed(Event):
     """The readings that the decision of this commit looked at, as far as they are news to the record."""
 
-    readings: list[dict[str, str]]  # device name value unit quality detail source_at received_at
+    readings: list[dict[str, str]]  # device name value unit quality detail source_at received_at trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

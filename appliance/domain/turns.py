@@ -63,6 +63,8 @@ def _named(key: ReadingKey, reading: ReadingNow) -> dict[str, str]:
         "source_at": reading.source_at,
         "received_at": reading.received_at.isoformat(),
     }
+    if reading.trace:
+        named["trace"] = reading.trace
     return named if reading.value is None else {**named, "value": reading.value}
 
 
@@ -74,6 +76,7 @@ def _reading(named: Mapping[str, str]) -> ReadingNow:
         detail=named["detail"],
         source_at=named["source_at"],
         received_at=datetime.fromisoformat(named["received_at"]),
+        trace=named.get("trace", ""),
     )
 
 

@@ -36,7 +36,10 @@ from drivers.faults import DeviceFault, DeviceRestarted, LineLost, WrongDevice
 from drivers.reading import Identity, Reading
 from drivers.roles import Driver
 from drivers.settings import SettingRefused
+from drivers.trace import read_traced
+from drivers.trace_file import TraceKeeper
 from drivers.wear import Wear
+from drivers.wire import is_url
 
 REOPEN_WAITS_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 FAULTS_IN_A_ROW_MAX = 3
@@ -67,14 +70,22 @@ class Options:
     safe_state: SafeState
     expected: Mapping[str, str]
     settings: Mapping[str, str]
+    trace: str
     bench: Literal["simulated", "real", "any"]
 
 
 class DeviceHost:
     """Does what is most urgent with one driver, again and again."""
 
-    def __init__(self, driver: Driver, options: Options, inbox: Inbox, outbox: Outbox) -> None:
-        self._driver, self._options = driver, options
+    def __init__(
+        self,
+        driver: Driver,
+        options: Options,
+        inbox: Inbox,
+        outbox: Outbox,
+        trace: TraceKeeper | None = None,
+    ) -> None:
+        self._driver, self._options, self._trace = driver, options, trace
         self._inbox, self._outbox = inbox, outbox
         self._is_open = False
         self._openings_failed = 0
@@ -160,6 +171,9 @@ class DeviceHost:
     def _check_bench(self) -> None:
         """A twin must never pass for a device, nor a device stand under a scaled clock (SAFETY 16)."""
         port = Path(self._options.port)
+        if self._options.bench != "any" and is_url(self._options.port):
+            words = f"{self._options.port} may be anything behind a network. Connect the device to this unit."
+            raise WrongDevice(self._options.id, words)
         if self._options.bench == "any" or not port.exists():
             return
         is_twin = str(port.resolve()).startswith("/dev/pts/")
@@ -183,7 +197,7 @@ class DeviceHost:
         poll_ns = self._options.poll_ms * 1_000_000
         self._next_poll_ns = max(self._next_poll_ns + poll_ns, time.monotonic_ns())
         try:
-            readings = self._do(self._driver.read)
+            readings = self._do(lambda: read_traced(self._driver))
         except DeviceRestarted as fault:
             self._restarted(fault)
         except DeviceFault as fault:
@@ -193,7 +207,7 @@ class DeviceHost:
                 self._give_up_line()
         else:
             self._faults_in_a_row, self._last_fault = 0, ("", "")
-            self._outbox.send({"readings": [_reading_as_json(reading) for reading in readings]})
+            self._outbox.send({"readings": [self._reading_as_json(reading) for reading in readings]})
             self._tell_wear(WEAR_TOLD_EVERY_S)
 
     def _give_up_line(self) -> None:
@@ -206,6 +220,7 @@ class DeviceHost:
 
     def _restarted(self, fault: DeviceRestarted) -> None:
         """The device forgot what it was told: open it afresh, which also brings it to its safe state."""
+        self._keep_fault(fault)
         self._shut()
         try:
             identity = self._do(self._connect)
@@ -222,6 +237,25 @@ class DeviceHost:
         if told != self._last_fault or now_ns - self._fault_told_ns > FAULT_TOLD_AGAIN_S * _NS:
             self._last_fault, self._fault_told_ns = told, now_ns
             self._outbox.send({"fault": {"kind": told[0], "words": told[1]}})
+            self._keep_fault(fault)
+
+    def _keep_fault(self, fault: DeviceFault) -> None:
+        if self._trace is not None:
+            self._trace.fault(fault.kind, str(fault))
+
+    def _reading_as_json(self, reading: Reading) -> dict[str, Any]:
+        reference = self._driver.line.traced.reference(reading.exchanges)
+        run = f"{self._trace.run} " if self._trace is not None and reference else ""
+        return {
+            "name": reading.name,
+            "value": None if reading.value is None else str(reading.value),
+            "unit": reading.unit,
+            "quality": reading.quality,
+            "source_time": reading.source_time.isoformat().replace("+00:00", "Z"),
+            "received_ns": reading.received_ns,
+            "detail": reading.detail,
+            "trace": run + reference,
+        }
 
     def _tell_wear(self, every_s: float) -> None:
         """Tell what was written into memories that wear out, each counted since this host began."""
@@ -342,18 +376,6 @@ def _identity_as_json(identity: Identity) -> dict[str, str]:
     }
 
 
-def _reading_as_json(reading: Reading) -> dict[str, Any]:
-    return {
-        "name": reading.name,
-        "value": None if reading.value is None else str(reading.value),
-        "unit": reading.unit,
-        "quality": reading.quality,
-        "source_time": reading.source_time.isoformat().replace("+00:00", "Z"),
-        "received_ns": reading.received_ns,
-        "detail": reading.detail,
-    }
-
-
 def _options(argv: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="device_host", allow_abbrev=False, description="Own one serial device for the engine."
@@ -369,6 +391,7 @@ def _options(argv: Sequence[str]) -> Options:
     parser.add_argument(
         "--setting", dest="settings", action="append", default=[], type=_pair, help="KEY=VALUE"
     )
+    parser.add_argument("--trace", default="", metavar="FOLDER", help="keep the bytes of the line there")
     parser.add_argument("--bench", choices=("simulated", "real", "any"), default="any")
     given = vars(parser.parse_args(argv))
     return Options(**given | {key: dict(given[key]) for key in ("expected", "settings")})
@@ -405,7 +428,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         expected=options.expected,
     )
     outbox = Outbox(pipe_up)
-    host = DeviceHost(driver, options, inbox, outbox)
+    trace = TraceKeeper(driver.line.traced, Path(options.trace), options.id) if options.trace else None
+    host = DeviceHost(driver, options, inbox, outbox, trace)
     signal.signal(signal.SIGUSR1, host.interrupted)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to answer
     # A handler may run while the main thread holds the lock of an Event: it only writes to a pipe.
@@ -424,6 +448,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN
     finally:
         outbox.finish(timeout_s=0.2)
+        if trace is not None:
+            trace.finish(timeout_s=0.5)
 
 
 def _tell(pipe: int) -> None:

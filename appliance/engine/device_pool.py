@@ -16,6 +16,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 from appliance.config import Device, SafeState
@@ -51,6 +52,8 @@ class DevicePool:
         The engine's start counter; orders and leases carry it.
     bench
         `simulated` or `real`: hosts refuse a port of the other kind. `any` is for tests of the pool.
+    trace
+        The folder in which hosts keep the bytes of their lines (`drivers.trace_file`); nowhere if None.
     """
 
     def __init__(
@@ -61,10 +64,13 @@ class DevicePool:
         term: int,
         bench: Literal["simulated", "real", "any"] = "any",
         lease_ms: int = LEASE_MS,
+        trace: Path | None = None,
     ) -> None:
         self._on_message = on_message
         self._relays = {device.id: device.behind_relay for device in devices if device.behind_relay}
-        self._hosts = {device.id: _Host(device, self._heard, term, bench, lease_ms) for device in devices}
+        self._hosts = {
+            device.id: _Host(device, self._heard, term, bench, lease_ms, trace) for device in devices
+        }
 
     def _heard(self, device_id: str, message: dict[str, Any]) -> None:
         """Pass a message on; a device of which nobody knows that it stands loses its supply (SAFETY 3)."""
@@ -142,10 +148,18 @@ class DevicePool:
 class _Host:
     """One child process, started again whenever it ends."""
 
-    def __init__(self, device: Device, on_message: OnMessage, term: int, bench: str, lease_ms: int) -> None:
+    def __init__(
+        self,
+        device: Device,
+        on_message: OnMessage,
+        term: int,
+        bench: str,
+        lease_ms: int,
+        trace: Path | None,
+    ) -> None:
         self.readings: dict[str, dict[str, Any]] = {}
         self._device, self._on_message, self._term = device, on_message, term
-        self._bench, self._lease_ms = bench, lease_ms
+        self._bench, self._lease_ms, self._trace = bench, lease_ms, trace
         self._safe_state: SafeState = device.safe_state
         pinned = {"serial_number": device.serial_number, "firmware": device.firmware}
         self._expected = {key: value for key, value in pinned.items() if value}
@@ -282,6 +296,7 @@ class _Host:
             *("--id", device.id, "--type", device.type, "--port", device.port),
             *("--poll-ms", str(device.poll_ms), "--lease-ms", str(self._lease_ms)),
             *("--safe-state", self._safe_state, "--bench", self._bench),
+            *(("--trace", str(self._trace)) if self._trace else ()),
             *(word for pair in self._expected.items() for word in ("--expect", "=".join(pair))),
             *(word for pair in device.settings.items() for word in ("--setting", "=".join(pair))),
         ]

@@ -103,15 +103,7 @@ class Engine:
             on_fault=self._fault,
         )
         self.journal = Journal(record, clock, unit, self._tell)
-        self.pool = DevicePool(
-            config.served,
-            on_message=self._device_message,
-            term=term,
-            bench="simulated" if config.unit.simulated else "real",
-            trace=home.traces,
-        )
-        for device in self.unit.qualifications.keys() & {one.id for one in config.served}:
-            self.pool.expect(device, fitness.expected(self.unit, device))
+        self.pool = self._made_pool(term)
         self.vision = VisionClient()
         self.readings = Readings(unit)
         self.telemetry = TelemetryLog(self)
@@ -145,6 +137,19 @@ class Engine:
         self._reserve_used = False
         self._opened_again = 0
         self._prompts_shown: list[str] = []
+
+    def _made_pool(self, term: int) -> DevicePool:
+        """The hosts of the devices, each told who its device must be."""
+        pool = DevicePool(
+            self.config.served,
+            on_message=self._device_message,
+            term=term,
+            bench="simulated" if self.config.unit.simulated else "real",
+            trace=self.home.traces,
+        )
+        for device in self.unit.qualifications:
+            pool.expect(device, fitness.expected(self.unit, device))
+        return pool
 
     @property
     def people(self) -> People:

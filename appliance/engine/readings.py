@@ -35,6 +35,7 @@ class Readings:
                 detail=str(reading.get("detail", "")),
                 source_at=str(reading["source_time"]),
                 received_at=at,
+                trace=str(reading.get("trace", "")),
             )
             self._received_ns[key] = now_ns
             now = self.unit.readings[key]
