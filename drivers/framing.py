@@ -102,6 +102,21 @@ def basic_reply(payload: bytes) -> bytes:
     return bytes((STX,)) + payload + bytes((ETX,))
 
 
+def take_basic_reply(buffer: bytearray) -> bytes | None:
+    """Take the text of one reply of the NE-1000 in Basic mode."""
+    start = buffer.find(STX)
+    if start != 0 and buffer:
+        _discard(buffer, "bytes outside a reply", keep_from=start if start > 0 else len(buffer))
+    end = buffer.find(ETX)
+    if end < 0:
+        if len(buffer) > LINE_BYTES_MAX:
+            _discard(buffer, "no end of a reply in sight")
+        return None
+    payload = bytes(buffer[1:end])
+    del buffer[: end + 1]
+    return payload
+
+
 def _discard(buffer: bytearray, words: str, keep_from: int | None = None) -> NoReturn:
     del buffer[: len(buffer) if keep_from is None else keep_from]
     raise BrokenFrame(words)

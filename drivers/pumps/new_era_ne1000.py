@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
+from drivers.agreement import Confirmation
 from drivers.faults import (
     DeviceAlarm,
     DeviceFault,
@@ -21,9 +22,9 @@ from drivers.faults import (
     StrayBytes,
     WrongDevice,
 )
-from drivers.framing import BrokenFrame, safe_packet, take_safe_packet
+from drivers.framing import BrokenFrame, safe_packet, take_basic_reply, take_safe_packet
 from drivers.line import LineSettings, SerialLine
-from drivers.reading import Identity, Reading, reading_now
+from drivers.reading import Identity, Quality, Reading, reading_now
 from drivers.roles import PUMP, SafeState
 from drivers.wear import Wear
 
@@ -45,6 +46,10 @@ STATES = {
     "U": "paused",  # waits for a trigger
 }
 MOVING = frozenset("IWX")
+NO_SAFE_MODE = (
+    "answers in Basic mode and does not take Safe mode: nothing would stop it when its host dies. "
+    "Use a pump with Safe mode."
+)
 POWER_LOST = "lost its power; its volume counter is void. Check what was delivered."
 
 _REPLY = re.compile(r"(\d\d)(?:([IWSPTUX])|A\?([RSTEO]))(.*)")
@@ -62,6 +67,14 @@ class Reply:
     data: str
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """State letter and volume infused, as one reply tells both."""
+
+    state: str
+    delivered_ml: Decimal
+
+
 class NewEraPump:
     """A syringe pump that stops by itself when it hears nothing for `WATCHDOG_S` seconds.
 
@@ -69,6 +82,9 @@ class NewEraPump:
     pump may be moving and was not heard for `UNHEARD_STOP_S`, the next thing it is told is to stop.
     Each packet carries a CRC, so one reading is good by itself. A request met by an alarm was not
     carried out; queries are asked again, orders are not: the caller reads the alarm and decides.
+
+    A pump that knows Basic mode alone is read and stopped, and given no order. Nothing protects its
+    bytes, so its readings are good when others agree with them.
     """
 
     TYPE = "new-era-ne1000"
@@ -84,8 +100,10 @@ class NewEraPump:
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
         values = {"address": "0", "line": "19200-8N1"} | dict(settings or {})
         self._address = int(values["address"])
-        self._line = SerialLine(NAME, port, LineSettings.told(values["line"]), take_safe_packet)
+        self._line = SerialLine(NAME, port, LineSettings.told(values["line"]), self._take)
         self._in_doubt = True
+        self._basic = False
+        self._counters = Confirmation(self._counter_once, _counters_agree)
         self._ends_s = math.inf
         self._new = True
         self._may_move = False
@@ -107,6 +125,8 @@ class NewEraPump:
         """Open the line and bring the pump into Safe mode with its watchdog on."""
         self._line.open()
         self._in_doubt = self._new = self._may_move = True
+        self._basic = False
+        self._counters.forget()
         self._heard_s = time.monotonic()
         self._alarm = self._alarm_before = self._alarm_announced = ""
         self._alarm_told = True
@@ -131,24 +151,35 @@ class NewEraPump:
         self._tell_restart()
         self._ends_s = time.monotonic() + self.ENDED_S
         try:
-            reply = self._query("DIS")
+            counter, quality = self._counter()
         finally:
             self._ends_s = math.inf
+        if counter.delivered_ml < self._delivered_ml:
+            raise self._brown_out()
+        self._delivered_ml = counter.delivered_ml if quality == "good" else self._delivered_ml
+        state = "alarm" if self._alarm else STATES[counter.state]
+        self._alarm_told = True
+        detail = "Basic mode: no watchdog, no orders" if self._basic else ""
+        return [
+            reading_now("state", state, "", quality, detail),
+            reading_now("delivered_ml", counter.delivered_ml, "mL", quality),
+            reading_now("alarm", self._alarm, "", quality, "" if self._alarm else self._alarm_before),
+        ]
+
+    def _counter(self) -> tuple[Counter, Quality]:
+        """Read state and volume: once where a checksum protects them, else until answers agree."""
+        if not self._basic:
+            return self._counter_once(), "good"
+        answer = self._counters.read(self._ends_s - self.EXCHANGE_S)
+        return answer.value, "good" if answer.confirmed else "uncertain"
+
+    def _counter_once(self) -> Counter:
+        reply = self._query("DIS")
         match = _DISPENSED.fullmatch(reply.data)
         if match is None:
             self._in_doubt = True
             raise DeviceGarbled(NAME, "did not tell the volume. Read it again.", reply.data)
-        delivered_ml = _millilitres(match[1], match[3])
-        if delivered_ml < self._delivered_ml:
-            raise self._brown_out()
-        self._delivered_ml = delivered_ml
-        state = "alarm" if self._alarm else STATES[reply.state]
-        self._alarm_told = True
-        return [
-            reading_now("state", state, "", "good"),
-            reading_now("delivered_ml", delivered_ml, "mL", "good"),
-            reading_now("alarm", self._alarm, "", "good", "" if self._alarm else self._alarm_before),
-        ]
+        return Counter(reply.state, _millilitres(match[1], match[3]))
 
     def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Infuse a volume at a rate, or clear the counters and the alarm that was shown."""
@@ -158,6 +189,8 @@ class NewEraPump:
                 "knows infuse with volume_ml, rate_ml_min and perhaps diameter_mm, and clear without values"
             )
             raise DeviceRefused(NAME, f"{words}, not {name} {dict(parameters)}.")
+        if self._basic:
+            raise DeviceRefused(NAME, NO_SAFE_MODE)
         self._tell_restart()
         numbers = {key: _positive(key, value) for key, value in parameters.items()}
         if name == "clear":
@@ -374,7 +407,11 @@ class NewEraPump:
         self._in_doubt = False
 
     def _request(self, command: str) -> bytes:
-        return safe_packet(f"{self._address}{command}".encode("ascii"))
+        text = f"{self._address}{command}".encode("ascii")
+        return text + b"\r" if self._basic else safe_packet(text)
+
+    def _take(self, buffer: bytearray) -> bytes | None:
+        return take_basic_reply(buffer) if self._basic else take_safe_packet(buffer)
 
     def _at_most(self, wait_s: float) -> float:
         """Return how long to wait, so that a read ends in time."""
@@ -432,7 +469,7 @@ class NewEraPump:
         buffer = bytearray(data)
         while buffer:
             try:
-                payload = take_safe_packet(buffer)
+                payload = self._take(buffer)
             except BrokenFrame:
                 continue
             if payload is None:
@@ -471,15 +508,33 @@ class NewEraPump:
             except DeviceFault as error:
                 fault = error
         assert fault is not None, "at least one try"
+        if self._answers_in_basic_mode():
+            return
         if isinstance(fault, DeviceGarbled):
             raise WrongDevice(NAME, "what answers is no New Era pump. Check the port.") from fault
         raise fault
+
+    def _answers_in_basic_mode(self) -> bool:
+        """Tell whether this pump knows Basic mode alone; from then on it is spoken to in it."""
+        self._basic = True
+        for _ in range(2):
+            with contextlib.suppress(DeviceSilent, DeviceGarbled, DeviceAlarm):
+                self._resynchronise()
+                return True
+        self._basic = False
+        return False
 
     def _look_for_basic_alarm(self, data: bytes) -> None:
         """Take note of an alarm that a pump in Basic mode told when it was first spoken to."""
         match = _BASIC_ALARM.search(data)
         if match is not None:
             self._alarm_before = f"{ALARMS[match[1].decode('ascii')]} before this connection"
+
+
+def _counters_agree(first: Counter, second: Counter, apart_s: float) -> bool:
+    agreement = PUMP.quantity("delivered_ml").agreement
+    assert agreement is not None, "the role says how far two volumes may lie apart"
+    return first.state == second.state and agreement.holds(first.delivered_ml, second.delivered_ml, apart_s)
 
 
 def pump_number(value: Decimal) -> str:

@@ -62,6 +62,7 @@ class NewEraTwin(Twin):
         self._purging = False
         self._kept = {name: value for name, (value, _) in KEPT.items()}
         self.alarm = ""
+        self.knows_safe_mode = True  # an early or rebuilt unit may not
         self.safe_mode = False
         self.timeout_s = 0
         self._last_valid_s: float | None = None
@@ -118,7 +119,7 @@ class NewEraTwin(Twin):
 
     def _next_reply(self, now_s: float) -> bytes | None:
         """Take one request out of the buffer; None when there is no whole one, b"" for no answer."""
-        if self._buffer[:1] == bytes((STX,)):
+        if self.knows_safe_mode and self._buffer[:1] == bytes((STX,)):
             try:
                 payload = take_safe_packet(self._buffer)
             except BrokenFrame:
@@ -128,11 +129,12 @@ class NewEraTwin(Twin):
             start = self._buffer.find(STX)
             del self._buffer[: start if start >= 0 else len(self._buffer)]
             return None if start < 0 else b""
-        ends = [i for i in (self._buffer.find(b"\r"), self._buffer.find(STX)) if i >= 0]
+        packet = self._buffer.find(STX) if self.knows_safe_mode else -1
+        ends = [i for i in (self._buffer.find(b"\r"), packet) if i >= 0]
         if not ends:
             return None
         text = bytes(self._buffer[: min(ends)])
-        del self._buffer[: min(ends) + (self._buffer[min(ends)] != STX)]
+        del self._buffer[: min(ends) + (min(ends) != packet)]
         return self._answer(text, now_s)
 
     def _answer(self, request: bytes, now_s: float) -> bytes:
@@ -146,7 +148,7 @@ class NewEraTwin(Twin):
             reply = self._framed(self._status(), b"")
             self.alarm = ""
             return reply
-        if match[2] == "SAF":
+        if match[2] == "SAF" and self.knows_safe_mode:
             return self._safe(match[3])
         handler = self._handlers.get(match[2])
         if handler is not None:

@@ -16,6 +16,7 @@ from drivers.pumps.new_era_ne1000 import NewEraPump, pump_number
 from drivers.reading import Reading
 from drivers.simulated.bench import Bench
 from drivers.simulated.julabo import JulaboTwin
+from drivers.simulated.new_era_ne1000 import NewEraTwin
 from drivers.temperature.julabo import JulaboCirculator
 
 
@@ -366,3 +367,25 @@ def test_an_unplugged_line_is_silence_and_not_a_crash(bench_process: BenchProces
     with pytest.raises(DeviceSilent):
         balance.read()
     balance.close()
+
+
+def test_a_pump_without_safe_mode_is_read_and_stopped_and_given_no_order(bench: Bench) -> None:
+    twin = bench.devices["pump"].twin
+    assert isinstance(twin, NewEraTwin)
+    twin.knows_safe_mode = False
+    bench.world.load_syringe(20.0)
+    pump = NewEraPump(str(bench.devices["pump"].link))
+    pump.open()
+    bench.world.start_motion(rate_ml_min=6.0, volume_ml=None, infusing=True)
+
+    running = {reading.name: reading for reading in pump.read()}
+    with pytest.raises(DeviceRefused, match="Basic mode"):
+        pump.order("infuse", {"volume_ml": "1", "rate_ml_min": "6"})
+    pump.stop()
+    standing = {reading.name: reading for reading in pump.read()}
+    pump.close()
+
+    assert (running["state"].value, running["state"].quality) == ("infusing", "good")
+    assert "no watchdog" in running["state"].detail
+    assert not bench.world.motion.moving
+    assert (standing["state"].value, standing["delivered_ml"].quality) == ("stopped", "good")
