@@ -10,11 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import zxingcpp
 from engine_room import ADA, BEN, CLEO, Room, bag_texts, make_room, told
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "domain"))
 
+from PIL import Image
 from selection import RECIPE, SERIAL, UNIT_DEVICE, asking
 
 from appliance.access.documents import add_signature, dump, sign
@@ -50,6 +53,13 @@ def folder_of(room: Room) -> Path:
 
 async def runs_the_programme(room: Room) -> None:
     """The bag is there, the programme was started and has ended."""
+    await identifies_the_bag(room)
+    await room.answers("select/setup")
+    room.clock.advance(2 * 3600)
+    await room.signs_in()
+
+
+async def identifies_the_bag(room: Room) -> None:
     await room.goes_to("bag/retrieve")
     for prompt, proof in (("bag/retrieve", None), ("bag/bag", None), ("bag/identity", None)):
         if prompt == "bag/bag":
@@ -57,9 +67,6 @@ async def runs_the_programme(room: Room) -> None:
         else:
             await room.answers(prompt, proof)
     await room.answers("bag/identity.verify", BEN.by_pin)
-    await room.answers("select/setup")
-    room.clock.advance(2 * 3600)
-    await room.signs_in()
 
 
 def puts(room: Room, data: bytes, name: str = "run.json") -> Path:
@@ -86,7 +93,7 @@ def refusal(room: Room) -> ev.ExchangeFileRefused:
     return refused
 
 
-@pytest.mark.requirement("F-036", "R-17")
+@pytest.mark.requirement("F-036", "R-17", "R-45")
 def test_a_file_is_listed_chosen_read_kept_and_verified_by_a_second_person(room: Room) -> None:
     async def story() -> None:
         await runs_the_programme(room)
@@ -281,6 +288,50 @@ def test_a_calibration_that_has_ended_keeps_the_batch_from_opening(tmp_path: Pat
         await room.signs_in(ADA)
         refused = await room.refused("open_batch", {"order": "ORD-1"})
         assert refused.reason == "device_not_calibrated"
+
+    told(room, story)
+
+
+def shown_label(room: Room, text: str, name: str) -> None:
+    """A label with a Data Matrix and bars of the same text appears before the camera."""
+    sheet = Image.new("L", (760, 620), 235)
+    bars = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.Code128)
+    matrix = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.DataMatrix, force_square=True)
+    sheet.paste(Image.fromarray(np.asarray(bars.to_image(scale=3, add_quiet_zones=True))), (40, 40))
+    sheet.paste(Image.fromarray(np.asarray(matrix.to_image(scale=8, add_quiet_zones=True))), (40, 300))
+    part = room.home.labels / f".{name}"
+    sheet.save(part, format="PNG")
+    part.rename(room.home.labels / name)
+
+
+@pytest.mark.requirement("F-036", "R-16")
+def test_the_label_of_another_device_is_refused_and_that_of_the_qualified_one_is_known(
+    tmp_path: Path,
+) -> None:
+    room = equip(make_room(tmp_path / "unit"), asking(photo="no", exchange_file="no"))
+
+    async def scans(text: str, name: str) -> None:
+        before = len(room.events(ev.ScanRead))
+        shown_label(room, text, name)
+        await room.done("scan", {"prompt": "select/serial"})
+        async with asyncio.timeout(60):
+            while len(room.events(ev.ScanRead)) == before:
+                await asyncio.sleep(0.05)
+
+    async def story() -> None:
+        await room.engine.vision.start()
+        try:
+            await identifies_the_bag(room)
+            await scans("SIM-CP-0002", "another.png")
+            refused = room.events(ev.DeviceLabelRefused)[-1]
+            assert isinstance(refused, ev.DeviceLabelRefused)
+            assert (refused.reason, refused.scanned) == ("wrong_device", "SIM-CP-0002"), refused
+            assert room.engine.record.blob(refused.picture).startswith(b"\x89PNG")
+            await scans(SERIAL, "right.png")
+        finally:
+            await room.engine.vision.close()
+        read = [one for one in room.events(ev.ValueRecorded) if isinstance(one, ev.ValueRecorded)]
+        assert [(one.key, one.value) for one in read] == [("serial_number", SERIAL)]
 
     told(room, story)
 
