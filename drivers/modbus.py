@@ -384,13 +384,12 @@ class ModbusUnit:
         reply = self.line.receive(timeout_s=timeout_s)
         self._check_nothing_follows(reply)
         self.line.rest(self._silence_s)
-        if reply[1] & REFUSAL:
-            raise ModbusRefused(self.device, reply[2])
-        if not request.is_read:
-            return reply[2:6]
-        shape = (request.function, request.reply_bytes)
+        refused = bool(reply[1] & REFUSAL)
+        shape = (reply[1], 0 if refused else request.reply_bytes)
         self._replied[shape] = (time.monotonic(), request.pdu, self._writes)
-        return reply[3:-2]
+        if refused:
+            raise ModbusRefused(self.device, reply[2])
+        return reply[3:-2] if request.is_read else reply[2:6]
 
     def _check_nothing_follows(self, reply: bytes) -> None:
         """A second copy of the reply is harmless; anything else makes this one doubtful too."""
@@ -427,15 +426,24 @@ class ModbusUnit:
             self._exchange(next(self._probes), timeout_s)
 
     def _wait_out_copies(self, request: Request) -> None:
-        """Let a second copy of an earlier reply of this shape come in before this question goes out.
+        """Let a second copy of an earlier reply of this shape come in before this request goes out.
 
         The same question again, with nothing written in between, may get the copy: it is as true.
         """
-        shape = (request.function, request.reply_bytes)
-        replied_s, pdu, writes = self._replied.get(shape, (0.0, b"", 0))
-        if not request.is_read or (pdu == request.pdu and writes == self._writes):
-            return
-        wait_s = replied_s + ALIKE_S - time.monotonic()
+        # A reply to a write names what was written; its exception does not.
+        shapes = [(request.function | REFUSAL, 0)]
+        if request.is_read:
+            shapes.append((request.function, request.reply_bytes))
+        alike = [self._replied[shape] for shape in shapes if shape in self._replied]
+        copies_until_s = max(
+            (
+                replied_s + ALIKE_S
+                for replied_s, pdu, writes in alike
+                if pdu != request.pdu or (request.is_read and writes != self._writes)
+            ),
+            default=0.0,
+        )
+        wait_s = copies_until_s - time.monotonic()
         if wait_s > 0:
             time.sleep(wait_s)
             self.line.drain()

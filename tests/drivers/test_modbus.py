@@ -330,6 +330,8 @@ def test_a_reply_that_comes_twice_does_not_answer_another_question() -> None:
         for _ in range(3):
             assert unit.registers(1, 1, soon()) == (365,)
             assert unit.registers(4, 1, soon()) == (425,)
+            with pytest.raises(ModbusRefused):
+                unit.registers(900, 1, soon())
         unit.close()
 
 
