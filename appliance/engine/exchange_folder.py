@@ -7,21 +7,29 @@ not followed, and nothing is read that is larger than an exchange file can be or
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import stat
+import threading
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from appliance.domain.errors import ApplianceError
 from appliance.domain.exchange_file import BYTES_MAX, FILE_NAME
 
 LISTED_MAX = 20
 READ_TIMEOUT_S = 10.0  # a stick that was pulled out may let a read hang
+HANGING_MAX = 2  # reads that hang at a time; more are refused at once
+STICK_HANGS = "The stick does not answer. Take it out, put it in again, then choose the file."
 T = TypeVar("T")
 MEDIA_TYPES = {".json": "application/json", ".csv": "text/csv"}
+
+
+_reading: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 class FileNotTaken(ApplianceError):
@@ -43,18 +51,37 @@ async def read(folder: Path, name: str) -> bytes:
 
 
 async def _in_time(work: Callable[[], T]) -> T:
+    """Do it in a thread that nobody waits for at the end: a dead stick may hold it for ever."""
+    if sum(thread.is_alive() for thread in _reading) >= HANGING_MAX:
+        raise FileNotTaken("unreadable", STICK_HANGS)
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+    thread = threading.Thread(target=_into, args=(outcome, loop, work), name="exchange folder", daemon=True)
+    _reading.add(thread)
+    thread.start()
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
-            return await asyncio.to_thread(work)
+            return await outcome
     except TimeoutError as late:
-        raise FileNotTaken(
-            "unreadable", "The stick does not answer. Take it out, put it in again, then choose the file."
-        ) from late
+        raise FileNotTaken("unreadable", STICK_HANGS) from late
     except OSError as gone:
         words = (
             f"The file or its folder cannot be read ({gone.strerror}). Put the stick in, then choose again."
         )
         raise FileNotTaken("unreadable", words) from gone
+
+
+def _into(outcome: asyncio.Future[T], loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> None:
+    def tell(set_outcome: Callable[[Any], None], said: Any) -> None:
+        # The engine may have ended, or given up waiting.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if outcome.done() else set_outcome(said))
+
+    try:
+        tell(outcome.set_result, work())
+    except Exception as fault:
+        # The end of a thread: whatever it met belongs to whoever waits for it.
+        tell(outcome.set_exception, fault)
 
 
 def _listed(folder: Path) -> list[dict[str, str]]:

@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import os
 import sys
+import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -186,7 +188,7 @@ def test_the_batch_record_shows_device_programme_numbers_file_and_what_was_refus
     told(room, story)
 
 
-ODD = {
+ODD: dict[str, Callable[[Path, Room], object]] = {
     "a link that leads elsewhere": lambda path, room: path.symlink_to(room.home.unit_toml),
     "a pipe without a writer": lambda path, room: os.mkfifo(path),
     "a folder": lambda path, room: path.mkdir(),
@@ -233,11 +235,14 @@ def test_a_stick_that_hangs_is_told_in_time(room: Room, monkeypatch: pytest.Monk
         await runs_the_programme(room)
         path = folder_of(room) / "run.json"
         os.mkfifo(path)
-        monkeypatch.setattr(exchange_folder.os, "O_NONBLOCK", 0)
-        await chooses(room)
-        os.close(os.open(path, os.O_RDWR))  # the reader that hangs is let go
+        monkeypatch.setattr(os, "O_NONBLOCK", 0)
+        for _ in range(4):
+            await chooses(room)
+        hanging = [one for one in threading.enumerate() if one.name == "exchange folder"]
+        os.close(os.open(path, os.O_RDWR))  # the readers that hang are let go
 
         assert "does not answer" in refusal(room).words
+        assert len(hanging) == exchange_folder.HANGING_MAX
 
     told(room, story)
 
