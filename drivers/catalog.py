@@ -221,6 +221,41 @@ _OURS: tuple[DeviceType, ...] = (
         trials=(Trial(order="set", parameters={"setpoint_c": "37.0"}), Trial(order="start")),
     ),
     DeviceType(
+        name="alicat",
+        role="gas_controller",
+        device="Alicat mass-flow controllers and meters",
+        driver="drivers.gas.alicat:AlicatController",
+        twin="drivers.simulated.alicat:AlicatTwin",
+        stops_by="relay",
+        dead_man="keeps its flow, as a culture needs it; only a relay in its supply stops it",
+        settings=(
+            Setting(name="unit", default="A", words="the letter of the unit, from A to Z", pattern=r"[A-Z]"),
+            Setting(
+                name="baud_rate",
+                default="19200",
+                words="the baud rate: 19200, on BASIS devices 38400",
+                pattern=r"9600|19200|38400|57600|115200",
+            ),
+            Setting(
+                name="flow_unit",
+                default="told",
+                words="the unit of its flows (told: as the device tells it)",
+                pattern=r"told|SCCM|SLPM|SmL/M|SL/M|SCFM|SCFH",
+            ),
+            Setting(
+                name="columns",
+                default="told",
+                words="what stands in a data frame behind the letter (told: as the device tells it), "
+                "such as: temperature mass other setpoint other gas",
+                pattern=r"told|(?:pressure|temperature|volume|mass|setpoint|gas|other| )+",
+            ),
+        ),
+        trials=(
+            Trial(order="set", parameters={"flow_ml_min": "0"}),
+            Trial(order="set", parameters={"flow_ml_min": "10"}, moves=True),
+        ),
+    ),
+    DeviceType(
         name="hamilton-arc",
         role="probe",
         device="Hamilton Arc probes: pH, oxygen, conductivity",

@@ -82,7 +82,8 @@ class SartoriusBalance:
     ANSWER_S = 0.3
     FOLLOWS_S = 0.06
     QUIET_S = 0.2
-    READ_S = 0.8
+    READ_S = 0.75
+    LAST_LOOK_S = 0.2
     STEADY_S = 30.0
     POLL_S = 0.1
     TAKEN_S = 4.5
@@ -142,6 +143,7 @@ class SartoriusBalance:
             raise
         except DeviceSilent:
             self._was_silent = True
+            self._deadline += self.LAST_LOOK_S
             if self._is_alive():
                 return [_bad("moving: it prints steady weights only, as its menu is set")]
             raise

@@ -1,0 +1,1 @@
+"""Gas flow: mass-flow controllers."""

@@ -1,0 +1,682 @@
+"""Alicat mass-flow controllers and meters. Wire facts: docs/devices/alicat.md."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+
+from drivers.agreement import Confirmation, Confirmed, same
+from drivers.faults import (
+    DeviceFault,
+    DeviceGarbled,
+    DeviceRefused,
+    DeviceRestarted,
+    DeviceSilent,
+    LineLost,
+    WrongDevice,
+)
+from drivers.framing import BrokenFrame, ascii_text
+from drivers.gas.alicat_frames import (
+    FLOW_ML_MIN,
+    PRESSURE_KPA,
+    Frame,
+    Layout,
+    alarm_words,
+    celsius,
+    frame_from,
+    layout_from,
+    layout_of_words,
+    take_frame,
+    usual_layout,
+)
+from drivers.line import LineSettings, SerialLine
+from drivers.reading import Identity, Quality, Reading, reading_now
+from drivers.roles import GAS_CONTROLLER, SafeState
+from drivers.wear import Wear, WearCounter
+
+NAME = "Gas controller"
+GASES = {"Air": 0, "Ar": 1, "CO2": 4, "N2": 8, "O2": 11}
+TOLD = "told"
+SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
+WRITES_MAX = {"setpoint": 100_000, "gas": 100_000}  # older firmware keeps both in its EEPROM
+BITS_A_CHARACTER, SILENCE_CHARACTERS = 10, 3.5
+TABLE_LINES_MAX = 40
+TABLE_TRIES = 4
+SETTLED_ML_MIN = Decimal(1)
+
+_OLD_SETPOINT = re.compile(r"[A-Z*@] *\d")  # the integer set-point of old firmware: never to be sent
+_QUESTION_MARK = re.compile(r"(?:[A-Z] +)?\? *")
+_REQUESTED = re.compile(r"([A-Z]) +([+-]?[\d.]+) +([+-]?[\d.]+) +\d+ +(\S+) *")
+_MADE = re.compile(r"[A-Z] +M(\d\d) ?(.*)")
+_LABELS = {
+    "model": re.compile(r"model(?: number)?:? +(\S.*)", re.IGNORECASE),
+    "serial": re.compile(r"serial(?: number)?:? +(\S.*)", re.IGNORECASE),
+    "firmware": re.compile(r"(?:software|firmware)(?: revision| version)?:? +(\S.*)", re.IGNORECASE),
+}
+_UNLABELLED = {"model": 4, "serial": 5, "firmware": 9}
+
+
+class AlicatController:
+    """A mass-flow controller, or a meter, which then takes no orders.
+
+    The line has no checksum: one request is asked at least twice for each set of readings, and the frames
+    must agree. The columns of a frame and their units are learnt from the device (`??D*`) at `open`.
+    Its valve keeps its place when nobody listens: gas is stopped by order or by a relay, not by silence.
+    """
+
+    TYPE = "alicat"
+    ROLE = "gas_controller"
+    ANSWER_S = 0.3
+    LINES_FOLLOW_S = 0.15
+    QUIET_S = 0.2
+    READ_S = 0.75
+    ORDER_S = 2.0
+    STOP_ANSWER_S = 0.12
+    STOP_S = 1.2
+    EMPTY_S = 3.0
+    OPEN_S = 2.5
+    STREAM_S = 0.12
+
+    def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
+        given = dict(settings or {})
+        baud_rate = int(given.get("baud_rate", "19200"))
+        self._line = SerialLine(NAME, port, LineSettings(baud_rate=baud_rate), take_frame)
+        self._letter = given.get("unit", "A")
+        self._set_unit = given.get("flow_unit", TOLD)
+        self._set_columns = given.get("columns", TOLD)
+        self._silence_s = SILENCE_CHARACTERS * BITS_A_CHARACTER / baud_rate
+        self._wear = WearCounter(WRITES_MAX)
+        self._frames = Confirmation(self._frame_once, self._frames_agree)
+        self._states = Confirmation(self._frame_once, _states_agree)
+        self._seen: Frame | None = None
+        self._layout = Layout(())
+        self._flow_unit, self._flow_unit_told = "SCCM", False
+        self._version = ""
+        self._deadline = float("inf")
+        self._start_anew()
+
+    @property
+    def line(self) -> SerialLine:
+        """The line, for its byte trace."""
+        return self._line
+
+    def open(self) -> None:
+        """Open the line, make sure that this unit answers, and learn how its frames are laid out."""
+        self._line.open()
+        self._start_anew()
+        try:
+            self._end_stream()
+            first = self._first_answer(time.monotonic() + self.OPEN_S)
+            self._version = self._learnt_version()
+            self._learn_layout(first)
+            self._look_first()
+        except DeviceFault:
+            self._line.close()
+            raise
+
+    def identify(self) -> Identity:
+        """Ask who made it, until two answers agree."""
+        for _ in range(3):
+            first, second = self._lines_of("??M*"), self._lines_of("??M*")
+            if first == second:
+                break
+        else:
+            raise DeviceGarbled(NAME, "did not tell twice alike who made it. Check the cable.")
+        made = {int(row[1]): row[2].strip() for line in first if (row := _MADE.fullmatch(line))}
+        return Identity(
+            maker="Alicat",
+            model=_made(made, "model"),
+            serial_number=_made(made, "serial"),
+            firmware=_first_word(self._version.removeprefix(f"{self._letter} ")) or _made(made, "firmware"),
+        )
+
+    def read(self) -> list[Reading]:
+        """Read flow, set-point, pressure, temperature, gas and alarm, all out of one frame."""
+        self._deadline = time.monotonic() + self.READ_S
+        try:
+            confirmed = self._frames.read(self._deadline - self.ANSWER_S / 4)
+        except DeviceGarbled as fault:
+            return self._no_readings(fault.words)
+        finally:
+            self._deadline = float("inf")
+        if confirmed.confirmed:
+            self._note(confirmed.value)
+        return self._readings(confirmed.value, "good" if confirmed.confirmed else "uncertain")
+
+    def order(self, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Set a flow, stop it, or select a gas; done when the frame shows it."""
+        order = GAS_CONTROLLER.order_named(name)
+        if order is None or set(parameters) != set(order.required):
+            words = "knows set flow_ml_min=…, select_gas gas=… and stop without values"
+            raise DeviceRefused(NAME, f"{words}, not {name!r} with {dict(parameters)}.")
+        if name == "select_gas":
+            return self._select_gas(parameters["gas"])
+        if not self._layout.has("setpoint"):
+            raise DeviceRefused(NAME, "is a meter: it has no valve to set. Nothing was changed.")
+        if name == "set":
+            return self._set_flow(_flow(parameters["flow_ml_min"]))
+        self.stop()
+        self._wait_until_empty()
+        return {"setpoint_ml_min": "0.00"}
+
+    def stop(self) -> None:
+        """Set the flow to nothing and hold the valve closed: sent at once, then confirmed by the frame."""
+        if self._layout.columns and not self._layout.has("setpoint"):
+            return  # a meter
+        self._forget()
+        self._in_doubt = True
+        if not self._known_zero:
+            self._wear.note("setpoint")
+            self._line.send_at_once(self._request("S 0.00"))
+            self._let_answer()
+        self._line.send_at_once(self._request("HC"))
+        self._let_answer()
+        self._confirm_stop(time.monotonic() + self.STOP_S)
+
+    def apply_safe_state(self, state: SafeState) -> None:
+        """Stop the gas, or let it flow on as it does."""
+        if state == "stop":
+            self.stop()
+
+    def wear(self) -> tuple[Wear, ...]:
+        """Return the writes of set-point and gas, which older firmware keeps in its EEPROM."""
+        return self._wear.so_far()
+
+    def close(self) -> None:
+        """Let go of the line; the flow goes on."""
+        self._line.close()
+
+    def _start_anew(self) -> None:
+        self._in_doubt, self._known_zero = True, False
+        self._version = ""
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was seen: from here on the device was told something else."""
+        self._seen = None
+        self._frames.forget()
+        self._states.forget()
+
+    # Readings
+
+    def _readings(self, frame: Frame, quality: Quality) -> list[Reading]:
+        held = "valve held" if frame.held else ""
+        readings = [self._flow("flow_ml_min", "mass", frame.mass, quality, held)]
+        if self._layout.has("setpoint"):
+            readings.append(self._flow("setpoint_ml_min", "setpoint", frame.setpoint, quality, held))
+        pressure_unit = self._layout.unit_of("pressure") or "PSIA"
+        factor = PRESSURE_KPA.get(pressure_unit.lower())
+        # A gauge pressure has no absolute value without the room's; it is left out.
+        if frame.pressure is not None and factor is not None:
+            value = _rounded(frame.pressure * factor, "0.001")
+            readings.append(reading_now("pressure_kpa", value, "kPa", quality))
+        if frame.temperature is not None:
+            degrees = celsius(frame.temperature, self._layout.unit_of("temperature"))
+            if degrees is not None:
+                readings.append(reading_now("temperature_c", _rounded(degrees, "0.001"), "°C", quality))
+        if self._layout.has("gas"):
+            readings.append(reading_now("gas", frame.gas, "", quality))
+        alarm = alarm_words(frame.codes)
+        if frame.held and frame.setpoint:
+            alarm = "; ".join(filter(None, (alarm, "HLD valve held against its set-point")))
+        return [*readings, reading_now("alarm", alarm, "", quality)]
+
+    def _flow(self, name: str, what: str, value: Decimal | None, quality: Quality, detail: str) -> Reading:
+        unit = self._unit_of_flow(what)
+        factor = FLOW_ML_MIN.get(unit.lower())
+        if value is None or factor is None:
+            words = (
+                f"it shows {unit}: set it to a standard unit such as SCCM" if factor is None else "no value"
+            )
+            return reading_now(name, None, "mL/min", "bad", words)
+        if not self._flow_unit_told:
+            detail = ", ".join(filter(None, (detail, f"taken for {unit}, which the device does not tell")))
+        return reading_now(name, _rounded(value * factor, "0.0001"), "mL/min", quality, detail)
+
+    def _no_readings(self, words: str) -> list[Reading]:
+        names = ["flow_ml_min", *(["setpoint_ml_min"] if self._layout.has("setpoint") else []), "alarm"]
+        return [reading_now(name, None, GAS_CONTROLLER.quantity(name).unit, "bad", words) for name in names]
+
+    def _unit_of_flow(self, what: str) -> str:
+        return self._layout.unit_of(what) or self._layout.unit_of("mass") or self._flow_unit
+
+    def _note(self, frame: Frame) -> None:
+        """Keep what a good frame shows, and find what a loss of power took away."""
+        before, self._seen = self._seen, frame
+        self._known_zero = frame.setpoint == 0
+        if before is None:
+            return
+        lost = []
+        if before.setpoint and frame.setpoint == 0:
+            lost.append(f"its set-point is 0 where {before.setpoint} was")
+        if before.held and not frame.held:
+            lost.append("its valve is not held any more")
+        if before.gas != frame.gas:
+            lost.append(f"its gas is {frame.gas} where {before.gas} was")
+        if lost:
+            self._frames.forget()
+            words = f"lost its power or was set at its front: {', '.join(lost)}. Order it again."
+            raise DeviceRestarted(NAME, words)
+
+    # Orders
+
+    def _set_flow(self, flow_ml_min: Decimal) -> dict[str, str]:
+        frame = self._confirmed_frame("set the flow")
+        factor = FLOW_ML_MIN.get(self._unit_of_flow("setpoint").lower())
+        if factor is None or frame.setpoint is None:
+            words = (
+                f"controls in {self._unit_of_flow('setpoint')}, not in a standard flow. Nothing was changed."
+            )
+            raise DeviceRefused(NAME, words)
+        target = (flow_ml_min / factor).quantize(frame.setpoint)
+        if abs(target * factor - flow_ml_min) > flow_ml_min / 100:
+            raise DeviceRefused(NAME, f"cannot set {flow_ml_min} mL/min: its steps are too coarse for it.")
+        if frame.setpoint != target:
+            frame = self._write_setpoint(target, frame.setpoint)
+        if frame.held and target > 0:
+            frame = self._let_go()
+        self._note(frame)
+        return {"setpoint_ml_min": str(_rounded(target * factor, "0.0001"))}
+
+    def _write_setpoint(self, target: Decimal, before: Decimal) -> Frame:
+        """Write a set-point until the frame shows it; put the former one back where it was limited."""
+        shown: Frame | None = None
+        for _ in range(SET_TRIES):
+            shown = self._told_setpoint(target)
+            if shown is not None and (shown.setpoint == target or self._is_ramping_to(target)):
+                return shown
+        if shown is None or shown.setpoint is None:
+            raise DeviceSilent(NAME, f"did not confirm the set-point {target}. Look at its display.")
+        if shown.setpoint == before:
+            words = f"did not take the set-point {target} and holds {before}. Is that within its range?"
+            raise DeviceRefused(NAME, words)
+        back = self._told_setpoint(before)
+        if back is None or back.setpoint != before:
+            words = f"limited the set-point {target} to {shown.setpoint}; {before} is not put back. Stop it."
+            raise DeviceSilent(NAME, words)
+        unit = self._unit_of_flow("setpoint")
+        words = (
+            f"cannot flow {target} {unit}: it goes to {shown.setpoint}. The former set-point {before} holds."
+        )
+        raise DeviceRefused(NAME, words)
+
+    def _told_setpoint(self, value: Decimal) -> Frame | None:
+        self._wear.note("setpoint")
+        self._known_zero = False
+        return self._told(f"S {value}")
+
+    def _is_ramping_to(self, target: Decimal) -> bool:
+        """Tell whether firmware that ramps has taken a set-point that its frame does not show yet."""
+
+        def ask() -> str:
+            return self._ask("LS")
+
+        try:
+            answer = Confirmation(ask, same).read(time.monotonic() + self.ANSWER_S * 3)
+        except (DeviceSilent, DeviceGarbled):
+            return False
+        requested = _REQUESTED.fullmatch(answer.value)
+        return answer.confirmed and requested is not None and _number(requested[3]) == target
+
+    def _let_go(self) -> Frame:
+        for _ in range(SET_TRIES):
+            frame = self._told("C")
+            if frame is not None and not frame.held:
+                return frame
+        raise DeviceSilent(NAME, "took the set-point, and its valve is still held. Look at its display.")
+
+    def _select_gas(self, gas: str) -> dict[str, str]:
+        known = next((name for name in GASES if name.lower() == gas.lower()), "")
+        if not known:
+            raise DeviceRefused(NAME, f"knows the gases {', '.join(GASES)}, not {gas!r}.")
+        before = self._confirmed_frame("select a gas")
+        if not self._layout.has("gas"):
+            raise DeviceRefused(
+                NAME, "shows no gas: what it meters cannot be confirmed. Nothing was changed."
+            )
+        if before.gas.lower() == known.lower():
+            return {"gas": before.gas}
+        shown: Frame | None = None
+        for _ in range(SET_TRIES):
+            self._wear.note("gas")
+            shown = self._told(f"G {GASES[known]}")
+            if shown is not None and shown.gas.lower() == known.lower():
+                self._note(shown)
+                return {"gas": shown.gas}
+        if shown is not None and shown.gas == before.gas:
+            raise DeviceRefused(NAME, f"did not take the gas {known} and goes on with {before.gas}.")
+        raise DeviceSilent(NAME, f"did not confirm the gas {known}. Look at its display.")
+
+    def _told(self, command: str) -> Frame | None:
+        """Send an order; return the frame that two or more agree on afterwards, None where none do."""
+        self._forget()
+        try:
+            self._ask(command)
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            pass  # whether it was carried out is looked at below
+        deadline = time.monotonic() + self.ORDER_S
+        while time.monotonic() < deadline:
+            try:
+                shown = self._states.read(deadline)
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled):
+                continue
+            if shown.confirmed:
+                return shown.value
+        return None
+
+    def _confirmed_frame(self, what: str) -> Frame:
+        shown: Confirmed[Frame] = self._states.read(time.monotonic() + self.ORDER_S)
+        if not shown.confirmed:
+            raise DeviceSilent(NAME, f"does not answer twice alike. Nothing was sent to {what}.")
+        self._note(shown.value)
+        return shown.value
+
+    # Stop
+
+    def _let_answer(self) -> None:
+        """Wait for the line that answers; a command that begins before its end is lost to the device."""
+        try:
+            self._line.receive(timeout_s=self.STOP_ANSWER_S)
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            return
+        finally:
+            self._line.rest(self._silence_s)
+
+    def _confirm_stop(self, deadline: float) -> None:
+        while time.monotonic() < deadline:
+            try:
+                shown = self._states.read(min(deadline, time.monotonic() + self.READ_S))
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled):
+                continue
+            if not shown.confirmed:
+                continue
+            if shown.value.held and shown.value.setpoint == 0:
+                self._note(shown.value)
+                return
+            if shown.value.setpoint != 0:
+                self._wear.note("setpoint")
+            self._told("HC" if shown.value.setpoint == 0 else "S 0.00")
+        raise DeviceSilent(NAME, "did not confirm the stop. Close the gas by hand.")
+
+    def _wait_until_empty(self) -> None:
+        deadline = time.monotonic() + self.EMPTY_S
+        factor = FLOW_ML_MIN.get(self._unit_of_flow("mass").lower(), Decimal(1))
+        flow = Decimal(0)
+        while time.monotonic() < deadline:
+            shown = self._frames.read(time.monotonic() + self.READ_S)
+            flow = abs((shown.value.mass or Decimal(0)) * factor)
+            if shown.confirmed and flow <= SETTLED_ML_MIN:
+                return
+            time.sleep(0.05)
+        words = (
+            f"holds its valve closed, and {_rounded(flow, '0.1')} mL/min still flow. Close the gas by hand."
+        )
+        raise DeviceFault(NAME, words)
+
+    # Asking
+
+    def _frame_once(self) -> Frame:
+        text = self._ask("")
+        frame = frame_from(text, self._letter, self._layout)
+        if frame is None:
+            self._in_doubt = True
+            raise DeviceGarbled(NAME, "an answer that is no data frame of this unit. Check the cable.", text)
+        return frame
+
+    def _ask(self, command: str) -> str:
+        """Send one request and return the line that answers it."""
+        if self._in_doubt:
+            self._resynchronise()
+        self._in_doubt = True
+        self._line.drain()
+        request = self._request(command)
+        self._line.send(request)
+        text = self._received(request, self._until(self.ANSWER_S))
+        self._in_doubt = False
+        return text
+
+    def _request(self, command: str) -> bytes:
+        text = f"{self._letter}{command}"
+        assert not _OLD_SETPOINT.match(text), "a letter with digits is the integer set-point of old firmware"
+        return text.encode("ascii") + b"\r"
+
+    def _received(self, request: bytes, deadline: float) -> str:
+        """Return the next line that is not the request's own echo."""
+        while True:
+            line = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
+            self._line.rest(self._silence_s)
+            if line.strip() and line != request[:-1]:
+                return self._printable(line)
+
+    def _resynchronise(self) -> None:
+        """Wait out answers that are still on their way: by a question no frame answers, else by silence."""
+        stray = self._line.drain()
+        if b"@ " in stray:
+            self._end_stream()
+        if self._version:
+            request = self._request("VE")
+            self._line.send(request)
+            deadline = self._until(self.ANSWER_S)
+            while self._received(request, deadline) != self._version:
+                continue
+        else:
+            quiet_at = self._until(self.QUIET_S)
+            while time.monotonic() < quiet_at:
+                time.sleep(0.01)
+        self._line.drain()
+        self._in_doubt = False
+
+    def _until(self, timeout_s: float) -> float:
+        return min(time.monotonic() + timeout_s, self._deadline)
+
+    def _lines_of(self, command: str) -> list[str]:
+        """Ask for a table and return its lines; empty where this unit has no such table."""
+        if self._in_doubt:
+            self._resynchronise()
+        self._in_doubt = True
+        self._line.drain()
+        request = self._request(command)
+        self._line.send(request)
+        lines: list[str] = []
+        deadline = time.monotonic() + self.ANSWER_S
+        try:
+            while len(lines) < TABLE_LINES_MAX:
+                lines.append(self._received(request, deadline))
+                deadline = time.monotonic() + self.LINES_FOLLOW_S
+        except LineLost:
+            raise
+        except DeviceSilent:
+            pass  # the end of a table is told by nothing else
+        if len(lines) == 1:
+            self._in_doubt = False
+        return lines if len(lines) > 1 else []
+
+    def _printable(self, line: bytes) -> str:
+        try:
+            return ascii_text(line)
+        except BrokenFrame as error:
+            raise DeviceGarbled(NAME, "a damaged reply. Check the cable.", repr(line)) from error
+
+    # Opening
+
+    def _end_stream(self) -> None:
+        """End a stream that somebody began: its lines come unasked and answer nothing."""
+        self._line.drain()
+        try:
+            line = self._line.receive(timeout_s=self.STREAM_S)
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            return
+        if line[:1] in (b"@", b"+", b"-"):
+            self._line.send(f"@@ {self._letter}".encode("ascii") + b"\r")
+            time.sleep(self.STREAM_S)
+            self._line.drain()
+
+    def _first_answer(self, deadline: float) -> str:
+        """Poll until two lines of this unit look like frames of one shape."""
+        heard, shape = "", ("", "")
+        while True:
+            try:
+                text = self._ask("")
+                heard = text
+                fresh = _shape(text)
+                if text[:2] == f"{self._letter} " and fresh == shape and fresh[0]:
+                    return text
+                shape = fresh
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled) as fault:
+                if isinstance(fault, DeviceGarbled):
+                    heard = fault.reply or "?"
+                if time.monotonic() >= deadline and not heard:
+                    raise
+            if time.monotonic() >= deadline and heard:
+                words = (
+                    f"what answers is no Alicat flow device of unit {self._letter}. Check port and letter."
+                )
+                raise WrongDevice(NAME, words, heard)
+
+    def _learnt_version(self) -> str:
+        """Return the answer to `VE` where it is one that no data frame can be taken for."""
+        try:
+            first = self._ask("VE")
+            if first == self._ask("VE") and not _shape(first)[0] and not _QUESTION_MARK.fullmatch(first):
+                return first
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            pass
+        return ""
+
+    def _learn_layout(self, first: str) -> None:
+        """Learn columns and units: from the device's table, else from the settings and a frame."""
+        layout = layout_of_words(self._set_columns) if self._set_columns != TOLD else self._told_layout()
+        layout = layout if layout is not None else usual_layout(first)
+        if layout is None or frame_from(first, self._letter, layout) is None:
+            words = "measures no mass flow, or shows it in columns that nobody told. See the setting columns."
+            raise WrongDevice(NAME, words, first)
+        self._layout = layout
+        told = layout.unit_of("mass") or self._unit_by_setpoint()
+        if told and self._set_unit not in (TOLD, told):
+            words = f"it measures in {told} where {self._set_unit} is set for it: change one of the two"
+            raise WrongDevice(NAME, words)
+        self._flow_unit_told = bool(told) or self._set_unit != TOLD
+        self._flow_unit = told or (self._set_unit if self._set_unit != TOLD else "SCCM")
+
+    def _told_layout(self) -> Layout | None:
+        before: Sequence[str] | None = None
+        for _ in range(TABLE_TRIES):
+            table = self._lines_of("??D*")
+            if table == before:
+                return layout_from(table, self._letter)
+            before = table
+        raise DeviceGarbled(NAME, "did not tell its columns twice alike. Check the cable.")
+
+    def _unit_by_setpoint(self) -> str:
+        """Ask a controller of newer firmware for the unit of its set-point."""
+        if not self._layout.has("setpoint"):
+            return ""
+        try:
+            first = _REQUESTED.fullmatch(self._ask("LS"))
+            second = _REQUESTED.fullmatch(self._ask("LS"))
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            return ""
+        return first[4] if first and second and first[4] == second[4] else ""
+
+    def _look_first(self) -> None:
+        """Confirm a frame, so that the first reading needs two lines only."""
+        try:
+            frame = self._frames.read(time.monotonic() + self.ANSWER_S * 5)
+        except LineLost:
+            raise
+        except (DeviceSilent, DeviceGarbled):
+            return
+        if frame.confirmed:
+            self._note(frame.value)
+
+    def _frames_agree(self, first: Frame, second: Frame, apart_s: float) -> bool:
+        if (first.gas, first.codes, first.length, first.setpoint) != (
+            second.gas,
+            second.codes,
+            second.length,
+            second.setpoint,
+        ):
+            return False
+        flow = FLOW_ML_MIN.get(self._unit_of_flow("mass").lower(), Decimal(1))
+        pressure = PRESSURE_KPA.get((self._layout.unit_of("pressure") or "PSIA").lower(), Decimal(1))
+        return (
+            _near("flow_ml_min", first.mass, second.mass, flow, apart_s)
+            and _near("pressure_kpa", first.pressure, second.pressure, pressure, apart_s)
+            and _near("temperature_c", first.temperature, second.temperature, Decimal(1), apart_s)
+        )
+
+
+def _states_agree(first: Frame, second: Frame, apart_s: float) -> bool:
+    """Agree on what orders change, however fast the flow does."""
+    shown = (first.setpoint, first.held, first.gas, first.length)
+    return shown == (second.setpoint, second.held, second.gas, second.length)
+
+
+def _first_word(text: str) -> str:
+    return (text.split() or [""])[0]
+
+
+def _near(name: str, first: Decimal | None, second: Decimal | None, factor: Decimal, apart_s: float) -> bool:
+    """Tell whether two values of a column confirm each other; one last digit more is no difference."""
+    if first is None or second is None:
+        return first is second
+    agreement = GAS_CONTROLLER.quantity(name).agreement
+    assert agreement is not None, "the role says how far two values may lie apart"
+    digit = Decimal(1).scaleb(int(first.as_tuple().exponent))
+    return abs(first - second) * factor <= agreement.limit(apart_s) + digit * factor
+
+
+def _shape(text: str) -> tuple[str, str]:
+    """Return a frame's letter and what kinds of words follow, empty where it is none."""
+    tokens = text.split()
+    kinds = "".join("n" if re.fullmatch(r"[+-]?\d+(?:\.\d+)?|--", token) else "w" for token in tokens[1:])
+    if not kinds.startswith("n") or len(tokens[0]) != 1:
+        return "", ""
+    return tokens[0], kinds[: kinds.find("w") + 1] if "w" in kinds else kinds
+
+
+def _flow(text: str) -> Decimal:
+    value = _number(text)
+    if value is None or value < 0 or not re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", text):
+        raise DeviceRefused(NAME, f"cannot set a flow of {text!r} mL/min. Nothing was sent.")
+    return value
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
+
+
+def _rounded(value: Decimal, step: str) -> Decimal:
+    return value.quantize(Decimal(step)).normalize() + Decimal("0.00")
+
+
+def _made(made: Mapping[int, str], what: str) -> str:
+    """Return what a `??M*` table tells under a label, else in the row where it usually stands."""
+    for text in made.values():
+        labelled = _LABELS[what].fullmatch(text)
+        if labelled:
+            return labelled[1].strip()
+    plain = made.get(_UNLABELLED[what], "")
+    return "" if re.match(r"(?:date|calibrated)", plain, re.IGNORECASE) else plain
