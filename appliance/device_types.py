@@ -1,22 +1,34 @@
 """What the catalogue of device types says of the devices that an appliance file names.
 
-The file is held against it once, when it is read: role, settings, and what brings a device to a stand
-when its host is dead (SAFETY 3).
+Role, settings, and what brings a device to a stand when its host is dead (SAFETY 3). `appliance.config`
+knows no driver; the engine asks this module in a process of its own, `doctor` as it is.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from appliance.config import ConfigurationUnusable, Device, Home, UnitConfig, read_config
 from drivers.catalog import DeviceType, device_type
 from drivers.roles import ROLES
 from drivers.settings import SettingRefused, settled
 
-if TYPE_CHECKING:
-    from appliance.config import Device
-
 RELAY_ROLE = "valve"
+
+
+def read_checked(home: Home) -> UnitConfig:
+    """Read `unit.toml` and hold its devices against the catalogue; raises `ConfigurationUnusable`."""
+    return checked(read_config(home), home)
+
+
+def checked(config: UnitConfig, home: Home) -> UnitConfig:
+    """The same file, whose devices are what the catalogue knows; raises `ConfigurationUnusable`."""
+    if faults := faults_of_types(config.devices):
+        raise ConfigurationUnusable(home.unit_toml, faults)
+    return config
 
 
 def faults_of_types(devices: Sequence[Device]) -> list[str]:
@@ -61,3 +73,15 @@ def _relay_faults(device: Device, kind: DeviceType, devices: Sequence[Device]) -
     if relay.role != RELAY_ROLE or relay.safe_state != "stop":
         return [f"{relay.id!r} is no relay whose safe state is stop; name one of role {RELAY_ROLE}"]
     return []
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what is wrong with the devices of a home folder as one JSON list; 1 when anything is."""
+    home = Home(Path(argv[0]))
+    faults = faults_of_types(read_config(home).devices)
+    print(json.dumps(faults, ensure_ascii=False))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -116,10 +116,11 @@ def _versions() -> Iterator[Finding]:
 
 
 def _configuration(home: Home) -> tuple[UnitConfig | None, list[Finding]]:
-    from appliance.config import ConfigurationUnusable, read_config
+    from appliance.config import ConfigurationUnusable
+    from appliance.device_types import read_checked
 
     try:
-        config = read_config(home)
+        config = read_checked(home)
     except ConfigurationUnusable as unusable:
         return None, [
             Finding(about="unit.toml", state="wrong", words=fault, do="Correct it and start again.")

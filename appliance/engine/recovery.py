@@ -19,6 +19,7 @@ from appliance.engine.engine import Engine
 from appliance.engine.folding import folded
 from appliance.engine.shelf import Shelf, load_shelf
 from appliance.engine.site_documents import SiteDocuments
+from appliance.engine.type_check import refuse_unknown_devices
 from appliance.link.server import ANSWERS_KEPT_MAX
 from appliance.record import migrate
 from appliance.record.canonical import Stamp, StoredRecord, decode_payload
@@ -47,6 +48,7 @@ async def start(home: Home, *, clock: Clock | None = None) -> Engine:
         Each says what is so and what to do; the unit does not start.
     """
     config = read_config(home)
+    await refuse_unknown_devices(home, config)
     home.run.mkdir(parents=True, exist_ok=True)
     record = _opened(home, config, clock)
     try:

@@ -204,15 +204,24 @@ def test_a_device_is_qualified_by_number_firmware_and_two_days():
     assert "qualified_until: is 'soon'; write a day" in faults_of(with_pump('qualified_until = "soon"'))
 
 
+def types_faults_of(text: str) -> str:
+    """What the catalogue says of a file that is whole in itself."""
+    with pytest.raises(ConfigurationUnusable) as caught:
+        device_types.checked(parse_config(text, HOME), HOME)
+    return str(caught.value)
+
+
 def test_settings_of_a_device_are_those_that_its_type_has():
-    told = faults_of(with_pump('settings = { colour = "blue", depth = 3 }'))
+    told = types_faults_of(with_pump('settings = { colour = "blue" }'))
 
     assert "device[2].settings: This type of device has no setting 'colour'" in told
-    assert "device[2].settings.depth: is 3; write a text in quotes" in told
+    assert "device[2].settings.depth: is 3; write a text in quotes" in faults_of(
+        with_pump("settings = { depth = 3 }")
+    )
 
 
 def test_a_type_that_nobody_knows_and_a_role_that_is_not_its_own_are_told():
-    told = faults_of(GOOD.replace('"mt-sics"', '"mt-socs"').replace('role = "pump"', 'role = "probe"'))
+    told = types_faults_of(GOOD.replace('"mt-sics"', '"mt-socs"').replace('role = "pump"', 'role = "probe"'))
 
     assert "device[1].type: There is no device type 'mt-socs'" in told
     assert "device[2].role: is 'probe'; a new-era-ne1000 is a pump" in told

@@ -19,6 +19,7 @@ from test_device_pool import until
 from appliance.access.documents import dump, load, sign
 from appliance.access.keys import load_pin_secret
 from appliance.access.people import People, make_person
+from appliance.config import ConfigurationUnusable
 from appliance.domain import events as ev
 from appliance.domain import fitness
 from appliance.link.messages import Snapshot
@@ -222,6 +223,16 @@ def test_what_hosts_count_of_wear_goes_on_record_a_few_times_and_is_never_lost_b
     story(tmp_path, tell)
 
 
+@pytest.mark.requirement("F-029")
+def test_an_engine_does_not_start_with_devices_that_the_catalogue_does_not_know(tmp_path: Path) -> None:
+    room = with_pump(tmp_path, 'settings = { colour = "blue" }')
+
+    with pytest.raises(ConfigurationUnusable, match="has no setting 'colour'"):
+        asyncio.run(room.starts())
+
+    assert not (room.home.record / "record.db").exists()
+
+
 # ── At the command line ────────────────────────────────────────────────────────────────
 
 
@@ -263,5 +274,3 @@ def test_the_command_names_its_verbs(capsys: pytest.CaptureFixture[str]) -> None
         unit_command(["--help"])
 
     assert "qualify" in capsys.readouterr().out
-
-
