@@ -109,16 +109,23 @@ class TraceKeeper:
         return lines + [f"! {json.dumps(fault)}" for fault in faults]
 
     def _write(self, lines: list[str]) -> None:
-        if not lines:
-            return
-        data = "".join(f"{line}\n" for line in lines).encode()
-        with self._path.open("ab") as file:
-            file.write(data)
-            full = file.tell() > FILE_BYTES_MAX - WRITE_EVERY_S * 64 * 1024
-        if full:
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
-            with self._path.open("wb") as file:
-                file.write(f"# {json.dumps(self._header)}\n".encode())
+        """Add lines; where one no longer fits, the file becomes the older one and a new one begins."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        pieces: list[bytes] = []
+        for line in (f"{line}\n".encode() for line in lines):
+            if size + len(line) > FILE_BYTES_MAX:
+                self._append(pieces)
+                self._path.replace(self._path.with_name(self._path.name + ".1"))
+                pieces = [f"# {json.dumps(self._header)}\n".encode()]
+                size = len(pieces[0])
+            pieces.append(line)
+            size += len(line)
+        self._append(pieces)
+
+    def _append(self, pieces: list[bytes]) -> None:
+        if pieces:
+            with self._path.open("ab") as file:
+                file.write(b"".join(pieces))
 
 
 def noted_in(path: Path) -> Iterator[Noted]:
