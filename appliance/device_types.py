@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from appliance.config import ConfigurationUnusable, Device, Home, UnitConfig, read_config
+from drivers import ports
 from drivers.catalog import DeviceType, device_type
 from drivers.roles import ROLES
 from drivers.settings import SettingRefused, settled
@@ -29,6 +30,11 @@ def checked(config: UnitConfig, home: Home) -> UnitConfig:
     if faults := faults_of_types(config.devices):
         raise ConfigurationUnusable(home.unit_toml, faults)
     return config
+
+
+def port_advice(port: str) -> str:
+    """What to write in the place of a port's name that may come to mean another device; else nothing."""
+    return ports.advice(port)
 
 
 def faults_of_types(devices: Sequence[Device]) -> list[str]:

@@ -479,6 +479,7 @@ def _run_by_people(unit: Unit) -> Iterator[Finding]:
 
 def _devices(unit: Unit) -> Iterator[Finding]:
     yield from _run_by_people(unit)
+    yield from _port_names(unit)
     if unit.snapshot is not None:
         for view in unit.snapshot.devices:
             yield from _fitness(view)
@@ -503,6 +504,16 @@ def _devices(unit: Unit) -> Iterator[Finding]:
         else:
             do = "Check cable and power, then the port in unit.toml."
             yield Finding(about=device.id, state="wrong", words=f"its port {device.port} is not there", do=do)
+
+
+def _port_names(unit: Unit) -> Iterator[Finding]:
+    """Ports whose names may come to mean another device when cables are moved."""
+    from appliance.device_types import port_advice
+
+    for device in unit.config.served if unit.config is not None else ():
+        if do := port_advice(device.port):
+            words = f"its port {device.port} is named by the order of plugging in"
+            yield Finding(about=device.id, state="note", words=words, do=do)
 
 
 def _fitness(view: DeviceView) -> Iterator[Finding]:

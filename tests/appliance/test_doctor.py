@@ -134,6 +134,17 @@ def test_a_port_that_is_not_there_is_wrong_while_the_engine_does_not_run(home, c
     assert findings["pump"][0]["state"] == "wrong"
 
 
+def test_a_port_named_by_the_order_of_plugging_in_is_noted_with_what_to_write_instead(home, capsys):
+    pump = home.root / "bench" / "pump"
+    home.unit_toml.write_text(home.unit_toml.read_text().replace(str(pump), "/dev/ttyUSB7"))
+
+    _, findings = examined(home, capsys)
+
+    noted = [one for one in findings["pump"] if one["state"] == "note"]
+    assert "/dev/serial/by-id" in noted[0]["do"]
+    assert all(one["state"] == "ok" for one in findings["balance"])
+
+
 def test_every_fault_of_the_appliance_file_is_told_and_hides_nothing_else(home, capsys):
     home.unit_toml.write_text(home.unit_toml.read_text().replace("poll_ms = 250", "pol_ms = 250"))
 
