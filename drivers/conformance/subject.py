@@ -64,14 +64,22 @@ class Subject:
         The settings of its type.
     moves : bool
         Whether it may move, heat and stop: the operator says so with `--moves`.
+    made : callable, optional
+        Makes the driver from the port, in place of the catalogue's: for one that is still in the making.
     """
 
     def __init__(
-        self, entry: DeviceType, port: str, settings: Mapping[str, str] | None = None, *, moves: bool = False
+        self,
+        entry: DeviceType,
+        port: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        moves: bool = False,
+        made: Callable[[str], Driver] | None = None,
     ) -> None:
         self.entry, self.port, self.moves = entry, port, moves
         self.role: Role = ROLES[entry.role]
-        self._made = driver_for(entry.name, settings)
+        self._made = made or driver_for(entry.name, settings)
         self.driver = self.fresh()
         self.questions: set[bytes] = set()  # what was sent while nothing was ordered
 

@@ -30,9 +30,10 @@ RECOVERY_S = 8.0
 REOPEN_S = 0.1
 FAULTS_IN_A_ROW_MAX = 5  # as the device host: then the line is opened afresh
 AGAIN_MAX = 4  # times that a round of one verb goes on until it has struck
-FINDINGS_A_ROUND = 3  # what follows from the first is told no further
+FINDINGS_OF_A_KIND = 2  # what follows from the first is told no further
 ROUNDING = 1.002  # a pump counts in steps of its own; it may not pass its order by more
 INSIDE_THE_DEVICE = frozenset({"stuck", "drift"})  # no line shows them: only a cross-check does (SAFETY 6)
+Made = Callable[[str], Driver]
 TYPES = tuple(entry.name for entry in device_types())
 VERBS = tuple(DEFAULT_RATES)
 # By hand at the beginning of a round of one verb, so that it strikes for sure.
@@ -74,13 +75,16 @@ class Tally:
 class Round:
     """One driver at one twin, and the hand that does what the device host would."""
 
-    def __init__(self, entry: DeviceType, witness: Witness, seed: int, exempt: bool) -> None:
+    def __init__(
+        self, entry: DeviceType, witness: Witness, seed: int, exempt: bool, made: Made | None = None
+    ) -> None:
         self.entry, self.witness = entry, witness
-        self.driver: Driver = driver_for(entry.name)(str(witness.device.link))
+        self.driver: Driver = (made or driver_for(entry.name))(str(witness.device.link))
         self.tally = Tally(rounds=1)
         self._chance = random.Random(f"acts {seed}")
         self._exempt = exempt
         self._in_a_row = 0
+        self._told: Counter[tuple[str, ...]] = Counter()
         self._open = False
         self._counted_from_ml = [0.0]
         self._run: tuple[float, float, bool] | None = None  # from mL, at most mL, whether it must be all
@@ -279,7 +283,9 @@ class Round:
                 self._finding(f"{moved_ml:.4f} mL moved of {at_most_ml} mL confirmed")
 
     def _finding(self, words: str) -> None:
-        if len(self.tally.findings) < FINDINGS_A_ROUND:
+        kind = tuple(words.split()[:2])
+        self._told[kind] += 1
+        if self._told[kind] <= FINDINGS_OF_A_KIND:
             self.tally.findings.append(f"{self.entry.name}: {words}")
 
 
@@ -293,13 +299,23 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace("-", "", 1).isdigit() and len(text) < 8
 
 
-def play_round(type_name: str, rates: dict[str, float], seed: int, folder: Path, acts: int) -> Tally:
-    """One round: open clean, act through the faults, recover, close."""
+def play_round(
+    type_name: str,
+    rates: dict[str, float],
+    seed: int,
+    folder: Path,
+    acts: int,
+    made: Made | None = None,
+) -> Tally:
+    """One round: open clean, act through the faults, recover, close.
+
+    `made` makes another driver than the catalogue's: a control that must have findings.
+    """
     entry = device_type(type_name)
     link = folder / f"{type_name}-{seed}-{'-'.join(rates) if len(rates) == 1 else 'mixed'}"
     device = lone_device(type_name, link, seed=seed)
     witness = Witness(device)
-    played = Round(entry, witness, seed, exempt=bool(INSIDE_THE_DEVICE & set(rates)))
+    played = Round(entry, witness, seed, exempt=bool(INSIDE_THE_DEVICE & set(rates)), made=made)
     with served(device):
         played.open()
         played.read()

@@ -27,7 +27,7 @@ for _place in (HERE, HERE.parent.parent):
 
 from fault_rounds import DEFAULT_RATES, TYPES, VERBS, Tally, drawn_rates, play_round  # noqa: E402
 
-SIDE_BY_SIDE = 16
+SIDE_BY_SIDE = 24
 SHARPER = {"silent": 0.15, "one_way": 0.2}  # so that they strike among few requests
 ROUND_S_MAX = 90.0
 ACTS = 8
