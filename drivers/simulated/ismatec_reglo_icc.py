@@ -141,7 +141,7 @@ class RegloTwin(Twin):
         for store in (self.memory, channel.stored):
             if command in store:
                 if value:
-                    store[command] = value.lstrip("|")
+                    store[command] = _as_told(value.lstrip("|"))
                 return DONE if value else _line(store[command])
         if command in TAKEN:
             self.panel = {"A": True, "B": False}.get(command, self.panel)
@@ -321,6 +321,12 @@ def _volume(text: str) -> float | None:
     """Return what `mmmmse` stands for."""
     match = _VOLUME.fullmatch(text)
     return None if match is None else int(match[1]) / 1000 * 10.0 ** int(match[2])
+
+
+def _as_told(value: str) -> str:
+    """Return a stored value as it is told: a volume set as `mmmmse` is told as `mmmmEse`."""
+    volume = _volume(value)
+    return value if volume is None or value.isdigit() else _volume_type_1(volume)
 
 
 def _volume_type_1(value: float) -> str:

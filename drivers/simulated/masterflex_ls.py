@@ -136,7 +136,7 @@ class MasterflexTwin(Twin):
     def _go(self, value: str) -> bytes:
         self.remote = True
         endless = value == "0"
-        if self._motion.moving or self.rpm <= 0 or not (endless or self._to_go_rev > 0):
+        if self.rpm <= 0 or not (endless or (self._to_go_rev > 0 and not self._motion.moving)):
             return REFUSED
         if self.deaf_to_start:
             return DONE
