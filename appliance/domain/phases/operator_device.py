@@ -102,6 +102,8 @@ class OperatorDevice(Logic):
             faults.append(f"{place}.safe_state: no program can stop a device that people run; leave it out.")
         if _asks(phase, SCAN) and not kind:
             faults.append(f"{place}.text.{SCAN}: name the kind of device in uses.")
+        if _asks(phase, FILE) and not fields_of(phase):
+            faults.append(f"{place}.text.{FILE}: name the results that its file gives.")
         asks_more = bool(kind or phase.results) or any(_asks(phase, key) for key in CHOICES)
         if asks_more and "result" not in phase.verify:
             faults.append(f"{place}.verify: write 'result'; a second person verifies what a device shows.")

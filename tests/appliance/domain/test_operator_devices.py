@@ -574,10 +574,31 @@ def test_results_are_refused_where_no_phase_asks_for_them() -> None:
     assert "asks for no results" in " ".join(check(parse(text.encode())))
 
 
-def test_a_sealer_needs_no_numbers_at_all() -> None:
-    head, _, rest = RECIPE.partition("[phase.select.result.cells_in]")
-    text = (
+def of_a_sealer(**choices: str) -> str:
+    """The recipe with a sealer in place of the cell processor, which shows no numbers."""
+    head, _, rest = asking(**choices).partition("[phase.select.result.cells_in]")
+    return (
         head.replace('cell_processor = "20..200 mL"', 'sealer = "1..2 count"')
         + rest[rest.index("[phase.seal]") :]
     )
+
+
+def test_a_sealer_needs_no_numbers_and_is_verified_all_the_same() -> None:
+    text = of_a_sealer(photo="no", exchange_file="no")
     assert check(parse(text.encode())) == []
+
+    suite = Suite(text)
+    suite.unit.devices["sealer"] = DeviceSpec("sealer", "sealer", "Tube sealer", SERIAL)
+    identity = {"maker": "Example", "model": "TS-1", "serial_number": SERIAL, "firmware": ""}
+    suite.commit(device_news.identified(suite.unit, "sealer", identity))
+    suite.comes_to("select/result")
+    assert (suite.prompt("select/result").kind, suite.prompt("select/result").fields) == ("confirm", ())
+    suite.answer("select/result")
+    suite.answer("select/result.verify")
+
+    assert suite.state_of("select") == "complete"
+    assert [one.key for one in suite.all(ev.ValueRecorded)] == ["serial_number"]
+
+
+def test_a_file_without_results_to_take_from_it_is_a_fault() -> None:
+    assert "name the results" in " ".join(check(parse(of_a_sealer().encode())))
