@@ -225,7 +225,7 @@ def test_a_broadcast_is_obeyed_without_a_word() -> None:
 
 def unit_at(port: str, address: int = 1) -> ModbusUnit:
     unit = ModbusUnit("Unit", port, SERIAL, address=address, probes=PROBES)
-    unit.open(within_s=1.0)
+    unit.open(within_s=0.4)
     return unit
 
 
@@ -371,7 +371,7 @@ def test_a_silent_unit_is_said_to_be_silent_within_the_deadline() -> None:
         with pytest.raises(DeviceSilent):
             unit_at(peer.port)
 
-        assert 0.9 < time.monotonic() - began < 1.9
+        assert 0.4 < time.monotonic() - began < 1.3
 
 
 def test_a_slow_unit_is_waited_for() -> None:

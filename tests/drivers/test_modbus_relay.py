@@ -202,11 +202,11 @@ def test_a_setting_it_cannot_have_is_refused(settings: dict[str, str]) -> None:
         driver_for(TYPE, settings)
 
 
-WATCHDOG = {"watchdog_register": "5", "watchdog_value": "10"}
+WATCHDOG = {"watchdog_register": "5", "watchdog_value": "6"}
 HOST = """
 import sys, time
 from drivers.valves.modbus_relay import RelayBoard
-valves = RelayBoard(sys.argv[1], {"watchdog_register": "5", "watchdog_value": "10"})
+valves = RelayBoard(sys.argv[1], {"watchdog_register": "5", "watchdog_value": "6"})
 valves.open()
 valves.order("set_all", {"coils": "11000000"})
 print("open", flush=True)
@@ -225,7 +225,7 @@ def test_a_killed_driver_leaves_valves_that_the_boards_watchdog_shuts(tmp_path: 
         )
         assert host.stdout is not None
         assert host.stdout.readline() == "open\n"
-        time.sleep(1.2)
+        time.sleep(0.9)
         assert digits(twin) == "11000000", "a board that is heard holds"
 
         killed_s = time.monotonic()
@@ -234,7 +234,7 @@ def test_a_killed_driver_leaves_valves_that_the_boards_watchdog_shuts(tmp_path: 
         host.stdout.close()
         wait_until(lambda: not any(twin.coils), 3.0, "the valves stay open")
 
-        assert time.monotonic() - killed_s <= 1.0 + 0.5
+        assert time.monotonic() - killed_s <= 0.6 + 0.5
         assert twin.watchdog_fired
 
 
@@ -255,7 +255,7 @@ def test_the_watchdogs_register_is_written_only_where_it_differs(tmp_path: Path)
         for _ in range(3):
             opened(peer.port, **WATCHDOG).close()
 
-    assert writes == [frame(1, row("06 0005 000A"))]
+    assert writes == [frame(1, row("06 0005 0006"))]
 
 
 def test_only_a_watchdog_frees_a_board_from_the_relay_in_its_supply() -> None:
