@@ -44,7 +44,6 @@ class Transfer(Logic):
         "volume": "mL",
         "flow": "mL/min",
         "density": "g/mL",
-        "syringe_diameter": "mm",
         "bag_weight_min": "g",
         "rest": "s",
     }
@@ -53,16 +52,8 @@ class Transfer(Logic):
     VERIFIABLE = ("setup",)
 
     def parameters(self, phase: Phase) -> dict[str, str]:
-        return {
-            name: unit
-            for name, unit in self.PARAMETERS.items()
-            if name != OF_A_SYRINGE or name in phase.parameters
-        }
-
-    def limits(self, phase: Phase) -> dict[str, str]:
-        """A recipe may say itself when pump and balance have drifted apart; else it follows."""
-        own = {cross_check.DRIFT: "g"} if cross_check.DRIFT in phase.limits else {}
-        return dict(self.LIMITS) | own
+        of_a_syringe = {OF_A_SYRINGE: "mm"} if OF_A_SYRINGE in phase.parameters else {}
+        return {**self.PARAMETERS, **of_a_syringe}
 
     def faults(self, phase: Phase) -> list[str]:
         place = f"phase.{phase.id}"

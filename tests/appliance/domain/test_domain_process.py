@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
-from bedside import ADA, BEN, CLEO, GUS, Bedside, with_proof
+from bedside import ADA, BEN, CLEO, GUS, RECIPE_B, Bedside, with_proof
 
 from appliance.domain import decisions, device_news
 from appliance.domain import events as ev
@@ -165,6 +166,15 @@ def test_nothing_is_pumped_while_the_balance_moves_or_is_empty(bedside: Bedside)
     bedside.waits(60)
 
     assert bedside.pump_orders() == []
+
+
+def test_a_roller_pump_is_not_told_of_a_syringe_that_the_recipe_does_not_name() -> None:
+    text = re.sub(r"^syringe_diameter = .*\n", "", RECIPE_B, flags=re.MULTILINE)
+    for recipe, told in ((RECIPE_B, True), (text, False)):
+        bedside = Bedside(recipe)
+        pumping(bedside)
+
+        assert ("diameter_mm" in bedside.pump_orders()[0].parameters) == told
 
 
 def test_a_weight_from_before_the_set_up_decides_nothing(bedside: Bedside) -> None:

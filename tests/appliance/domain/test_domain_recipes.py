@@ -39,6 +39,13 @@ def test_the_recipe_that_ships_has_no_fault() -> None:
     assert faults_of(RECIPE_B) == []
 
 
+def test_a_recipe_for_roller_pumps_names_no_syringe() -> None:
+    assert faults_of(without_line(RECIPE_B, "phase.fill.parameter", "syringe_diameter")) == []
+    for wrong in ("0 mm", "3 mL"):
+        text = RECIPE_B.replace('syringe_diameter = "26.7 mm"', f'syringe_diameter = "{wrong}"')
+        assert any("syringe_diameter" in fault for fault in faults_of(text))
+
+
 def test_the_hash_is_of_the_exact_bytes() -> None:
     assert parse(RECIPE_B.encode()).hash == recipe_hash(RECIPE_B.encode())
     assert recipe_hash(RECIPE_B.encode()) != recipe_hash((RECIPE_B + "\n").encode())
