@@ -76,8 +76,8 @@ class UncheckedLine:
         if stray:
             raise StrayBytes(self._line.device, stray)
         began_s = time.monotonic()
-        self._line.send(request)
         self._owed.append((shape, began_s))
+        self._line.send(request)
         frame = self._answer(request, shape)
         stray = self._leftover()
         if stray:
@@ -90,8 +90,8 @@ class UncheckedLine:
     def shout(self, request: bytes, shape: re.Pattern[bytes]) -> None:
         """Send without a rest and without a look at the line; its answer is dropped when it comes."""
         self.in_doubt = True
-        self._line.send_at_once(request)
         self._owed.append((shape, time.monotonic()))
+        self._line.send_at_once(request)
 
     def resynchronise(self) -> tuple[bytes, bytes]:
         """Ask something harmless, drop all that comes before its answer, and return both."""
@@ -105,8 +105,8 @@ class UncheckedLine:
         if not request:
             time.sleep(min(OWED_LOOK_S, self.left_s()))
             raise DeviceSilent(self._line.device, "still owes answers to earlier questions. Ask it again.")
-        self._line.send(request)
         self._owed.append((shape, now_s))
+        self._line.send(request)
         frame = self._answer(request, shape, among_others=True)
         stray = self._leftover()
         if stray:
