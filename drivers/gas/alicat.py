@@ -44,11 +44,12 @@ WRITES_MAX = {"setpoint": 100_000, "gas": 100_000}  # older firmware keeps both 
 BITS_A_CHARACTER, SILENCE_CHARACTERS = 10, 3.5
 TABLE_LINES_MAX = 40
 TABLE_TRIES = 4
-SETTLED_ML_MIN = Decimal(1)
+SETTLED_ML_MIN = Decimal(2)  # a meter that nobody zeroed shows about so much
 
 _OLD_SETPOINT = re.compile(r"[A-Z*@] *\d")  # the integer set-point of old firmware: never to be sent
 _QUESTION_MARK = re.compile(r"(?:[A-Z] +)?\? *")
 _REQUESTED = re.compile(r"([A-Z]) +([+-]?[\d.]+) +([+-]?[\d.]+) +\d+ +(\S+) *")
+_USUAL_VERSION = re.compile(r"\dv\d|GP")  # of the family whose frames are the usual ones
 _MADE = re.compile(r"[A-Z] +M(\d\d) ?(.*)")
 _LABELS = {
     "model": re.compile(r"model(?: number)?:? +(\S.*)", re.IGNORECASE),
@@ -411,11 +412,12 @@ class AlicatController:
     def _wait_until_empty(self) -> None:
         deadline = time.monotonic() + self.EMPTY_S
         factor = FLOW_ML_MIN.get(self._unit_of_flow("mass").lower(), Decimal(1))
-        flow = Decimal(0)
+        flow = none = SETTLED_ML_MIN
         while time.monotonic() < deadline:
             shown = self._frames.read(time.monotonic() + self.READ_S)
             flow = abs((shown.value.mass or Decimal(0)) * factor)
-            if shown.confirmed and flow <= SETTLED_ML_MIN:
+            none = max(none, flow / 50)  # of what flowed when it was stopped
+            if shown.confirmed and flow <= none:
                 return
             time.sleep(0.05)
         words = (
@@ -562,6 +564,9 @@ class AlicatController:
     def _learn_layout(self, first: str) -> None:
         """Learn columns and units: from the device's table, else from the settings and a frame."""
         layout = layout_of_words(self._set_columns) if self._set_columns != TOLD else self._told_layout()
+        if layout is None and self._version and not _USUAL_VERSION.search(self._version):
+            words = "does not tell its columns and is of another family. Name them in the setting columns."
+            raise WrongDevice(NAME, words, self._version)
         layout = layout if layout is not None else usual_layout(first)
         if layout is None or frame_from(first, self._letter, layout) is None:
             words = "measures no mass flow, or shows it in columns that nobody told. See the setting columns."
@@ -655,7 +660,7 @@ def _shape(text: str) -> tuple[str, str]:
 
 def _flow(text: str) -> Decimal:
     value = _number(text)
-    if value is None or value < 0 or not re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", text):
+    if value is None or value < 0 or not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", text):
         raise DeviceRefused(NAME, f"cannot set a flow of {text!r} mL/min. Nothing was sent.")
     return value
 

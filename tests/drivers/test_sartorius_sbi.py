@@ -62,7 +62,7 @@ class Pan:
 
     def opened(self, **values: str) -> SartoriusBalance:
         driver = self.driver(**values)
-        driver.TAKEN_S, driver.NOT_TAKEN_S = 1.2, 0.5
+        driver.TAKEN_S, driver.NOT_TAKEN_S, driver.QUIET_S = 1.2, 0.5, 0.05
         driver.open()
         return driver
 
