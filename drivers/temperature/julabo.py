@@ -19,6 +19,7 @@ from drivers.faults import (
     DeviceRestarted,
     DeviceSilent,
     LineFlooded,
+    LineLost,
     WrongDevice,
 )
 from drivers.framing import BrokenFrame, ascii_text, take_line_without_flow_control
@@ -33,6 +34,7 @@ MODES = {0: "MANUAL STOP", 1: "MANUAL START", 2: "REMOTE STOP", 3: "REMOTE START
 REMOTE_STOP, REMOTE_START = 2, 3
 UNKNOWN_COMMAND = -8
 COMMAND_ERRORS = frozenset(range(-13, -7))  # about the last command, not about the bath
+STOP_TRIES = 3
 SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
 _NUMBER = re.compile(r" ?-?\d{1,4}\.\d{1,3}")
 _STATUS = re.compile(r"(-?\d{2,4}) ([A-Z][A-Z0-9 .:/_-]*)")
@@ -63,6 +65,7 @@ class JulaboCirculator:
     ENDED_S = 0.95  # a read ends by then, whatever happens
     PROBE_TRIES = 3
     ORDER_S = 1.5
+    STOP_S = 0.6
     OPEN_S = 3.0
     AFTER_IN_S = 0.01
     AFTER_OUT_S = 0.25
@@ -176,10 +179,32 @@ class JulaboCirculator:
         return self._switch(running=name == "start")
 
     def stop(self) -> None:
-        """Stop circulation and heating at once; the next `read` shows whether it happened."""
+        """Stop circulation and heating: told at once, then confirmed by the mode.
+
+        Raises
+        ------
+        DeviceSilent
+            No confirmation; the next `read` says it again where the bath still runs.
+        """
+        fault: DeviceFault | None = None
+        for _ in range(STOP_TRIES):
+            self._tell_stop()
+            try:
+                mode = self._mode.read(time.monotonic() + self.STOP_S)
+            except LineLost:
+                raise
+            except (DeviceSilent, DeviceGarbled) as error:
+                fault = error
+                continue
+            if mode.confirmed and mode.value == "0":
+                return
+        raise DeviceSilent(NAME, "did not confirm the stop. Look at the bath.") from fault
+
+    def _tell_stop(self) -> None:
         self._ordered_running = False
         self._line.send_at_once(self._request("out_mode_05 0"))
         self._line.rest(self.AFTER_OUT_S)
+        self._in_doubt = True  # nothing was drained before
 
     def apply_safe_state(self, state: SafeState) -> None:
         """Keep the last set-point, or stop where the phase declared that."""
@@ -272,10 +297,13 @@ class JulaboCirculator:
         return self._surely(self._status)
 
     def _surely(self, quantity: Confirmation[_T]) -> _T:
-        answer = quantity.read(time.monotonic() + self.ORDER_S)
-        if not answer.confirmed:
-            raise DeviceGarbled(NAME, "gave no equal answers. Check the cable.")
-        return answer.value
+        deadline = time.monotonic() + self.ORDER_S
+        while True:
+            answer = quantity.read(deadline)
+            if answer.confirmed:
+                return answer.value
+            if time.monotonic() >= deadline:
+                raise DeviceGarbled(NAME, "gave no equal answers. Check the cable.")
 
     def _number_once(self, command: str) -> Decimal:
         text = self._exchange(command)
@@ -305,7 +333,7 @@ class JulaboCirculator:
             raise self._restarted("stopped by itself")
         if self._ordered_running is False and status.code == REMOTE_START:
             # STOP may fall into the time the device needs after another OUT command.
-            self.stop()
+            self._tell_stop()
 
     def _exchange(self, request: str) -> str:
         if self._in_doubt:
