@@ -109,7 +109,7 @@ def _list(arguments: argparse.Namespace) -> int:
                 {"type": entry.name, "role": entry.role, "device": entry.device, "dead_man": entry.dead_man}
             )
         else:
-            print(f"{entry.name:16} {entry.role:12} {entry.device}")
+            print(f"{entry.name:18} {entry.role:14} {entry.device}")
     by_hand = OPERATOR_CONFIRMED
     if arguments.json:
         told = {"type": by_hand.name, "role": " or ".join(by_hand.roles), "driver": False}
