@@ -241,8 +241,10 @@ class Replay:
             return "by itself", own
         self._refuse_overdue(first)
         decided = self._again(body, lambda: decide_input(said))
-        if decided is not None:
+        if decided:
             return body.header.kind, decided
+        if decided is not None:
+            raise _Differs(Difference(body.seq, "nothing would have followed from it.", body.says, ""))
         if body.header.kind in FACTS:
             unit.looked_at.clear()
             return "fact", None

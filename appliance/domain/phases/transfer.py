@@ -55,6 +55,11 @@ class Transfer(Logic):
         of_a_syringe = {OF_A_SYRINGE: "mm"} if OF_A_SYRINGE in phase.parameters else {}
         return {**self.PARAMETERS, **of_a_syringe}
 
+    def limits(self, phase: Phase) -> dict[str, str]:
+        """A recipe may say itself when pump and balance have drifted apart; else it follows."""
+        own = {cross_check.DRIFT: "g"} if cross_check.DRIFT in phase.limits else {}
+        return dict(self.LIMITS) | own
+
     def faults(self, phase: Phase) -> list[str]:
         place = f"phase.{phase.id}"
         faults = [

@@ -170,8 +170,8 @@ def test_a_drift_that_nobody_could_see_under_way_is_told_before_the_mass_balance
 # ── No false alarm ─────────────────────────────────────────────────────────────────────
 
 
-def seen_apart(seed: int, speed: float) -> list[tuple[Decimal, Decimal]]:
-    """A healthy transfer as its readings show it: noise, agreement, and readings older than their receipt.
+def seen_apart(seed: int, speed: float, arrives: float = 1.0) -> list[tuple[Decimal, Decimal]]:
+    """A transfer as its readings show it: noise, agreement, and readings older than their receipt.
 
     Returns the difference and the tolerance at each look.
     """
@@ -194,7 +194,7 @@ def seen_apart(seed: int, speed: float) -> list[tuple[Decimal, Decimal]]:
             counter = Decimal(str(round(pumped(pump_at - speed * chance.uniform(0.0, 0.3)), 2)))
         else:
             balance_at += speed * chance.uniform(0.2, 0.75)
-            weight = weighed(62.0 + pumped(balance_at - speed * chance.uniform(0.0, 0.7)))
+            weight = weighed(62.0 + arrives * pumped(balance_at - speed * chance.uniform(0.0, 0.7)))
         seen = cross_check.pair(
             delivered_ml=counter,
             weight_g=weight,
@@ -218,6 +218,18 @@ def test_no_healthy_pair_is_ever_farther_apart_than_is_tolerated(speed: int) -> 
     assert len(looks) > 5_000
     assert worst < Decimal("0.95")
     assert worst > Decimal("0.25"), "a tolerance that nothing comes near says nothing"
+
+
+@pytest.mark.requirement("F-034")
+@pytest.mark.parametrize("percent", [2.0, 3.5, -2.0, 8.0])
+def test_a_drift_is_seen_through_all_noise_before_half_of_the_limit(percent: float) -> None:
+    """With noise and old readings, in every one of many transfers; 2 g is the limit of 50 mL."""
+    for seed in range(50):
+        looks = seen_apart(seed, 1, arrives=1 - percent / 100)
+
+        first = next(apart for apart, tolerance in looks if apart > max(Decimal("0.5"), tolerance))
+
+        assert first < Decimal("0.75")
 
 
 def test_a_healthy_batch_is_never_told_of_a_drift(bedside: Bedside) -> None:

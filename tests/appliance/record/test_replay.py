@@ -181,6 +181,25 @@ def test_what_devices_said_of_each_other_and_of_themselves_comes_out_again() -> 
     assert whole.state == archived.state
 
 
+def test_a_notice_that_nobody_would_have_raised_is_the_first_difference() -> None:
+    bedside = Recorded()
+    bedside.begin_batch()
+    invented = ev.DeviceNoticeRaised(
+        device="pump-1",
+        alarm="due:pump-1:calibration:2026-03-02",
+        priority="low",
+        title="",
+        cause="",
+        action="",
+    )
+
+    bedside.commit([invented])
+    outcome = again(bedside)
+
+    assert outcome.difference is not None
+    assert outcome.difference.why == "nothing would have followed from it."
+
+
 @pytest.mark.requirement("F-022")
 def test_people_documents_and_a_killed_engine_come_out_again_from_a_real_record(room: Room) -> None:
     async def story() -> None:
