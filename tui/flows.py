@@ -20,7 +20,7 @@ from appliance.link.messages import (
     Proof,
     Refused,
 )
-from tui import emergency_flow, local_time, secret_flow, wording
+from tui import emergency_flow, local_time, qualify_flow, secret_flow, wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
 from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
@@ -169,26 +169,27 @@ async def release_stop(app: BedsideApp) -> None:
 
 async def more(app: BedsideApp) -> None:
     """What is seldom done: a comment, a correction, or the end of the batch."""
-    chosen = await app.push_screen_wait(
-        ChoicesScreen(
-            wording.MORE_TITLE,
-            [
-                Offer("comment", wording.COMMENT, wording.COMMENT_DETAIL),
-                Offer("correct", wording.CORRECT, wording.CORRECT_DETAIL),
-                Offer("secret", wording.CHANGE_SECRET, wording.CHANGE_SECRET_DETAIL),
-                Offer("emergency", wording.EMERGENCY, wording.EMERGENCY_DETAIL),
-                Offer("abort", wording.ABORT, wording.ABORT_DETAIL),
-            ],
-        )
-    )
+    person = app.view.snapshot.person if app.view else None
+    offers = [
+        Offer("comment", wording.COMMENT, wording.COMMENT_DETAIL),
+        Offer("correct", wording.CORRECT, wording.CORRECT_DETAIL),
+        Offer("secret", wording.CHANGE_SECRET, wording.CHANGE_SECRET_DETAIL),
+        Offer("emergency", wording.EMERGENCY, wording.EMERGENCY_DETAIL),
+        Offer("abort", wording.ABORT, wording.ABORT_DETAIL),
+    ]
+    if person is not None and qualify_flow.ROLE in person.roles:
+        offers.insert(0, Offer("qualify", wording.QUALIFY, wording.QUALIFY_DETAIL))
+    chosen = await app.push_screen_wait(ChoicesScreen(wording.MORE_TITLE, offers))
     if chosen == "comment":
         text = await app.push_screen_wait(TextScreen(title=wording.COMMENT_TEXT, button=wording.ENTER))
         if text:
             await tell(app, await app.ask("comment", {"text": text}, key="comment"))
     elif chosen == "correct":
         await correct(app)
-    elif chosen == "secret" and app.view is not None and app.view.snapshot.person is not None:
-        await secret_flow.choose_and_change(app, app.view.snapshot.person)
+    elif chosen == "qualify":
+        await qualify_flow.qualify(app)
+    elif chosen == "secret" and person is not None:
+        await secret_flow.choose_and_change(app, person)
     elif chosen == "emergency":
         await emergency_flow.open_account(app)
     elif chosen == "abort":

@@ -214,6 +214,29 @@ ABORT: Final = "Abort the batch"
 ABORT_NOW: Final = "Abort"
 ABORT_DETAIL: Final = "It ends here and cannot be taken up again. Needs a supervisor's password."
 
+QUALIFY: Final = "Qualify a device"
+QUALIFY_DETAIL: Final = "One that was exchanged, repaired or calibrated. A second person confirms it."
+QUALIFY_TOLD: Final = "serial number {serial_number}, firmware {firmware}"
+QUALIFY_NOTHING: Final = "not told"
+QUALIFY_SILENT: Final = "Does not answer. Connect it first."
+QUALIFY_DAYS: Final = {
+    "calibrated_until": "Up to which day does its calibration hold?",
+    "qualified_until": "Up to which day does its qualification hold?",
+}
+QUALIFY_UNTIL: Final = {"calibrated_until": "Calibrated until", "qualified_until": "Qualified until"}
+QUALIFY_AS_BEFORE: Final = "As before"
+QUALIFY_ANOTHER_DAY: Final = "Another day…"
+QUALIFY_DAY: Final = "Year-month-day, such as 2027-06-30"
+QUALIFY_WHY: Final = "Why is it qualified anew?"
+QUALIFY_REASONS: Final = (
+    "The device was exchanged; its plate was compared",
+    "It was repaired and tested",
+    "Its firmware was updated and tested",
+    "It was calibrated",
+)
+QUALIFY_NOW: Final = "Qualify it"
+QUALIFIED: Final = "{title} is qualified."
+
 # ── Reasons ────────────────────────────────────────────────────────────────────────────
 HOLD_TITLE: Final = "Why do you hold the batch?"
 RESTART_TITLE: Final = "Why may the batch go on?"
