@@ -257,27 +257,40 @@ class RegloPump(RollerPump):
 
     def _forget(self) -> None:
         self._base_ml = self._ordered_ml = self._last_ml = None
-        self._ended = self._stopped = self._channelled = False
+        self._ended = self._stopped = False
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        self._channelled = False
         self._counts.forget()
         self._running.forget()
 
     def _introduce(self) -> None:
         """Switch channel addressing on and event messages off, then look at the channel."""
-        self._address_channels()
+        known = self._last_ml is not None
+        lost = self._address_channels() and known
         count = self._surely(self._counts, "counter")
-        self._base_ml = self._last_ml = count.total_ml
+        if lost or (self._last_ml is not None and count.total_ml < self._last_ml):
+            self._restart_untold = True
+            self._base_ml = self._ordered_ml = None
+        self._last_ml = count.total_ml
+        if self._base_ml is None:
+            self._base_ml = count.total_ml
 
-    def _address_channels(self) -> None:
+    def _address_channels(self) -> bool:
+        """Let requests name channels; True when the pump did not do so before."""
         if self._talk.in_doubt:
             self._talk.resynchronise()
-        addressing = self._talk.ask(request_of(self._address, "~"), _ADDRESSING)
-        if addressing != b"1":  # Perhaps kept in memory: written only on change.
-            if self._talk.ask(request_of(self._address, "~1"), _DONE) != b"*":
+        ask, shape = request_of(self._address, "~"), _ADDRESSING
+        was_off = b"1" not in (self._talk.ask(ask, shape), self._talk.ask(ask, shape))
+        if was_off:  # Perhaps kept in memory: written only on change.
+            if self._talk.ask(request_of(self._address, "~1"), _DONE) == b"#":
                 raise DeviceRefused(NAME, "does not switch to channel addressing. Check model and address.")
-            if self._talk.ask(request_of(self._address, "~"), _ADDRESSING) != b"1":
+            if self._talk.ask(ask, shape) != b"1":
                 raise DeviceGarbled(NAME, "did not switch to channel addressing. Check the cable.")
         self._switch_events_off()
         self._channelled = True
+        return was_off
 
     def _switch_events_off(self) -> None:
         """Ask for silence; a pump that does not know how is listened to with care all the same."""

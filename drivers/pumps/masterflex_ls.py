@@ -14,6 +14,7 @@ from drivers.faults import (
     DeviceFault,
     DeviceGarbled,
     DeviceRefused,
+    DeviceRestarted,
     DeviceSilent,
     LineLost,
 )
@@ -28,7 +29,7 @@ SINGLE_BYTES = bytes((ENQ, ACK, NAK, CAN))
 REVOLUTIONS_MAX = Decimal("99999.99")
 REVOLUTIONS_STEP, RPM_STEP = Decimal("0.01"), Decimal("0.1")
 RUNNING = b"3"  # the fourth character of the status, where the drive uses it so
-STANDING = b"12"
+STANDING = (b"1", b"2")
 LOOK_AGAIN_S = 0.02
 COUNTER_STOOD_S = 0.5  # at least; longer for slow rollers, whose counter moves seldom
 
@@ -50,6 +51,15 @@ class Turns:
     def says_running(self) -> bool:
         """Whether the status reads as a run, in drives that use it so."""
         return self.status[3:4] == RUNNING
+
+    @property
+    def says_rest(self) -> bool:
+        """Whether the status reads as a rest, in drives that use it so."""
+        return self.status[3:4] in STANDING
+
+    def same_rest(self, other: Turns) -> bool:
+        """Tell whether both read as one and the same rest."""
+        return self.says_rest and self.status == other.status
 
 
 def take_masterflex(buffer: bytearray) -> bytes | None:
@@ -112,10 +122,10 @@ class MasterflexPump(RollerPump):
         self._base_rev: Decimal | None = None
         self._ordered_rev: Decimal | None = None
         self._last_rev: Decimal | None = None
-        self._seen_rev: Decimal | None = None
+        self._seen: Turns | None = None
         self._rpm = Decimal(0)
         self._moved_s = 0.0
-        self._status_tells = self._known = False
+        self._status_lies = self._known = False
 
     def identify(self) -> Identity:
         """Tell the family: a drive says neither model nor serial number."""
@@ -130,12 +140,12 @@ class MasterflexPump(RollerPump):
         answer = self._turns.read(time.monotonic() + self.READ_ASKS_S)
         if answer.confirmed:
             self._look_at_counter(answer.value)
-        moving = self._moves(answer.value)
+        moving, sure = self._motion(answer.value)
         quality: Quality = "good" if answer.confirmed else "uncertain"
         base_rev = answer.value.total_rev if self._base_rev is None else self._base_rev
         turned_rev = answer.value.total_rev - base_rev
         return [
-            reading_now("state", "infusing" if moving else "stopped", "", quality),
+            reading_now("state", "infusing" if moving else "stopped", "", quality if sure else "uncertain"),
             reading_now(
                 "delivered_ml", self._millilitres(turned_rev), "mL", quality, self._detail(turned_rev)
             ),
@@ -216,7 +226,7 @@ class MasterflexPump(RollerPump):
         status = self._ask("I", self._status_shape)
         if self._ask("I", self._status_shape) != status or status[-2:-1] == RUNNING:
             return False
-        if not (self._status_tells and status[-2:-1] in STANDING):
+        if self._status_lies or status[-2:-1] not in STANDING:
             # This drive's status is not known to tell: its counter must stand for a while.
             total = self._ask("C", _TOTAL)
             time.sleep(min(max(0.05, 2 * self._tick_s()), COUNTER_STOOD_S, self._talk.left_s()))
@@ -229,8 +239,12 @@ class MasterflexPump(RollerPump):
     # What is known of the drive
 
     def _forget(self) -> None:
-        self._base_rev = self._ordered_rev = self._last_rev = self._seen_rev = None
-        self._rpm, self._moved_s, self._known = Decimal(0), 0.0, False
+        self._base_rev = self._ordered_rev = self._last_rev = None
+        self._rpm, self._known = Decimal(0), False
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        self._seen, self._moved_s = None, 0.0
         self._turns.forget()
 
     def _introduce(self) -> None:
@@ -242,7 +256,12 @@ class MasterflexPump(RollerPump):
                 raise
             except DeviceSilent:
                 self._enquire()
-        self._look_at_counter(self._surely(self._turns, "counter"))
+        turns = self._surely(self._turns, "counter")
+        try:
+            self._look_at_counter(turns)
+        except DeviceRestarted:
+            self._restart_untold = True
+            self._look_at_counter(turns)
 
     def _enquire(self) -> None:
         """Ask who wants a number, and give it; a drive that had one has lost its power."""
@@ -272,27 +291,29 @@ class MasterflexPump(RollerPump):
             self._base_rev = turns.total_rev
 
     def _moves(self, turns: Turns) -> bool:
-        """Tell whether the rollers turn, by the status where it is known to tell, else by the counter."""
-        now_s, grown = time.monotonic(), self._grown(turns)
+        return self._motion(turns)[0]
+
+    def _motion(self, turns: Turns) -> tuple[bool, bool]:
+        """Tell whether the rollers turn, and whether that is sure.
+
+        The status tells, unless it was seen to read the same rest while the counter moved: then, and
+        where it reads as nothing known, the counter does, which needs a while to show that it stands.
+        """
+        seen, self._seen = self._seen, turns
+        grown = seen is not None and turns.total_rev > seen.total_rev
+        self._status_lies = self._status_lies or (grown and seen is not None and turns.same_rest(seen))
+        now_s = time.monotonic()
         if grown:
             self._moved_s = now_s
-            self._status_tells = self._status_tells or turns.says_running
         if turns.says_running:
-            return True
-        if self._status_tells and turns.status[3:4] in STANDING:
-            return False
-        if self._base_rev is not None and self._ordered_rev is not None:
-            end_rev = self._base_rev + self._ordered_rev
-            return turns.total_rev < end_rev and self._turned_lately(now_s)
-        return self._turned_lately(now_s)
-
-    def _turned_lately(self, now_s: float) -> bool:
-        stood_s = max(COUNTER_STOOD_S, 3 * self._tick_s())
-        return self._moved_s > 0 and now_s - self._moved_s < stood_s
-
-    def _grown(self, turns: Turns) -> bool:
-        seen, self._seen_rev = self._seen_rev, turns.total_rev
-        return seen is not None and turns.total_rev > seen
+            return True, True
+        if turns.says_rest and not self._status_lies:
+            return False, True
+        base_rev, ordered_rev = self._base_rev, self._ordered_rev
+        if base_rev is not None and ordered_rev is not None and turns.total_rev >= base_rev + ordered_rev:
+            return False, True
+        lately = self._moved_s > 0 and now_s - self._moved_s < max(COUNTER_STOOD_S, 3 * self._tick_s())
+        return lately, grown or not lately
 
     def _tick_s(self) -> float:
         """Return the time in which the counter moves by its last digit."""

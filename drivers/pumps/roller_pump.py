@@ -65,8 +65,7 @@ class RollerPump(ABC):
         """Open the line and make sure that the expected pump answers."""
         self._line.open()
         self._talk.forget()
-        self._restart_untold = False
-        self._forget()
+        self._look_anew()
         deadline_s, heard = time.monotonic() + self.OPEN_S, False
         try:
             while True:
@@ -228,8 +227,12 @@ class RollerPump(ABC):
         """Bring a pump into the state that orders need, and look at it once."""
 
     @abstractmethod
+    def _look_anew(self) -> None:
+        """Trust no earlier answer: the line was opened again. What was ordered and counted stands."""
+
+    @abstractmethod
     def _forget(self) -> None:
-        """Forget what was known of the pump: it is another one, or was told nothing yet."""
+        """Forget what was ordered and counted: the pump lost its power."""
 
     @abstractmethod
     def _stands(self) -> Decimal | None:

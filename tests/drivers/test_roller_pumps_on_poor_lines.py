@@ -105,6 +105,22 @@ def power_lost_before_stop(type_name: str, folder: Path) -> None:
         assert bench.shown()["state"].value == "stopped"
 
 
+def opened_again(type_name: str, folder: Path) -> None:
+    with roller_bench(type_name, folder) as bench:
+        bench.driver.order("infuse", {"volume_ml": "2", "rate_ml_min": "40"})
+        bench.driver.close()
+        bench.driver.open()
+        ends_by_itself(bench)
+        assert bench.shown()["delivered_ml"].value == Decimal(2)
+
+        bench.driver.close()
+        bench.device.fault("brown_out")
+        bench.driver.open()
+        with pytest.raises(DeviceRestarted):
+            bench.driver.read()
+        assert bench.shown()["delivered_ml"].value == Decimal(0)
+
+
 def silent(type_name: str, folder: Path) -> None:
     with roller_bench(type_name, folder) as bench:
         bench.device.faults.set("silent")
@@ -127,6 +143,7 @@ STORIES: dict[str, Story] = {
     "restart": partial(power_lost, "restart"),
     "brown-out": partial(power_lost, "brown_out"),
     "brown-out before stop": power_lost_before_stop,
+    "opened again": opened_again,
 }
 CASES = [(type_name, story) for type_name in TYPES for story in STORIES]
 
