@@ -1,5 +1,7 @@
 """Traces kept in files: two of at most 1 MiB a device, written beside the polling and never by it.
 
+What led to a fault is kept apart as well, in two of at most 256 KiB: the others are soon written over.
+
 One line a piece of bytes: number of the exchange, `>` out or `<` in, monotonic microseconds, how many
 bytes there were, and the first of them in hex. A line that begins with `#` opens a run of a host and
 tells its wall clock, one that begins with `!` is a fault.
@@ -22,6 +24,8 @@ from typing import Any
 from drivers.trace import SPOOL_ENTRIES_MAX, Trace, TraceEntry
 
 FILE_BYTES_MAX = 1024 * 1024
+FAULTS_BYTES_MAX = 256 * 1024
+BEFORE_A_FAULT = 40  # pieces of bytes
 WRITE_EVERY_S = 1.0
 FAULTS_WAITING_MAX = 64
 LINE_BYTES_MAX = 2048
@@ -50,14 +54,17 @@ class TraceKeeper:
     trace : Trace
         Of the line; its spool is taken.
     folder : Path
-        Made when it is not there. `DEVICE.trace` is the newer file, `DEVICE.trace.1` the older one.
+        Made when it is not there. `DEVICE.trace` is the newer file, `DEVICE.trace.1` the older one;
+        `DEVICE.faults.trace` and its older one hold what led to faults.
     device : str
         The device's id.
     """
 
     def __init__(self, trace: Trace, folder: Path, device: str) -> None:
         self.run = f"{int(time.time())}-{os.getpid()}"
+        self._trace = trace
         self._path = folder / f"{device}.trace"
+        self._faults_path = folder / f"{device}.faults.trace"
         self._header = {
             "device": device,
             "run": self.run,
@@ -65,7 +72,7 @@ class TraceKeeper:
             "monotonic_ns": time.monotonic_ns(),
         }
         self._spool: deque[TraceEntry] = deque(maxlen=SPOOL_ENTRIES_MAX)
-        self._faults: deque[dict[str, Any]] = deque(maxlen=FAULTS_WAITING_MAX)
+        self._faults: deque[tuple[dict[str, Any], list[TraceEntry]]] = deque(maxlen=FAULTS_WAITING_MAX)
         self._wake = threading.Event()
         self._ending = False
         trace.spool = self._spool
@@ -73,8 +80,9 @@ class TraceKeeper:
         self._thread.start()
 
     def fault(self, kind: str, words: str) -> None:
-        """Note a fault behind the bytes that led to it, and write both now."""
-        self._faults.append({"monotonic_ns": time.monotonic_ns(), "kind": kind, "words": words})
+        """Note a fault behind the bytes that led to it, and write both now. For the line's own thread."""
+        told = {"monotonic_ns": time.monotonic_ns(), "kind": kind, "words": words}
+        self._faults.append((told, list(self._trace.entries)[-BEFORE_A_FAULT:]))
         self._wake.set()
 
     def finish(self, timeout_s: float) -> None:
@@ -86,46 +94,55 @@ class TraceKeeper:
     def _keep(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._write([f"# {json.dumps(self._header)}"])
+            self._write(self._path, [f"# {json.dumps(self._header)}"], FILE_BYTES_MAX)
             while not self._ending:
                 self._wake.wait(WRITE_EVERY_S)
                 self._wake.clear()
-                self._write(self._lines())
+                self._write_what_is_new()
         except OSError as error:
             # A full disk must never cost a reading: the ring in memory goes on.
             _logger.warning("the trace is not kept in %s: %s", self._path, error)
 
-    def _lines(self) -> list[str]:
-        lines: list[str] = []
+    def _write_what_is_new(self) -> None:
         faults = [self._faults.popleft() for _ in range(len(self._faults))]
+        for told, before in faults:
+            apart = [f"# {json.dumps(self._header)}", *map(_line, before), f"! {json.dumps(told)}"]
+            self._write(self._faults_path, apart, FAULTS_BYTES_MAX)
+        self._write(self._path, self._lines([told for told, _ in faults]), FILE_BYTES_MAX)
+
+    def _lines(self, faults: list[dict[str, Any]]) -> list[str]:
+        lines: list[str] = []
         for _ in range(len(self._spool)):
             entry = self._spool.popleft()
             while faults and faults[0]["monotonic_ns"] < entry.monotonic_ns:
                 lines.append(f"! {json.dumps(faults.pop(0))}")
-            sign = ">" if entry.direction == "out" else "<"
-            lines.append(
-                f"{entry.exchange} {sign} {entry.monotonic_ns // 1000} {entry.size} {entry.data.hex()}"
-            )
+            lines.append(_line(entry))
         return lines + [f"! {json.dumps(fault)}" for fault in faults]
 
-    def _write(self, lines: list[str]) -> None:
+    def _write(self, path: Path, lines: list[str], bytes_max: int) -> None:
         """Add lines; where one no longer fits, the file becomes the older one and a new one begins."""
-        size = self._path.stat().st_size if self._path.exists() else 0
+        size = path.stat().st_size if path.exists() else 0
         pieces: list[bytes] = []
         for line in (f"{line}\n".encode() for line in lines):
-            if size + len(line) > FILE_BYTES_MAX:
-                self._append(pieces)
-                self._path.replace(self._path.with_name(self._path.name + ".1"))
+            if size + len(line) > bytes_max:
+                _append(path, pieces)
+                path.replace(path.with_name(path.name + ".1"))
                 pieces = [f"# {json.dumps(self._header)}\n".encode()]
                 size = len(pieces[0])
             pieces.append(line)
             size += len(line)
-        self._append(pieces)
+        _append(path, pieces)
 
-    def _append(self, pieces: list[bytes]) -> None:
-        if pieces:
-            with self._path.open("ab") as file:
-                file.write(b"".join(pieces))
+
+def _append(path: Path, pieces: list[bytes]) -> None:
+    if pieces:
+        with path.open("ab") as file:
+            file.write(b"".join(pieces))
+
+
+def _line(entry: TraceEntry) -> str:
+    sign = ">" if entry.direction == "out" else "<"
+    return f"{entry.exchange} {sign} {entry.monotonic_ns // 1000} {entry.size} {entry.data.hex()}"
 
 
 def noted_in(path: Path) -> Iterator[Noted]:
