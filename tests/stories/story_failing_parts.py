@@ -79,7 +79,7 @@ class _Script:
         self._ward, self._seen = ward, seen
         self._frozen_worker = False
         self._acts: dict[str, tuple[When, Callable[[], None]]] = {
-            "freeze worker": (lambda s: asks(s, "scan_materials/material"), self._freeze_worker),
+            "freeze worker": (_asks_for_the_second_material, self._freeze_worker),
             "kill worker in a scan": (self._scan_waits, self._kill_worker_in_scan),
             "freeze engine": (PUMPING["dilute"], self._freeze_engine),
             "kill pump host": (PUMPING["dilute"], self._kill_pump_host),
@@ -174,6 +174,13 @@ class _Script:
         assert after is not None
         seen.terms.append(after.unit.term)
         seen.first_screen_s = terminal.first_screen_s
+
+
+def _asks_for_the_second_material(snapshot: Snapshot) -> bool:
+    """One was read: the worker is ready, so that the next request goes straight into its pipe."""
+    return asks(snapshot, "scan_materials/material") and phase_of(snapshot, "scan_materials")[1].startswith(
+        "2"
+    )
 
 
 def play(out: Path) -> FailingParts:
