@@ -276,6 +276,6 @@ SUITES = (
     Suite(
         "drivers_through_faults", goal=10_000, round_s=15, play=drivers_through_faults, per_round=FAULT_ROUNDS
     ),
-    Suite("fuzzed_parsers", goal=2_000_000, round_s=10, play=fuzzed_parsers, per_round=FUZZED_INPUTS),
+    Suite("fuzzed_parsers", goal=1_000_000, round_s=30, play=fuzzed_parsers, per_round=FUZZED_INPUTS),
     Suite("texts_and_frames", goal=20_000, round_s=1, play=texts_and_frames),
 )
