@@ -323,3 +323,39 @@ def test_no_story_reset_the_pump_or_lost_its_calibration(tmp_path: Path) -> None
 
         assert isinstance(bench.device.twin, RegloTwin)
         assert (bench.device.twin.factory_resets, bench.device.twin.calibrated) == (0, True)
+
+
+class AnswersOneLate(RegloTwin):
+    """Keeps the next answer to `1E` back for longer than a time-out."""
+
+    LATE_S = 0.45
+    keeps_back = False
+    _kept: tuple[float, bytes] | None = None
+
+    def receive(self, data: bytes, now_s: float) -> list[bytes]:
+        answers = super().receive(data, now_s)
+        if self.keeps_back and data == b"1E\r":
+            self.keeps_back, self._kept = False, (now_s + self.LATE_S, answers[0])
+            return []
+        return answers
+
+    def tick(self, now_s: float) -> list[bytes]:
+        late = self._kept
+        if late is None or now_s < late[0]:
+            return super().tick(now_s)
+        self._kept = None
+        return [late[1], *super().tick(now_s)]
+
+
+def test_a_late_yes_never_answers_whether_the_pump_runs_now(tmp_path: Path) -> None:
+    with roller_bench(TYPE, tmp_path, twin=AnswersOneLate) as bench:
+        bench.driver.order("infuse", {"volume_ml": "20", "rate_ml_min": "40"})
+        assert isinstance(bench.device.twin, AnswersOneLate)
+        bench.device.twin.keeps_back = True
+        bench.fault_of(bench.driver.read)
+        bench.world.stop_rollers(1)
+
+        states = [bench.shown()["state"] for _ in range(4)]
+
+        assert not any(state.quality == "good" and state.value == "infusing" for state in states)
+        assert states[-1].value == "stopped"
