@@ -303,7 +303,7 @@ class SartoriusBalance:
                 ) from None
             if is_output_error(line):
                 raise WrongDevice(
-                    NAME, "it is set to xBPI. Set its interface to SBI in its menu.", line.decode()
+                    NAME, "it is set to xBPI. Set its interface to SBI in its menu.", repr(line)
                 )
             shown = self._taken_apart(line)
             if shown is not None and (shown.trouble or shown.identifier in ("", NET, GROSS, f"{GROSS}#")):

@@ -30,6 +30,7 @@ from drivers.gas.alicat_frames import (
     layout_of_words,
     take_frame,
     usual_layout,
+    usual_with_units,
 )
 from drivers.line import LineSettings, SerialLine
 from drivers.reading import Identity, Quality, Reading, reading_now
@@ -42,7 +43,6 @@ TOLD = "told"
 SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
 WRITES_MAX = {"setpoint": 100_000, "gas": 100_000}  # older firmware keeps both in its EEPROM
 BITS_A_CHARACTER, SILENCE_CHARACTERS = 10, 3.5
-TABLE_LINES_MAX = 40
 TABLE_TRIES = 4
 SETTLED_ML_MIN = Decimal(2)  # a meter that nobody zeroed shows about so much
 
@@ -70,7 +70,9 @@ class AlicatController:
     TYPE = "alicat"
     ROLE = "gas_controller"
     ANSWER_S = 0.3
-    LINES_FOLLOW_S = 0.15
+    LINES_FOLLOW_S = 0.25
+    TABLE_S = 5.0
+    SLOW_TABLE_S = 1.6
     QUIET_S = 0.2
     READ_S = 0.75
     ORDER_S = 2.0
@@ -490,18 +492,18 @@ class AlicatController:
         request = self._request(command)
         self._line.send(request)
         lines: list[str] = []
-        deadline = time.monotonic() + self.ANSWER_S
+        began_s, wait_s = time.monotonic(), self.ANSWER_S
         try:
-            while len(lines) < TABLE_LINES_MAX:
-                lines.append(self._received(request, deadline))
-                deadline = time.monotonic() + self.LINES_FOLLOW_S
+            while time.monotonic() - began_s < self.TABLE_S:
+                lines.append(self._received(request, time.monotonic() + wait_s))
+                wait_s = self.LINES_FOLLOW_S
         except LineLost:
             raise
         except DeviceSilent:
-            pass  # the end of a table is told by nothing else
-        if len(lines) == 1:
-            self._in_doubt = False
-        return lines if len(lines) > 1 else []
+            # The end of a table is told by nothing else. One line alone is no table, but a refusal.
+            self._in_doubt = not lines
+            return lines if len(lines) > 1 else []
+        raise DeviceGarbled(NAME, f"goes on answering {command} without an end. Check the line.")
 
     def _printable(self, line: bytes) -> str:
         try:
@@ -563,11 +565,7 @@ class AlicatController:
 
     def _learn_layout(self, first: str) -> None:
         """Learn columns and units: from the device's table, else from the settings and a frame."""
-        layout = layout_of_words(self._set_columns) if self._set_columns != TOLD else self._told_layout()
-        if layout is None and self._version and not _USUAL_VERSION.search(self._version):
-            words = "does not tell its columns and is of another family. Name them in the setting columns."
-            raise WrongDevice(NAME, words, self._version)
-        layout = layout if layout is not None else usual_layout(first)
+        layout = self._chosen_layout(first)
         if layout is None or frame_from(first, self._letter, layout) is None:
             words = "measures no mass flow, or shows it in columns that nobody told. See the setting columns."
             raise WrongDevice(NAME, words, first)
@@ -579,11 +577,25 @@ class AlicatController:
         self._flow_unit_told = bool(told) or self._set_unit != TOLD
         self._flow_unit = told or (self._set_unit if self._set_unit != TOLD else "SCCM")
 
+    def _chosen_layout(self, first: str) -> Layout | None:
+        if self._set_columns != TOLD:
+            return layout_of_words(self._set_columns)
+        told = self._told_layout()
+        if told is not None:
+            fits = frame_from(first, self._letter, told) is not None
+            return told if fits else usual_with_units(first, told)
+        if self._version and not _USUAL_VERSION.search(self._version):
+            words = "does not tell its columns and is of another family. Name them in the setting columns."
+            raise WrongDevice(NAME, words, self._version)
+        return usual_layout(first)
+
     def _told_layout(self) -> Layout | None:
         before: Sequence[str] | None = None
         for _ in range(TABLE_TRIES):
+            began_s = time.monotonic()
             table = self._lines_of("??D*")
-            if table == before:
+            # Its rows are numbered and its words known: a table that comes slowly is read once only.
+            if table == before or (table and time.monotonic() - began_s > self.SLOW_TABLE_S):
                 return layout_from(table, self._letter)
             before = table
         raise DeviceGarbled(NAME, "did not tell its columns twice alike. Check the cable.")

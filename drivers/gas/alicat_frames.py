@@ -169,6 +169,15 @@ def usual_layout(line: str) -> Layout | None:
     return Layout((*(Column(name) for name in names), Column("gas", is_text=True)))
 
 
+def usual_with_units(line: str, told: Layout) -> Layout | None:
+    """Return the usual layout with the units of a table that begins like it, but does not fit the frame."""
+    usual = usual_layout(line)
+    begins = tuple(column.what for column in told.columns[:4])
+    if usual is None or begins != USUAL[:4]:
+        return None
+    return Layout(tuple(Column(one.what, told.unit_of(one.what), one.is_text) for one in usual.columns))
+
+
 def frame_from(line: str, letter: str, layout: Layout) -> Frame | None:
     """Take a data frame apart; None where it is none of this unit and layout."""
     tokens = line.split()
@@ -207,7 +216,7 @@ def alarm_words(codes: Sequence[str]) -> str:
 
 def celsius(value: Decimal, unit: str) -> Decimal | None:
     """Return a temperature in °C, or None for a unit that is none of temperature."""
-    scale = unit.lstrip("`°").upper()
+    scale = unit.lstrip("`°").upper().removeprefix("DEG")
     if scale in ("C", ""):
         return value
     if scale == "F":
@@ -221,11 +230,12 @@ def _column(text: str) -> Column | None:
     if "*" in words or re.search(r"\b(?:error|status)\b", words) or "unit id" in words:
         return None
     unit = text.split()[-1] if _is_unit(text.split()[-1]) else ""
-    return Column(_what(words, unit), unit, bool(_TEXT_TYPE.search(words)))
+    what = _what(words, unit)
+    return Column(what, unit, what == "gas" or bool(_TEXT_TYPE.search(words)))
 
 
 def _what(words: str, unit: str) -> str:
-    if "setp" in words:
+    if re.search(r"set ?p", words):
         return "other" if unit.lower() in PRESSURE_KPA or unit.lower().startswith("psi") else "setpoint"
     if re.search(r"total|drive|humid|batch", words):
         return "other"
@@ -236,6 +246,8 @@ def _what(words: str, unit: str) -> str:
 
 
 def _is_unit(word: str) -> bool:
-    if word.lower() in ("na", "decimal", "string", "char", "signed", "integer"):
-        return False
-    return re.fullmatch(r"[`°]?[CFK]|[A-Za-z]+3?(?:/[A-Za-z]+)?|%", word) is not None
+    """Tell whether the last word of a row is a unit: a known one, or one that is no plain word or number."""
+    if word.lower() in FLOW_ML_MIN or word.lower() in PRESSURE_KPA:
+        return True
+    plain = re.fullmatch(r"[A-Z]?[a-z]{2,}", word)
+    return plain is None and re.fullmatch(r"[`°]?[CFK]|[A-Za-z]{2,}3?(?:/[A-Za-z]+)?|%", word) is not None
