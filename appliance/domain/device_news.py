@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.domain import events as ev
 from appliance.domain import fitness
-from appliance.domain.batch import Unit
+from appliance.domain.batch import DeviceSpec, Unit
 from appliance.domain.decisions import hold_running, hold_with_alarm
 from appliance.domain.operator_devices import DECLARED, run_by_people
 from appliance.domain.qualified import difference
@@ -26,9 +26,7 @@ def identified(
     if standing is not None:
         calibrated_until, qualified_until = standing.calibrated_until, standing.qualified_until
     other = difference(fitness.expected(unit, device), identity)
-    words = f"{other} Two persons re-qualify it before it is used." if other else ""
-    if standing is not None and not other and not identity["serial_number"]:
-        words = "It tells no serial number: that it is the qualified one, only people can see."
+    words = _words(standing, spec, identity, other)
     if not words and run_by_people(spec.role):
         words = DECLARED
     events: list[ev.Event] = [
@@ -58,6 +56,22 @@ def identified(
             using=spec.role,
         ),
     ]
+
+
+def _words(
+    standing: ev.DeviceQualified | None, spec: DeviceSpec, identity: dict[str, str], other: str
+) -> str:
+    """What is to be said of an identity, empty when it is simply the qualified one."""
+    if other:
+        return f"{other} Two persons re-qualify it before it is used."
+    if standing is None:
+        return ""
+    said = []
+    if not identity["serial_number"]:
+        said.append("It tells no serial number: that it is the qualified one, only people can see.")
+    if difference(fitness.filed(spec), identity):
+        said.append("unit.toml names another one; what two persons qualified on record holds.")
+    return " ".join(said)
 
 
 def _unqualified(device: str, title: str, words: str) -> ev.DeviceNoticeRaised:

@@ -33,7 +33,11 @@ def expected(unit: Unit, device: str) -> dict[str, str]:
     standing = unit.qualifications.get(device)
     if standing is not None:
         return {key: getattr(standing, key) for key in COMPARED}
-    spec = unit.devices[device]
+    return filed(unit.devices[device])
+
+
+def filed(spec: DeviceSpec) -> dict[str, str]:
+    """What the appliance file says that a device tells of itself; what it leaves out may be anything."""
     pinned = {"serial_number": spec.serial_number, "firmware": spec.firmware}
     return {key: value for key, value in pinned.items() if value}
 

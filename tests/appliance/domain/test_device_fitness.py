@@ -159,6 +159,7 @@ def test_what_two_persons_qualified_stands_in_place_of_the_file_also_after_a_res
 
     assert new_is_right.qualified
     assert new_is_right.calibrated_until == "2026-09-30"
+    assert "unit.toml names another one; what two persons qualified on record holds." in new_is_right.words
     assert not old_is_wrong.qualified
 
 

@@ -11,10 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from served_twins import ServedTwins
+
+from drivers.simulated.eurotherm_3200 import EurothermTwin
+from drivers.simulated.pty_device import PtyDevice, serve
+from drivers.simulated.world import World
 
 INFUSE = {"volume_ml": "10", "rate_ml_min": "5"}
 
@@ -420,6 +425,35 @@ def test_a_host_of_settings_that_its_driver_does_not_have_says_so_and_ends(start
     host = start("balance", "mt-sics", "--setting", "colour=blue")
 
     assert host.process.wait(10) == 2
+
+
+@pytest.mark.requirement("F-030")
+def test_writes_that_wear_a_memory_out_are_told_and_the_last_ones_at_the_end(tmp_path):
+    heater, over = PtyDevice(EurothermTwin(World()), tmp_path / "heater"), threading.Event()
+    serving = threading.Thread(target=serve, args=([heater], lambda: (), over.is_set))
+    serving.start()
+    try:
+        while not heater.link.exists():
+            time.sleep(0.002)
+        lines: Any = SimpleNamespace(lines={"heater": heater})
+        host = Host(lines, "heater", "eurotherm-3200", "--setting", "setpoint=target")
+        host.wait_for("readings")
+        host.order("o-1", "set", setpoint_c="36.5")
+        assert host.outcome("o-1")["ok"], host.outcome("o-1")
+        first = {one["name"]: one["writes"] for one in host.wait_for("wear")}
+        for number, setpoint_c in enumerate(("36.6", "36.7", "36.8"), 2):
+            host.order(f"o-{number}", "set", setpoint_c=setpoint_c)
+            assert host.outcome(f"o-{number}")["ok"]
+        told = [said["wear"] for said in host.said if "wear" in said]
+        host.end()
+    finally:
+        over.set()
+        serving.join(5)
+
+    newest = {one["name"]: one for one in [said["wear"] for said in host.said if "wear" in said][-1]}
+    assert len(told) == 1, "at most once a minute"
+    assert first["target set-point"] < 4 == newest["target set-point"]["writes"]
+    assert newest["target set-point"]["limit"] == 100_000
 
 
 def test_a_production_unit_does_not_take_a_twin_for_a_device(start):
