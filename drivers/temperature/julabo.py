@@ -190,6 +190,8 @@ class JulaboCirculator:
         for _ in range(STOP_TRIES):
             self._tell_stop()
             try:
+                # First in step with the device: an ask that begins with this would seem too slow for another.
+                self._resynchronise()
                 mode = self._mode.read(time.monotonic() + self.STOP_S)
             except LineLost:
                 raise
