@@ -254,6 +254,8 @@ class Round:
             self._run = (before.moved_ml, ordered_ml, said == "confirmed")
         if said == "confirmed" and trial.order in ("infuse", "clear"):
             self._counted_from_ml = [before.moved_ml]
+            if trial.order == "clear":  # asked again until the run before it had ended
+                self._counted_from_ml.append(after.moved_ml)
 
     def _confirmed_is_true(self, trial: Trial, result: dict[str, str]) -> None:
         told = {**trial.parameters, **result}
