@@ -1,4 +1,4 @@
-"""Bytes to frames and back: ASCII lines, and the packets of the NE-1000 in its two modes.
+"""Bytes to frames and back: ASCII lines, the packets of the NE-1000, blocks with a block check (BCC).
 
 A `take_*` function looks at a receive buffer. It removes one whole frame and returns its content,
 returns None while the frame is not complete, or raises `BrokenFrame` after removing what was broken.
@@ -12,6 +12,7 @@ from typing import NoReturn
 Take = Callable[[bytearray], bytes | None]
 
 STX, ETX = 0x02, 0x03
+EOT, ENQ, ACK, NAK = 0x04, 0x05, 0x06, 0x15
 XON, XOFF = 0x11, 0x13
 LINE_BYTES_MAX = 256
 PACKET_OVERHEAD = 4  # the length byte itself, two bytes of CRC, ETX
@@ -115,6 +116,72 @@ def take_basic_reply(buffer: bytearray) -> bytes | None:
     payload = bytes(buffer[1:end])
     del buffer[: end + 1]
     return payload
+
+
+def bcc(data: bytes) -> int:
+    """Return the exclusive or of all bytes: the block check of EI-Bisynch and of Hettich."""
+    check = 0
+    for byte in data:
+        check ^= byte
+    return check
+
+
+def bcc_block(text: bytes) -> bytes:
+    """Return a block: STX, text, ETX, and the check of all that stands behind STX."""
+    checked = text + bytes((ETX,))
+    return bytes((STX,)) + checked + bytes((bcc(checked),))
+
+
+def take_bcc_block(buffer: bytearray, address: bytes = b"") -> bytes | None:
+    """Take the text of one block. `address` stands before its STX, where a protocol has one there.
+
+    Notes
+    -----
+    The check has any value, that of STX or ETX too, so only its place tells what it is. One turned bit
+    makes an ETX of a "C" or a "#", and the block then seems to end there: what stands behind a block must
+    begin another answer. If the rest comes later, only the shape of the text tells.
+    """
+    head = address + bytes((STX,))
+    start = buffer.find(head)
+    if start != 0 and not head.startswith(buffer):
+        begun = next(size for size in range(len(head) - 1, -1, -1) if buffer.endswith(head[:size]))
+        _discard(buffer, "bytes outside a block", keep_from=start if start > 0 else len(buffer) - begun)
+    end = buffer.find(ETX, len(head))
+    if end < 0 or len(buffer) < end + 2:
+        if len(buffer) > LINE_BYTES_MAX:
+            _discard(buffer, "no end of a block in sight")
+        return None
+    text, check, behind = bytes(buffer[len(head) : end]), buffer[end + 1], bytes(buffer[end + 2 :])
+    # What is wrong is dropped whole: a bit that turned into STX must not make a smaller block of it.
+    if bcc(text + bytes((ETX,))) != check:
+        _discard(buffer, "block with a wrong check")
+    if any(byte < 0x20 or byte > 0x7E for byte in text) or not _begins_answer(behind, address):
+        _discard(buffer, "block with bytes that do not belong there")
+    del buffer[: end + 2]
+    return text
+
+
+def take_bcc_answer(buffer: bytearray, address: bytes = b"") -> bytes | None:
+    """Take the text of one block, or a lone ACK, NAK or EOT as that one byte."""
+    at = len(address)
+    if buffer.startswith(address) and bytes(buffer[at : at + 1]) in _LONE:
+        if not _begins_answer(bytes(buffer[at + 1 :]), address):
+            _discard(buffer, "bytes behind an answer")
+        answer = bytes(buffer[at : at + 1])
+        del buffer[: at + 1]
+        return answer
+    return take_bcc_block(buffer, address)
+
+
+_LONE = (bytes((ACK,)), bytes((NAK,)), bytes((EOT,)))
+
+
+def _begins_answer(data: bytes, address: bytes) -> bool:
+    """Tell whether these bytes are nothing, or the beginning of an answer."""
+    at = len(address)
+    return address.startswith(data) or (
+        data.startswith(address) and data[at : at + 1] in (*_LONE, bytes((STX,)))
+    )
 
 
 def _discard(buffer: bytearray, words: str, keep_from: int | None = None) -> NoReturn:
