@@ -17,6 +17,7 @@ from drivers.roles import ROLES, Driver, Role
 
 Result = Literal["held", "failed", "skipped"]
 MOVING = ("infusing", "withdrawing", "running", "braking", "sampling", "printing")
+READS = 50
 READS_UNTIL_GOOD = 8
 APART_S = 0.05
 
@@ -66,6 +67,8 @@ class Subject:
         Whether it may move, heat and stop: the operator says so with `--moves`.
     made : callable, optional
         Makes the driver from the port, in place of the catalogue's: for one that is still in the making.
+    reads : int
+        How often it is read where many reads are asked for.
     """
 
     def __init__(
@@ -76,8 +79,9 @@ class Subject:
         *,
         moves: bool = False,
         made: Callable[[str], Driver] | None = None,
+        reads: int = READS,
     ) -> None:
-        self.entry, self.port, self.moves = entry, port, moves
+        self.entry, self.port, self.moves, self.reads = entry, port, moves, reads
         self.role: Role = ROLES[entry.role]
         self._made = made or driver_for(entry.name, settings)
         self.driver = self.fresh()

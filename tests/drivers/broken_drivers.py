@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from drivers.balances.mt_sics import MtSicsBalance
 from drivers.faults import LineLost
@@ -20,7 +21,7 @@ class Slow(MtSicsBalance):
 
     def read(self) -> list[Reading]:
         self._reads += 1
-        if self._reads % 40 == 0:
+        if self._reads % 12 == 0:
             time.sleep(1.05)
         return super().read()
 
@@ -53,7 +54,7 @@ class Hasty(MtSicsBalance):
 
 class Crashing(MtSicsBalance):
     def read(self) -> list[Reading]:
-        if self.line.traced.exchange > 40:
+        if self.line.traced.exchange > 30:
             raise ZeroDivisionError("a parser's slip")
         return super().read()
 
@@ -104,3 +105,20 @@ class Twice(NewEraPump):
                 time.sleep(0.05)
             super().order(name, parameters)
         return result
+
+
+BROKEN: dict[str, Any] = {
+    driver.__name__: driver
+    for driver in (
+        Slow,
+        InKilograms,
+        Doubtful,
+        Impersonator,
+        Hasty,
+        Crashing,
+        TwoAtOnce,
+        Shared,
+        Unstoppable,
+        Generous,
+    )
+}

@@ -7,9 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from broken_drivers import BROKEN
 from served_devices import CELLWRIGHT, BenchProcess, served
+from side_by_side import SideBySide, begun
 
 from drivers.simulated.bench import Bench, make_bench
+
+
+@pytest.fixture(scope="session")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
+    """The suites that mostly wait, begun by whoever asks first."""
+    with begun(tmp_path_factory.mktemp("suites"), BROKEN) as under_way:
+        yield under_way
 
 
 @pytest.fixture

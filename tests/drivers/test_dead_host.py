@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import pytest
-from dead_host import Row, in_words, rows
+from dead_host import in_words
+from side_by_side import SideBySide
 
 from drivers.catalog import device_types
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    return rows(tmp_path_factory.mktemp("dead"))
-
-
 @pytest.mark.parametrize("type_name", [entry.name for entry in device_types()])
-def test_a_type_whose_host_is_killed_keeps_its_bound(measured: list[Row], type_name: str) -> None:
-    of_type = [row for row in measured if row.type_name == type_name]
+def test_a_type_whose_host_is_killed_keeps_its_bound(side_by_side: SideBySide, type_name: str) -> None:
+    of_type = [row for row in side_by_side.dead_hosts.result() if row.type_name == type_name]
 
     assert of_type
     assert [row for row in of_type if not row.held] == []
 
 
-def test_the_table_of_all_types_is_printed(measured: list[Row], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_of_all_types_is_printed(
+    side_by_side: SideBySide, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = side_by_side.dead_hosts.result()
     with capsys.disabled():
         print(f"\n{in_words(measured)}")
 

@@ -2,72 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from broken_drivers import (
-    Crashing,
-    Doubtful,
-    Generous,
-    Gullible,
-    Hasty,
-    Impersonator,
-    InKilograms,
-    Shared,
-    Slow,
-    Twice,
-    TwoAtOnce,
-    Unstoppable,
-)
+from broken_drivers import Gullible, Twice
 from device_truth import Witness
 from fault_rounds import Round, play_round
 from served_devices import served
+from side_by_side import SideBySide
 
 from drivers.catalog import device_type
-from drivers.conformance.subject import Finding, Subject
-from drivers.conformance.suite import conform
-from drivers.roles import Driver
 from drivers.simulated.bench import lone_device
 
-Broken = Callable[[str], Driver]
-MEANT_FOR: tuple[tuple[Broken, str], ...] = (
-    (Slow, "reads_bounded"),
-    (InKilograms, "readings_words"),
-    (Doubtful, "readings_good"),
-    (Impersonator, "identity"),
-    (Hasty, "orders_confirmed"),
-    (Hasty, "nonsense_refused"),
-    (Crashing, "reads_bounded"),
-    (TwoAtOnce, "reads_bounded"),
-    (Shared, "second_opener"),
-    (Unstoppable, "stop_in_motion"),
-    (Generous, "run_bounded"),
+MEANT_FOR = (
+    ("Slow", "reads_bounded"),
+    ("InKilograms", "readings_words"),
+    ("Doubtful", "readings_good"),
+    ("Impersonator", "identity"),
+    ("Hasty", "orders_confirmed"),
+    ("Hasty", "nonsense_refused"),
+    ("Crashing", "reads_bounded"),
+    ("TwoAtOnce", "reads_bounded"),
+    ("Shared", "second_opener"),
+    ("Unstoppable", "stop_in_motion"),
+    ("Generous", "run_bounded"),
 )
-DRIVERS = tuple(dict.fromkeys(driver for driver, _ in MEANT_FOR))
-
-
-def conformed(driver: Broken, folder: Path) -> dict[str, Finding]:
-    type_name = str(vars(driver).get("TYPE", getattr(driver, "TYPE", "")))
-    twin = lone_device(type_name, folder / getattr(driver, "__name__", "driver"), seed=3)
-    with served(twin):
-        subject = Subject(device_type(type_name), str(twin.link), moves=True, made=driver)
-        return {finding.check: finding for finding in conform(subject)}
-
-
-@pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Broken, Future[dict[str, Finding]]]]:
-    folder = tmp_path_factory.mktemp("broken")
-    with ThreadPoolExecutor(max_workers=len(DRIVERS)) as pool:
-        yield {driver: pool.submit(conformed, driver, folder) for driver in DRIVERS}
 
 
 @pytest.mark.parametrize(("driver", "check"), MEANT_FOR)
 def test_a_planted_defect_fails_the_check_that_is_meant_for_it(
-    findings: dict[Broken, Future[dict[str, Finding]]], driver: Broken, check: str
+    side_by_side: SideBySide, driver: str, check: str
 ) -> None:
-    finding = findings[driver].result()[check]
+    finding = side_by_side.of_broken[driver].result()[check]
 
     assert finding.result == "failed", finding.evidence
 
