@@ -17,7 +17,6 @@ from drivers.faults import (
     LineLost,
     WrongDevice,
 )
-from drivers.framing import BrokenFrame, ascii_text
 from drivers.gas.alicat_frames import (
     FLOW_ML_MIN,
     PRESSURE_KPA,
@@ -32,22 +31,19 @@ from drivers.gas.alicat_frames import (
     usual_layout,
     usual_with_units,
 )
+from drivers.gas.alicat_line import NAME, AlicatLine
 from drivers.line import LineSettings, SerialLine
 from drivers.reading import Identity, Quality, Reading, reading_now
 from drivers.roles import GAS_CONTROLLER, SafeState
 from drivers.wear import Wear, WearCounter
 
-NAME = "Gas controller"
 GASES = {"Air": 0, "Ar": 1, "CO2": 4, "N2": 8, "O2": 11}
 TOLD = "told"
 SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
 WRITES_MAX = {"setpoint": 100_000, "gas": 100_000}  # older firmware keeps both in its EEPROM
-BITS_A_CHARACTER, SILENCE_CHARACTERS = 10, 3.5
 TABLE_TRIES = 4
 SETTLED_ML_MIN = Decimal(2)  # a meter that nobody zeroed shows about so much
 
-_OLD_SETPOINT = re.compile(r"[A-Z*@] *\d")  # the integer set-point of old firmware: never to be sent
-_QUESTION_MARK = re.compile(r"(?:[A-Z] +)?\? *")
 _REQUESTED = re.compile(r"([A-Z]) +([+-]?[\d.]+) +([+-]?[\d.]+) +\d+ +(\S+) *")
 _USUAL_VERSION = re.compile(r"\dv\d|GP")  # of the family whose frames are the usual ones
 _MADE = re.compile(r"[A-Z] +M(\d\d) ?(.*)")
@@ -69,18 +65,12 @@ class AlicatController:
 
     TYPE = "alicat"
     ROLE = "gas_controller"
-    ANSWER_S = 0.3
-    LINES_FOLLOW_S = 0.25
-    TABLE_S = 5.0
     SLOW_TABLE_S = 1.6
-    QUIET_S = 0.2
     READ_S = 0.75
     ORDER_S = 2.0
-    STOP_ANSWER_S = 0.12
     STOP_S = 1.2
     EMPTY_S = 3.0
     OPEN_S = 2.5
-    STREAM_S = 0.12
 
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
         given = dict(settings or {})
@@ -89,15 +79,13 @@ class AlicatController:
         self._letter = given.get("unit", "A")
         self._set_unit = given.get("flow_unit", TOLD)
         self._set_columns = given.get("columns", TOLD)
-        self._silence_s = SILENCE_CHARACTERS * BITS_A_CHARACTER / baud_rate
+        self._unit = AlicatLine(self._line, self._letter)
         self._wear = WearCounter(WRITES_MAX)
         self._frames = Confirmation(self._frame_once, self._frames_agree)
         self._states = Confirmation(self._frame_once, _states_agree)
         self._seen: Frame | None = None
         self._layout = Layout(())
         self._flow_unit, self._flow_unit_told = "SCCM", False
-        self._version = ""
-        self._deadline = float("inf")
         self._start_anew()
 
     @property
@@ -110,9 +98,9 @@ class AlicatController:
         self._line.open()
         self._start_anew()
         try:
-            self._end_stream()
-            first = self._first_answer(time.monotonic() + self.OPEN_S)
-            self._version = self._learnt_version()
+            self._unit.end_stream()
+            first = self._unit.first_answer(time.monotonic() + self.OPEN_S)
+            self._unit.version = self._unit.learnt_version()
             self._learn_layout(first)
             self._look_first()
         except DeviceFault:
@@ -122,28 +110,30 @@ class AlicatController:
     def identify(self) -> Identity:
         """Ask who made it, until two answers agree."""
         for _ in range(3):
-            first, second = self._lines_of("??M*"), self._lines_of("??M*")
+            first, second = self._unit.lines_of("??M*"), self._unit.lines_of("??M*")
             if first == second:
                 break
         else:
             raise DeviceGarbled(NAME, "did not tell twice alike who made it. Check the cable.")
+        self._unit.version = self._unit.learnt_version() or self._unit.version
         made = {int(row[1]): row[2].strip() for line in first if (row := _MADE.fullmatch(line))}
         return Identity(
             maker="Alicat",
             model=_made(made, "model"),
             serial_number=_made(made, "serial"),
-            firmware=_first_word(self._version.removeprefix(f"{self._letter} ")) or _made(made, "firmware"),
+            firmware=_first_word(self._unit.version.removeprefix(f"{self._letter} "))
+            or _made(made, "firmware"),
         )
 
     def read(self) -> list[Reading]:
         """Read flow, set-point, pressure, temperature, gas and alarm, all out of one frame."""
-        self._deadline = time.monotonic() + self.READ_S
+        deadline = self._unit.within(self.READ_S)
         try:
-            confirmed = self._frames.read(self._deadline - self.ANSWER_S / 4)
+            confirmed = self._frames.read(deadline - self._unit.ANSWER_S / 4)
         except DeviceGarbled as fault:
             return self._no_readings(fault.words)
         finally:
-            self._deadline = float("inf")
+            self._unit.without_end()
         if confirmed.confirmed:
             self._note(confirmed.value)
         return self._readings(confirmed.value, "good" if confirmed.confirmed else "uncertain")
@@ -169,13 +159,13 @@ class AlicatController:
         if self._layout.columns and not self._layout.has("setpoint"):
             return  # a meter
         self._forget()
-        self._in_doubt = True
+        self._unit.in_doubt = True
         if not self._known_zero:
             self._wear.note("setpoint")
-            self._line.send_at_once(self._request("S 0.00"))
-            self._let_answer()
-        self._line.send_at_once(self._request("HC"))
-        self._let_answer()
+            self._line.send_at_once(self._unit.request("S 0.00"))
+            self._unit.let_answer()
+        self._line.send_at_once(self._unit.request("HC"))
+        self._unit.let_answer()
         self._confirm_stop(time.monotonic() + self.STOP_S)
 
     def apply_safe_state(self, state: SafeState) -> None:
@@ -192,8 +182,8 @@ class AlicatController:
         self._line.close()
 
     def _start_anew(self) -> None:
-        self._in_doubt, self._known_zero = True, False
-        self._version = ""
+        self._unit.start_anew()
+        self._known_zero = False
         self._forget()
 
     def _forget(self) -> None:
@@ -314,10 +304,10 @@ class AlicatController:
         """Tell whether firmware that ramps has taken a set-point that its frame does not show yet."""
 
         def ask() -> str:
-            return self._ask("LS")
+            return self._unit.ask("LS")
 
         try:
-            answer = Confirmation(ask, same).read(time.monotonic() + self.ANSWER_S * 3)
+            answer = Confirmation(ask, same).read(time.monotonic() + self._unit.ANSWER_S * 3)
         except (DeviceSilent, DeviceGarbled):
             return False
         requested = _REQUESTED.fullmatch(answer.value)
@@ -356,7 +346,7 @@ class AlicatController:
         """Send an order; return the frame that two or more agree on afterwards, None where none do."""
         self._forget()
         try:
-            self._ask(command)
+            self._unit.ask(command)
         except LineLost:
             raise
         except (DeviceSilent, DeviceGarbled):
@@ -381,17 +371,6 @@ class AlicatController:
         return shown.value
 
     # Stop
-
-    def _let_answer(self) -> None:
-        """Wait for the line that answers; a command that begins before its end is lost to the device."""
-        try:
-            self._line.receive(timeout_s=self.STOP_ANSWER_S)
-        except LineLost:
-            raise
-        except (DeviceSilent, DeviceGarbled):
-            return
-        finally:
-            self._line.rest(self._silence_s)
 
     def _confirm_stop(self, deadline: float) -> None:
         while time.monotonic() < deadline:
@@ -430,138 +409,14 @@ class AlicatController:
     # Asking
 
     def _frame_once(self) -> Frame:
-        text = self._ask("")
+        text = self._unit.ask("")
         frame = frame_from(text, self._letter, self._layout)
         if frame is None:
-            self._in_doubt = True
+            self._unit.in_doubt = True
             raise DeviceGarbled(NAME, "an answer that is no data frame of this unit. Check the cable.", text)
         return frame
 
-    def _ask(self, command: str) -> str:
-        """Send one request and return the line that answers it."""
-        if self._in_doubt:
-            self._resynchronise()
-        self._in_doubt = True
-        self._line.drain()
-        request = self._request(command)
-        self._line.send(request)
-        text = self._received(request, self._until(self.ANSWER_S))
-        self._in_doubt = False
-        return text
-
-    def _request(self, command: str) -> bytes:
-        text = f"{self._letter}{command}"
-        assert not _OLD_SETPOINT.match(text), "a letter with digits is the integer set-point of old firmware"
-        return text.encode("ascii") + b"\r"
-
-    def _received(self, request: bytes, deadline: float) -> str:
-        """Return the next line that is not the request's own echo."""
-        while True:
-            line = self._line.receive(timeout_s=max(0.0, deadline - time.monotonic()))
-            self._line.rest(self._silence_s)
-            if line.strip() and line != request[:-1]:
-                return self._printable(line)
-
-    def _resynchronise(self) -> None:
-        """Wait out answers that are still on their way: by a question no frame answers, else by silence."""
-        stray = self._line.drain()
-        if b"@ " in stray:
-            self._end_stream()
-        if self._version:
-            request = self._request("VE")
-            self._line.send(request)
-            deadline = self._until(self.ANSWER_S)
-            while self._received(request, deadline) != self._version:
-                continue
-        else:
-            quiet_at = self._until(self.QUIET_S)
-            while time.monotonic() < quiet_at:
-                time.sleep(0.01)
-        self._line.drain()
-        self._in_doubt = False
-
-    def _until(self, timeout_s: float) -> float:
-        return min(time.monotonic() + timeout_s, self._deadline)
-
-    def _lines_of(self, command: str) -> list[str]:
-        """Ask for a table and return its lines; empty where this unit has no such table."""
-        if self._in_doubt:
-            self._resynchronise()
-        self._in_doubt = True
-        self._line.drain()
-        request = self._request(command)
-        self._line.send(request)
-        lines: list[str] = []
-        began_s, wait_s = time.monotonic(), self.ANSWER_S
-        try:
-            while time.monotonic() - began_s < self.TABLE_S:
-                lines.append(self._received(request, time.monotonic() + wait_s))
-                wait_s = self.LINES_FOLLOW_S
-        except LineLost:
-            raise
-        except DeviceSilent:
-            # The end of a table is told by nothing else. One line alone is no table, but a refusal.
-            self._in_doubt = not lines
-            return lines if len(lines) > 1 else []
-        raise DeviceGarbled(NAME, f"goes on answering {command} without an end. Check the line.")
-
-    def _printable(self, line: bytes) -> str:
-        try:
-            return ascii_text(line)
-        except BrokenFrame as error:
-            raise DeviceGarbled(NAME, "a damaged reply. Check the cable.", repr(line)) from error
-
     # Opening
-
-    def _end_stream(self) -> None:
-        """End a stream that somebody began: its lines come unasked and answer nothing."""
-        self._line.drain()
-        try:
-            line = self._line.receive(timeout_s=self.STREAM_S)
-        except LineLost:
-            raise
-        except (DeviceSilent, DeviceGarbled):
-            return
-        if line[:1] in (b"@", b"+", b"-"):
-            self._line.send(f"@@ {self._letter}".encode("ascii") + b"\r")
-            time.sleep(self.STREAM_S)
-            self._line.drain()
-
-    def _first_answer(self, deadline: float) -> str:
-        """Poll until two lines of this unit look like frames of one shape."""
-        heard, shape = "", ("", "")
-        while True:
-            try:
-                text = self._ask("")
-                heard = text
-                fresh = _shape(text)
-                if text[:2] == f"{self._letter} " and fresh == shape and fresh[0]:
-                    return text
-                shape = fresh
-            except LineLost:
-                raise
-            except (DeviceSilent, DeviceGarbled) as fault:
-                if isinstance(fault, DeviceGarbled):
-                    heard = fault.reply or "?"
-                if time.monotonic() >= deadline and not heard:
-                    raise
-            if time.monotonic() >= deadline and heard:
-                words = (
-                    f"what answers is no Alicat flow device of unit {self._letter}. Check port and letter."
-                )
-                raise WrongDevice(NAME, words, heard)
-
-    def _learnt_version(self) -> str:
-        """Return the answer to `VE` where it is one that no data frame can be taken for."""
-        try:
-            first = self._ask("VE")
-            if first == self._ask("VE") and not _shape(first)[0] and not _QUESTION_MARK.fullmatch(first):
-                return first
-        except LineLost:
-            raise
-        except (DeviceSilent, DeviceGarbled):
-            pass
-        return ""
 
     def _learn_layout(self, first: str) -> None:
         """Learn columns and units: from the device's table, else from the settings and a frame."""
@@ -584,16 +439,16 @@ class AlicatController:
         if told is not None:
             fits = frame_from(first, self._letter, told) is not None
             return told if fits else usual_with_units(first, told)
-        if self._version and not _USUAL_VERSION.search(self._version):
+        if self._unit.version and not _USUAL_VERSION.search(self._unit.version):
             words = "does not tell its columns and is of another family. Name them in the setting columns."
-            raise WrongDevice(NAME, words, self._version)
+            raise WrongDevice(NAME, words, self._unit.version)
         return usual_layout(first)
 
     def _told_layout(self) -> Layout | None:
         before: Sequence[str] | None = None
         for _ in range(TABLE_TRIES):
             began_s = time.monotonic()
-            table = self._lines_of("??D*")
+            table = self._unit.lines_of("??D*")
             # Its rows are numbered and its words known: a table that comes slowly is read once only.
             if table == before or (table and time.monotonic() - began_s > self.SLOW_TABLE_S):
                 return layout_from(table, self._letter)
@@ -605,8 +460,8 @@ class AlicatController:
         if not self._layout.has("setpoint"):
             return ""
         try:
-            first = _REQUESTED.fullmatch(self._ask("LS"))
-            second = _REQUESTED.fullmatch(self._ask("LS"))
+            first = _REQUESTED.fullmatch(self._unit.ask("LS"))
+            second = _REQUESTED.fullmatch(self._unit.ask("LS"))
         except LineLost:
             raise
         except (DeviceSilent, DeviceGarbled):
@@ -616,7 +471,7 @@ class AlicatController:
     def _look_first(self) -> None:
         """Confirm a frame, so that the first reading needs two lines only."""
         try:
-            frame = self._frames.read(time.monotonic() + self.ANSWER_S * 5)
+            frame = self._frames.read(time.monotonic() + self._unit.ANSWER_S * 5)
         except LineLost:
             raise
         except (DeviceSilent, DeviceGarbled):
@@ -659,15 +514,6 @@ def _near(name: str, first: Decimal | None, second: Decimal | None, factor: Deci
     assert agreement is not None, "the role says how far two values may lie apart"
     digit = Decimal(1).scaleb(int(first.as_tuple().exponent))
     return abs(first - second) * factor <= agreement.limit(apart_s) + digit * factor
-
-
-def _shape(text: str) -> tuple[str, str]:
-    """Return a frame's letter and what kinds of words follow, empty where it is none."""
-    tokens = text.split()
-    kinds = "".join("n" if re.fullmatch(r"[+-]?\d+(?:\.\d+)?|--", token) else "w" for token in tokens[1:])
-    if not kinds.startswith("n") or len(tokens[0]) != 1:
-        return "", ""
-    return tokens[0], kinds[: kinds.find("w") + 1] if "w" in kinds else kinds
 
 
 def _flow(text: str) -> Decimal:

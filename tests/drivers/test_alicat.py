@@ -67,7 +67,8 @@ class Gas:
 
     def opened(self, **values: str) -> AlicatController:
         driver = self.driver(**values)
-        driver.LINES_FOLLOW_S, driver.STREAM_S, driver.QUIET_S = 0.06, 0.06, 0.05  # no slow line here
+        unit = driver._unit
+        unit.LINES_FOLLOW_S, unit.STREAM_S, unit.QUIET_S = 0.06, 0.06, 0.05  # no slow line here
         driver.open()
         return driver
 
@@ -700,4 +701,4 @@ def test_an_order_is_never_the_shape_of_the_old_set_point() -> None:
 
     for command in ("32000", " 5", "0"):
         with pytest.raises(AssertionError):
-            driver._request(command)
+            driver._unit.request(command)
