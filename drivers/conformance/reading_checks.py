@@ -85,8 +85,9 @@ def bounded(subject: Subject) -> str:
         raise Broken(f"a read took {milliseconds(max(times))}, at most {milliseconds(READ_S)} are allowed")
     if subject.driver.wear() != worn:
         raise Broken(f"reading wrote to a memory that wears out: {subject.driver.wear()}")
+    median, worst = milliseconds(quantile(times, 0.5)), milliseconds(max(times))
     return (
-        f"{subject.reads} reads: median {milliseconds(quantile(times, 0.5))}, worst {milliseconds(max(times))}; "
+        f"{subject.reads} reads: median {median}, worst {worst}; "
         f"{len(trips)} exchanges, round trip p50 {quantile(trips, 0.5) * 1000:.1f} ms, "
         f"p99 {quantile(trips, 0.99) * 1000:.1f} ms"
     )
