@@ -249,11 +249,13 @@ class Round:
             changed = {name for name, held in before.settings.items() if after.settings.get(name) != held}
             if changed:
                 self._finding(f"{trial.order} was refused and changed {sorted(changed)}")
-        if "volume_ml" in trial.parameters and not before.moving:
+        # A run that was under way may have ended while the order was still asking.
+        stood = next((one for one in (before, *self.witness.seen) if not one.moving), before)
+        if "volume_ml" in trial.parameters and not stood.moving:
             ordered_ml = float(trial.parameters["volume_ml"]) if said != "refused" else 0.0
-            self._run = (before.moved_ml, ordered_ml, said == "confirmed")
+            self._run = (stood.moved_ml, ordered_ml, said == "confirmed")
         if said == "confirmed" and trial.order in ("infuse", "clear"):
-            self._counted_from_ml = [before.moved_ml]
+            self._counted_from_ml = [stood.moved_ml]
             if trial.order == "clear":  # asked again until the run before it had ended
                 self._counted_from_ml.append(after.moved_ml)
 
