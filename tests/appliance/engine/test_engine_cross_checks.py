@@ -44,7 +44,7 @@ uses = { pump = "1..30 mL/min", balance = "0..500 g" }
 safe_state = { pump = "stop", balance = "keep" }
 instruction = { setup = "Connect the line to the bag on the balance." }
 [phase.move.parameter]
-volume = "8 mL"
+volume = "5 mL"
 flow = "20 mL/min"
 density = "1.0 g/mL"
 syringe_diameter = "26.7 mm"
@@ -124,7 +124,7 @@ def test_a_line_that_leads_to_another_bag_is_told_and_the_pump_stands_before_the
     levels = [one.level for one in room.events(ev.LimitCrossed) if isinstance(one, ev.LimitCrossed)]
     assert [one.reason for one in held] == ["drift"]
     assert levels[-1] == "action"
-    assert lost_ml < 4, "of 8 mL"
+    assert lost_ml < 4, "of 5 mL"
 
 
 @pytest.mark.requirement("F-034")
