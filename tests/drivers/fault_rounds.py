@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from drivers.roles import Driver
 from drivers.simulated.bench import lone_device
 from drivers.simulated.faults import DEFAULT_RATES
 
+_ROUNDS = count()
 SCHEDULING_S = 1.0  # what a loaded test machine may add to a wait
 BOUNDS_S = {"read": 1.0, "order": 12.0, "stop": 2.0, "open": 6.0}
 RECOVERY_S = 8.0
@@ -316,7 +318,7 @@ def play_round(
     `made` makes another driver than the catalogue's: a control that must have findings.
     """
     entry = device_type(type_name)
-    link = folder / f"{type_name}-{seed}-{'-'.join(rates) if len(rates) == 1 else 'mixed'}"
+    link = folder / f"{type_name}-{seed}-{next(_ROUNDS)}"  # a mixture may be one fault, as a verb's round is
     device = lone_device(type_name, link, seed=seed)
     witness = Witness(device)
     played = Round(entry, witness, seed, exempt=bool(INSIDE_THE_DEVICE & set(rates)), made=made)
