@@ -142,10 +142,10 @@ class SartoriusBalance:
         except LineLost:
             raise
         except DeviceSilent:
-            self._was_silent = True
             self._deadline += self.LAST_LOOK_S
             if self._is_alive():
                 return [_bad("moving: it prints steady weights only, as its menu is set")]
+            self._was_silent = True
             raise
         finally:
             self._deadline = FAR_OFF_S
@@ -248,10 +248,12 @@ class SartoriusBalance:
         self._last, self._was_silent = (weight.grams, now), False
         if self._taken_off_g is None or last is None:
             return
-        jump = weight.grams - last[0]
-        limit = _limit_g(weight, min(1.0, now - last[1])) if was_silent else AS_BEFORE_G + weight.digit_g
-        shown_again = last[0] > -limit and abs(jump - self._taken_off_g) <= limit
-        if (was_silent and abs(jump) > limit) or (self._taken_off_g >= SMALLEST_TARE_G and shown_again):
+        jump, at_most = weight.grams - last[0], _limit_g(weight, now - last[1])
+        near = AS_BEFORE_G + weight.digit_g
+        # By just the tared load, and faster than any transfer: what was taken off is shown again.
+        shown_again = jump > at_most and last[0] > -near and abs(jump - self._taken_off_g) <= near
+        changed_unseen = was_silent and abs(jump) > _limit_g(weight, min(1.0, now - last[1]))
+        if changed_unseen or (shown_again and self._taken_off_g >= SMALLEST_TARE_G):
             self._taken_off_g = None
             words = "lost its power, or its load was changed unseen: tare and zero are void. Tare it again."
             raise DeviceRestarted(NAME, words)

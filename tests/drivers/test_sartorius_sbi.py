@@ -214,7 +214,8 @@ SHEET = [
     (ESC + b"X1_\r\n", b"QUINTIX3102-1S", b"\r\n", 16),
     (ESC + b"x2_\r\n", b"34309393", b"\r\n", 10),
     (ESC + b"x3_\r\n", b"01-62-07", b"\r\n", 10),
-    *((ESC + key + b"\r\n", b"", b"", 0) for key in (b"T", b"U", b"V", b"K", b"L", b"M", b"N", b"O", b"R")),
+    *((ESC + key + b"\r\n", b"", b"", 0) for key in (b"T", b"U", b"V", b"Z", b"S")),
+    *((ESC + key + b"\r\n", b"", b"", 0) for key in (b"K", b"L", b"M", b"N", b"O", b"R")),
     (b"P\r\n", b"", b"", 0),
     (ESC + b"#\r\n", b"", b"", 0),
     (ESC + b"x1234567890123456789012345_\r\n", b"", b"", 0),
@@ -308,6 +309,9 @@ def test_the_twin_loses_its_tare_without_a_word() -> None:
     twin, _ = twin_at_rest()
     twin.receive(ESC + b"U", 5.0)
 
+    assert twin.receive(ESC + b"S\r\n", 5.0) == []
+    assert twin.tare_g == 0.0
+    twin.receive(ESC + b"U", 5.0)
     assert twin.restart(5.0) == []
 
     assert twin.tare_g == 0.0
@@ -445,18 +449,34 @@ def test_a_healthy_balance_of_any_kind_reads_good(tmp_path: Path, kind: str) -> 
 
 def test_a_balance_that_prints_steady_weights_only_is_moving_and_not_silent(pan: Pan) -> None:
     driver = pan.opened()
+    driver.order("tare", {})
     pan.twin.prints_when_stable = True
     pan.flow_on()
 
     began_s = time.monotonic()
     moving = weight_of(driver)
     took_s = time.monotonic() - began_s
+    pan.world.bag("dose").volume_ml += 5.0
     pan.world.stop_motion()
     wait_until(pan.world.pan_steady, 3.0, "the pan does not come to rest")
 
     assert (moving.quality, "steady weights only" in moving.detail) == ("bad", True)
     assert took_s < 1.0
     wait_until(lambda: weight_of(driver).quality == "good", 3.0, "it does not weigh again")
+    driver.close()
+
+
+def test_a_transfer_of_as_much_as_was_tared_off_is_no_restart(pan: Pan) -> None:
+    pan.world.bag("dose").volume_ml = 0.0
+    driver = pan.opened()
+    driver.order("tare", {})
+    weight_of(driver)
+    tared_g = pan.twin.tare_g
+
+    pan.world.bag("dose").volume_ml = tared_g
+    driver._last = (Decimal(0), time.monotonic() - 20.0)  # a transfer that nobody watched for 20 s
+
+    assert weight_of(driver).value == pytest.approx(Decimal(12), abs=Decimal("0.1"))
     driver.close()
 
 
