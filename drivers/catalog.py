@@ -25,11 +25,15 @@ DeadMan = Literal["watchdog", "bounded run", "relay", "none needed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """An order that the conformance suite gives; with `moves` only where the operator allows motion."""
+    """An order that the conformance suite gives; with `moves` only where the operator allows motion.
+
+    A device that is set as one of `unless` does not know the order.
+    """
 
     order: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     moves: bool = False
+    unless: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,10 @@ class DeviceType:
     def stopped_by(self, settings: Mapping[str, str]) -> DeadMan:
         """Return what brings one device of this type to a stand, with the settings it was given."""
         return "watchdog" if settings.get(self.watchdog_setting) else self.stops_by
+
+    def trials_with(self, settings: Mapping[str, str]) -> tuple[Trial, ...]:
+        """Return the trials for one device of this type, with the settings it was given."""
+        return tuple(one for one in self.trials if not set(one.unless.items()) & set(settings.items()))
 
 
 _OURS: tuple[DeviceType, ...] = (
@@ -289,16 +297,22 @@ _OURS: tuple[DeviceType, ...] = (
         name="eurotherm-3200",
         role="thermostat",
         device="Eurotherm 3200 temperature controllers",
-        driver="drivers.temperature.eurotherm_3200:EurothermController",
+        driver="drivers.temperature.eurotherm:eurotherm",
         twin="drivers.simulated.eurotherm_3200:EurothermTwin",
         stops_by="none needed",
         dead_man="keeps its set-point: letting an incubation grow cold is a hazard too",
         answers_within_ms=200,
         settings=(
             Setting(
+                name="protocol",
+                default="modbus",
+                words="what it speaks: modbus, or bisynch (EI-Bisynch, older units)",
+                pattern="modbus|bisynch",
+            ),
+            Setting(
                 name="address",
                 default="1",
-                words="the controller's Modbus address, 1 to 254",
+                words="the controller's address, 1 to 254, with bisynch up to 99",
                 pattern=r"[1-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-4]",
             ),
             Setting(
@@ -319,9 +333,17 @@ _OURS: tuple[DeviceType, ...] = (
                 words="where set-points go: remote (volatile) or target (lasting, 100 000 writes)",
                 pattern="remote|target",
             ),
-            Setting(name="line", default="9600-8N1", words=MODBUS_LINE_WORDS, pattern=MODBUS_LINE),
+            Setting(
+                name="line",
+                default="",
+                words="how bytes travel (empty: 9600-8N1, with bisynch 9600-7E1)",
+                pattern=rf"(?:{MODBUS_LINE}|(?:300|600|1200|2400|4800|9600|19200)-7[EO][12])?",
+            ),
         ),
-        trials=(Trial(order="set", parameters={"setpoint_c": "37.0"}), Trial(order="start")),
+        trials=(
+            Trial(order="set", parameters={"setpoint_c": "37.0"}),
+            Trial(order="start", unless={"protocol": "bisynch"}),
+        ),
     ),
     DeviceType(
         name="modbus-relay",

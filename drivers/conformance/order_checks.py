@@ -67,7 +67,7 @@ def _absurd(order: Order) -> Iterator[dict[str, str]]:
 
 def trials(subject: Subject) -> str:
     """Each order of the catalogue's trials is confirmed by reading back, and can be repeated."""
-    tried = [trial for trial in subject.entry.trials if not trial.moves]
+    tried = [trial for trial in subject.trials if not trial.moves]
     if not tried:
         raise NotTried("the catalogue lists no trial that moves nothing")
     return "; ".join(_confirmed_twice(subject, trial) for trial in tried)
@@ -243,7 +243,7 @@ def _go_on(subject: Subject, ran: Reading | None) -> None:
 
 
 def _motions(subject: Subject) -> list[Trial]:
-    found = [trial for trial in subject.entry.trials if trial.moves]
+    found = [trial for trial in subject.trials if trial.moves]
     if not found:
         raise NotTried("the catalogue lists no trial that moves")
     if not subject.moves:

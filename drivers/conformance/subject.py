@@ -82,6 +82,7 @@ class Subject:
         reads: int = READS,
     ) -> None:
         self.entry, self.port, self.moves, self.reads = entry, port, moves, reads
+        self.trials = entry.trials_with(settings or {})
         self.role: Role = ROLES[entry.role]
         self._made = made or driver_for(entry.name, settings)
         self.driver = self.fresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from drivers.simulated.eurotherm_bisynch import BisynchSlave
 from drivers.simulated.modbus_slave import ILLEGAL_ADDRESS, ILLEGAL_VALUE, ModbusException, ModbusSlave
 from drivers.simulated.thermal import BathHeat
 from drivers.simulated.twin import Twin
@@ -26,7 +27,10 @@ OUTPUT_PERCENT_AT_SETPOINT = 17.5
 
 
 class EurothermTwin(Twin):
-    """Registers 1 to 26 and the four behind them; what is temperature is scaled by the display's decimals."""
+    """Registers 1 to 26 and the four behind them; what is temperature is scaled by the display's decimals.
+
+    With the setting `protocol` bisynch it tells three of them by name, over EI-Bisynch.
+    """
 
     TYPE = "eurotherm-3200"
     FUNCTIONS = frozenset((3, 4, 6, 16))
@@ -37,8 +41,11 @@ class EurothermTwin(Twin):
         self.sensor_broken = False
         self.alarms: set[int] = set()  # 1 to 4
         self.eeprom_writes = 0
-        self._scale: int = 10 ** int(self.settings.get("decimals", "1"))
-        self._slave = ModbusSlave(int(self.settings.get("address", "1")), self)
+        address, decimals = int(self.settings.get("address", "1")), int(self.settings.get("decimals", "1"))
+        self._scale: int = 10**decimals
+        self._slave: ModbusSlave | BisynchSlave = ModbusSlave(address, self)
+        if self.settings.get("protocol") == "bisynch":
+            self._slave = BisynchSlave(address, decimals, self)
         self._held = dict.fromkeys(range(1, 27), 0) | {REMOTE_SELECT: 0}
         for register, value_c in (
             (TARGET, SETPOINT_C),
