@@ -127,7 +127,7 @@ class RegloPump(RollerPump):
             unasked=self._is_event,
         )
         super().__init__(line, talk)
-        self._base_ml: Decimal | None = None
+        self._base_ml = Decimal(0)  # what the pump's counter showed when this count began
         self._ordered_ml: Decimal | None = None
         self._last_ml: Decimal | None = None
         self._ended = self._stopped = self._channelled = self._events = False
@@ -256,7 +256,8 @@ class RegloPump(RollerPump):
     # What is known of the pump
 
     def _forget(self) -> None:
-        self._base_ml = self._ordered_ml = self._last_ml = None
+        self._base_ml = Decimal(0)
+        self._ordered_ml = self._last_ml = None
         self._ended = self._stopped = False
         self._look_anew()
 
@@ -272,10 +273,8 @@ class RegloPump(RollerPump):
         count = self._surely(self._counts, "counter")
         if lost or (self._last_ml is not None and count.total_ml < self._last_ml):
             self._restart_untold = True
-            self._base_ml = self._ordered_ml = None
+            self._base_ml, self._ordered_ml = Decimal(0), None
         self._last_ml = count.total_ml
-        if self._base_ml is None:
-            self._base_ml = count.total_ml
 
     def _address_channels(self) -> bool:
         """Let requests name channels; True when the pump did not do so before."""
@@ -304,12 +303,9 @@ class RegloPump(RollerPump):
         if self._last_ml is not None and count.total_ml < self._last_ml:
             raise self._restarted()
         self._last_ml = count.total_ml
-        if self._base_ml is None:
-            self._base_ml = count.total_ml
 
     def _delivered(self, count: Count) -> tuple[Decimal, str]:
-        base_ml = count.total_ml if self._base_ml is None else self._base_ml
-        counted_ml = count.total_ml - base_ml
+        counted_ml = count.total_ml - self._base_ml
         detail = f"counted in steps of {count.step_ml} mL"
         ordered_ml = self._ordered_ml
         if ordered_ml is None or count.running or self._stopped:

@@ -119,7 +119,7 @@ class MasterflexPump(RollerPump):
         )
         super().__init__(line, talk)
         self._turns = Confirmation(self._turns_once, self._turns_agree)
-        self._base_rev: Decimal | None = None
+        self._base_rev = Decimal(0)  # what the drive's counter showed when this count began
         self._ordered_rev: Decimal | None = None
         self._last_rev: Decimal | None = None
         self._seen: Turns | None = None
@@ -142,8 +142,7 @@ class MasterflexPump(RollerPump):
             self._look_at_counter(answer.value)
         moving, sure = self._motion(answer.value)
         quality: Quality = "good" if answer.confirmed else "uncertain"
-        base_rev = answer.value.total_rev if self._base_rev is None else self._base_rev
-        turned_rev = answer.value.total_rev - base_rev
+        turned_rev = answer.value.total_rev - self._base_rev
         return [
             reading_now("state", "infusing" if moving else "stopped", "", quality if sure else "uncertain"),
             reading_now(
@@ -239,7 +238,8 @@ class MasterflexPump(RollerPump):
     # What is known of the drive
 
     def _forget(self) -> None:
-        self._base_rev = self._ordered_rev = self._last_rev = None
+        self._base_rev = Decimal(0)
+        self._ordered_rev = self._last_rev = None
         self._rpm, self._known = Decimal(0), False
         self._look_anew()
 
@@ -287,8 +287,6 @@ class MasterflexPump(RollerPump):
         if self._last_rev is not None and turns.total_rev < self._last_rev:
             raise self._restarted()
         self._last_rev, self._known = turns.total_rev, True
-        if self._base_rev is None:
-            self._base_rev = turns.total_rev
 
     def _moves(self, turns: Turns) -> bool:
         return self._motion(turns)[0]
@@ -309,8 +307,8 @@ class MasterflexPump(RollerPump):
             return True, True
         if turns.says_rest and not self._status_lies:
             return False, True
-        base_rev, ordered_rev = self._base_rev, self._ordered_rev
-        if base_rev is not None and ordered_rev is not None and turns.total_rev >= base_rev + ordered_rev:
+        ordered_rev = self._ordered_rev
+        if ordered_rev is not None and turns.total_rev >= self._base_rev + ordered_rev:
             return False, True
         lately = self._moved_s > 0 and now_s - self._moved_s < max(COUNTER_STOOD_S, 3 * self._tick_s())
         return lately, grown or not lately
