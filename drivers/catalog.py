@@ -208,6 +208,12 @@ _OURS: tuple[DeviceType, ...] = (
                 pattern=r"(?:4800|9600|19200|38400)-[78][NEO][12]",
             ),
             Setting(
+                name="probe",
+                default="in_pv_02",
+                words="where the external Pt100 is read, in_pv_02, on some models in_pv_01, or none",
+                pattern="in_pv_01|in_pv_02|none",
+            ),
+            Setting(
                 name="handshake",
                 default="rts_cts",
                 words="rts_cts or none, as the unit is set",

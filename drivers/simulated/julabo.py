@@ -68,6 +68,10 @@ class JulaboTwin(Twin):
             "in_mode_05": lambda: str(int(bath.running)),
         }
 
+        if self.settings.get("probe") == "in_pv_01":
+            swapped = self._queries["in_pv_02"], self._queries["in_pv_01"]
+            self._queries["in_pv_01"], self._queries["in_pv_02"] = swapped
+
     @property
     def alarm(self) -> str:
         """The alarm it shows, or nothing."""

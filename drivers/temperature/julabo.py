@@ -30,13 +30,14 @@ from drivers.wear import Wear
 
 NAME = "Thermostat"
 COMMANDS = {"bath_c": "in_pv_00", "probe_c": "in_pv_02", "setpoint_c": "in_sp_00"}
+NO_PROBE = "none"
 MODES = {0: "MANUAL STOP", 1: "MANUAL START", 2: "REMOTE STOP", 3: "REMOTE START"}
 REMOTE_STOP, REMOTE_START = 2, 3
 UNKNOWN_COMMAND = -8
 COMMAND_ERRORS = frozenset(range(-13, -7))  # about the last command, not about the bath
 STOP_TRIES = 3
 SET_TRIES = 2  # a set-point may be sent again after it was read back: twice the same is the same
-_NUMBER = re.compile(r" ?-?\d{1,4}\.\d{1,3}")
+_NUMBER = re.compile(r" {0,4}[+-]?\d{1,4}(?:\.\d{1,3})?")
 _STATUS = re.compile(r"(-?\d{2,4}) ([A-Z][A-Z0-9 .:/_-]*)")
 _VERSION = re.compile(r"JULABO (.+?)(?: VERSION (.+))?", re.IGNORECASE)
 _T = TypeVar("_T", bound=Hashable)
@@ -72,7 +73,7 @@ class JulaboCirculator:
 
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
         values = {"address": "", "line": "4800-7E1", "echo": "no", "handshake": "rts_cts"}
-        values |= dict(settings or {})
+        values |= {"probe": COMMANDS["probe_c"]} | dict(settings or {})
         line_settings = LineSettings.told(values["line"], rts_cts=values["handshake"] == "rts_cts")
         # On RS-485 each request and each answer begins with the device's address.
         self._prefix = f"A{int(values['address']):03d}_" if values["address"] else ""
@@ -82,10 +83,12 @@ class JulaboCirculator:
         self._ends_s = math.inf
         self._ordered_running: bool | None = None
         self._ordered_setpoint_c: Decimal | None = None
-        self._has_probe = True
+        self._shouts = False  # some units take upper case alone
+        self._probe = values["probe"]
+        self._has_probe = self._probe != NO_PROBE
         self._numbers = {
             name: Confirmation(partial(self._number_once, command), _agreement(name))
-            for name, command in COMMANDS.items()
+            for name, command in (COMMANDS | {"probe_c": self._probe}).items()
         }
         self._status = Confirmation(self._status_once, same)
         self._mode = Confirmation(self._mode_once, same)
@@ -104,11 +107,12 @@ class JulaboCirculator:
         while True:
             try:
                 self._resynchronise()
-                self._has_probe = self._knows_probe()
+                self._has_probe = self._probe != NO_PROBE and self._knows_probe()
                 return
             except (DeviceSilent, DeviceGarbled) as fault:
                 heard = heard or isinstance(fault, DeviceGarbled)
                 if time.monotonic() < deadline:
+                    self._shouts ^= isinstance(fault, DeviceSilent)
                     continue
                 self._line.close()
                 if heard:
@@ -267,7 +271,7 @@ class JulaboCirculator:
         """
         for _ in range(self.PROBE_TRIES):
             try:
-                self._exchange(COMMANDS["probe_c"])
+                self._exchange(self._probe)
                 return True
             except DeviceSilent:
                 if self._status_once().code == UNKNOWN_COMMAND:
@@ -318,10 +322,14 @@ class JulaboCirculator:
         match = _STATUS.fullmatch(text)
         if match is None:
             raise self._garbled(text)
-        status = Status(int(match[1]), match[2].strip())
-        if status.code >= 0 and MODES.get(status.code) != status.words:
+        code, words = int(match[1]), match[2].strip()
+        if code < 0:
+            return Status(code, words)
+        # The words say it; some units count otherwise. Damage to either is outlasted by equal answers.
+        modes = [mode for mode, said in MODES.items() if said == words]
+        if not modes:
             raise self._garbled(text)
-        return status
+        return Status(modes[0], words)
 
     def _mode_once(self) -> str:
         text = self._exchange("in_mode_05").strip()
@@ -353,7 +361,7 @@ class JulaboCirculator:
         return text.removeprefix(self._prefix)
 
     def _request(self, words: str) -> bytes:
-        return f"{self._prefix}{words}\r".encode("ascii")
+        return f"{self._prefix}{words.upper() if self._shouts else words}\r".encode("ascii")
 
     def _at_most(self, wait_s: float) -> float:
         """Return how long to wait, so that a read ends in time."""

@@ -382,6 +382,29 @@ def test_a_circulator_without_an_external_probe_leaves_it_out(tmp_path, tells_un
     assert names == ["bath_c", "setpoint_c", "running", "alarm"]
 
 
+@pytest.mark.parametrize(("probe", "shown"), [("in_pv_01", True), ("none", False)])
+def test_a_model_that_tells_its_probe_elsewhere_or_has_none_is_set_so(opened, probe, shown):
+    driver, _ = opened("julabo", probe=probe)
+
+    told = {reading.name: reading for reading in driver.read()}
+
+    assert ("probe_c" in told) == shown
+    assert not shown or told["probe_c"].value < -100  # the frozen bag, not the heater
+
+
+def test_a_circulator_that_takes_upper_case_alone_is_asked_in_it(tmp_path):
+    class Shouted(JulaboTwin):
+        def receive(self, data: bytes, now_s: float) -> list[bytes]:
+            return super().receive(data, now_s) if data.isupper() else []
+
+    device = PtyDevice(Shouted(World(seed=2)), tmp_path / "bath")
+    driver = JulaboCirculator(str(device.link))
+    with served(device):
+        driver.open()
+        assert {reading.quality for reading in driver.read()} == {"good"}
+        driver.close()
+
+
 def test_a_balance_that_browned_out_is_told_though_it_says_nothing(opened):
     world = World(seed=2)
     world.put("dose", "balance")
