@@ -20,7 +20,7 @@ from drivers.roles import Driver
 
 GOOD, REFUSED, WRONG_USAGE = 0, 1, 2
 FOLLOW_S = 0.2
-READS_MAX = 4
+READS_MAX = 8
 
 
 def device(argv: Sequence[str]) -> int:

@@ -142,10 +142,17 @@ class JulaboCirculator:
             for place, name in enumerate(names):
                 readings.append(self._temperature(name, self._share(began_s, len(names) + 1 - place)))
             return [*readings, *self._state(began_s + self.READ_S)]
-        except LineFlooded:
+        except (LineFlooded, LineLost):
             raise
         except DeviceGarbled as fault:
             return [*readings, reading_now("running", None, "", "bad", fault.words)]
+        except DeviceSilent:
+            if not readings:
+                raise
+            # It answered and fell behind: what was heard is told, and what there was no time for.
+            missing = [(name, "°C") for name in names[len(readings) :]] + [("running", ""), ("alarm", "")]
+            words = "no time was left to ask"
+            return [*readings, *(reading_now(name, None, unit, "bad", words) for name, unit in missing)]
         finally:
             self._ends_s = math.inf
 

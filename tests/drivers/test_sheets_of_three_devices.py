@@ -291,13 +291,14 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 @pytest.mark.parametrize("type_name", ["mt-sics", "new-era-ne1000", "julabo"])
 def test_a_device_that_takes_200_ms_to_answer_is_read_good_in_short_reads(opened, type_name):
     driver, _ = opened(type_name, faults=Late())
-    took = []
-    for _ in range(READS_MAX):
+    took: list[float] = []
+    qualities = {"none yet"}
+    while qualities != {"good"} and len(took) < READS_MAX:
         began = time.monotonic()
-        readings = driver.read()
+        qualities = {reading.quality for reading in driver.read()}
         took.append(time.monotonic() - began)
 
-    assert [reading.quality for reading in readings] == ["good"] * len(readings)
+    assert qualities == {"good"}
     assert max(took) < 1.15  # 1 s, and what a busy machine adds
 
 
