@@ -183,14 +183,16 @@ class MtSicsBalance:
             self._accepted(name, self._exchange("T" if name == "tare" else "Z", self.STEADY_ANSWER_S))
         except (DeviceSilent, DeviceGarbled) as fault:
             unknown = fault
+        # The tare is asked for before the weight: a balance that loses it in between shows its load again.
+        tare = self._tare_value() if name == "tare" else None
         shown = self._weights.read(time.monotonic() + self.READ_S)
         if not shown.confirmed or shown.value.trouble or abs(shown.value.grams) > EMPTY_G:
             words = f"did not confirm the order {name}. Look at its display before ordering it again."
             raise DeviceSilent(NAME, words) from unknown
         if name == "zero":
             return {"weight_g": str(shown.value.grams)}
-        self._tare = self._tare_value()
-        return {"tare_g": "" if self._tare is None else str(self._tare), "weight_g": str(shown.value.grams)}
+        self._tare = tare
+        return {"tare_g": "" if tare is None else str(tare), "weight_g": str(shown.value.grams)}
 
     def stop(self) -> None:
         """Do nothing: a balance moves nothing."""

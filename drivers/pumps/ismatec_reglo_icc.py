@@ -230,8 +230,14 @@ class RegloPump(RollerPump):
             )
             raise DeviceSilent(NAME, words) from lost
         self._ordered_ml = None
-        cause = f": {self._cause()}" if answer in (b"-", b"#") else ""
-        raise DeviceRefused(NAME, f"did not start{cause}. Nothing was moved.") from lost
+        if answer in (b"-", b"#"):
+            raise DeviceRefused(NAME, f"did not start: {self._cause()}. Nothing was moved.") from lost
+        # Less than a step of the counter may have run before its power was lost.
+        self._look_at_addressing()
+        if answer == b"*":
+            words = "took the order and stands before its end. Weigh before ordering again."
+            raise DeviceSilent(NAME, words)
+        raise DeviceRefused(NAME, "did not start. Nothing was moved.") from lost
 
     def _clear(self) -> dict[str, str]:
         count = self._surely(self._counts, "state")
