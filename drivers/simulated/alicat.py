@@ -13,7 +13,7 @@ KPA_A_PSI = 6.894757293168
 STANDARD_KPA, STANDARD_K, ZERO_C_K = 101.325, 298.15, 273.15
 ROOM_C = 21.9
 SERIAL_NUMBER = "521641"
-STREAM_S = 0.05
+STREAM_MS = 50
 OLD_FULL_SCALE = 64_000
 # What the family calls its gases, by number.
 GASES = {
@@ -30,7 +30,8 @@ GASES = {
     11: "O2",
 }
 CODES = ("OPL", "POV", "P2O", "TOV", "VOV", "MOV", "TMF", "OVR", "COM", "HLD", "EXH", "GTA", "LCK")
-LOOPS = {"37": "mass flow"}
+
+_COMMAND = re.compile(r"(?:\$\$)?(\?\?[A-Z]\*|LSRC|LSS|FPF|NCS|[A-Z]{0,2}?)(?: ?([+-]?[\d.]+.*))?")
 
 
 class AlicatTwin(Twin):
@@ -60,6 +61,7 @@ class AlicatTwin(Twin):
         self._registers = {"122": "37"}
         self._ramp_rate, self._ramps_when = "0.0000000 7 4", "0 0 0 0"
         self._streams_at_s: float | None = None
+        self._stream_ms = STREAM_MS
         self._buffer = bytearray()
         self._by_name: dict[str, Callable[[str], list[str]]] = {
             "": lambda _: [self.frame()], "S": self._set, "LS": self._loop_setpoint, "G": self._gas,
@@ -67,7 +69,8 @@ class AlicatTwin(Twin):
             "HC": self._hold_closed, "HP": self._hold_position, "C": self._let_go, "T": self._frame_of,
             "L": self._lock, "U": self._unlock, "VE": self._version, "??M*": self._made,
             "??D*": self._columns, "??G*": self._gases, "SR": self._ramp, "LSRC": self._ramp_times,
-            "H": self._hold_position,
+            "H": self._hold_position, "LSS": self._setpoint_source, "FPF": self._full_scale_of,
+            "NCS": self._stream_every,
         }  # fmt: skip
 
     @property
@@ -91,7 +94,7 @@ class AlicatTwin(Twin):
         """Stream, where that was asked for."""
         if self._streams_at_s is None or now_s < self._streams_at_s:
             return []
-        self._streams_at_s = now_s + STREAM_S
+        self._streams_at_s = now_s + self._stream_ms / 1000
         return _lines([self.frame("@")])
 
     def restart(self, now_s: float) -> list[bytes]:
@@ -146,14 +149,14 @@ class AlicatTwin(Twin):
         register = re.fullmatch(r"(?:\$\$)?([RW])(\d+)(?: ?= ?(\S+))?", body.upper())
         if register:
             return self._register(*register.groups())
-        command = re.fullmatch(r"(?:\$\$)?(\?\?[A-Z]\*|LSRC|[A-Z]{0,2}?)(?: ?([+-]?[\d.]+.*))?", body.upper())
+        command = _COMMAND.fullmatch(body.upper())
         if command is None or command[1] not in self._by_name:
             return ["?"]
         return self._by_name[command[1]](command[2] or "")
 
     def _renamed(self, letter: str, now_s: float) -> list[str]:
         if letter == "@":
-            self._streams_at_s = now_s + STREAM_S
+            self._streams_at_s = now_s + self._stream_ms / 1000
             return []
         if re.fullmatch(r"[A-Z]", letter):
             self.letter = letter
@@ -182,6 +185,19 @@ class AlicatTwin(Twin):
             self._put(number)
         shown = self._flow(self.world.gas.setpoint_ml_min / self._factor)
         return [f"{self.letter} {shown} {shown} 12 {self.flow_unit}"]
+
+    def _setpoint_source(self, _value: str) -> list[str]:
+        return ["?"] if self.is_meter else [f"{self.letter} S"]  # the serial line
+
+    def _stream_every(self, value: str) -> list[str]:
+        if value.isdigit():
+            self._stream_ms = max(10, int(value))
+        return [f"{self.letter} {self._stream_ms}"]
+
+    def _full_scale_of(self, value: str) -> list[str]:
+        if value.strip() not in ("4", "5", "37"):
+            return ["?"]
+        return [f"{self.letter} {self._flow(self.full_scale)} 12 {self.flow_unit}"]
 
     def _gas(self, value: str) -> list[str]:
         if not value.strip().isdigit() or int(value) not in GASES:
