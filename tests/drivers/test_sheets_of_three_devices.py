@@ -407,10 +407,7 @@ def test_a_circulator_that_takes_upper_case_alone_is_asked_in_it(tmp_path):
 
 
 def test_a_balance_that_browned_out_is_told_though_it_says_nothing(opened):
-    world = World(seed=2)
-    world.put("dose", "balance")
-    driver, device = opened("mt-sics", world=world)
-    time.sleep(1.1)
+    driver, device = opened("mt-sics", world=Balance100())
     driver.order("tare", {})
     assert driver.read()[0].quality == "good"
 

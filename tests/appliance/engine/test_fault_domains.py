@@ -26,7 +26,7 @@ from drivers.trace_file import FILE_BYTES_MAX, TraceKeeper, noted_in
 
 POLL_MS = 100
 GAP_S_MAX = 0.3  # and what the machine itself stood still meanwhile
-STRUCK_S = 1.0
+STRUCK_S = 0.6
 CELLWRIGHT = Path(sys.executable).parent / "cellwright"
 
 
