@@ -15,7 +15,6 @@ from drivers.line import LineSettings, SerialLine
 
 ADDRESS_MAX = 99
 EXCHANGE_S = 0.3
-OWED_S = 2.0  # how long an answer may be on its way
 WRITTEN = "ACK"  # what is owed after a write
 
 
@@ -48,6 +47,8 @@ class BisynchUnit:
     probes : tuple of str
         Parameters that may be asked for at any time, the surest first; they bring the line in step.
     """
+
+    OWED_S = 2.0  # how long an answer may be on its way
 
     def __init__(
         self, device: str, port: str, settings: LineSettings, *, address: int, probes: tuple[str, ...]
@@ -113,7 +114,7 @@ class BisynchUnit:
         if not self._owed:
             return
         wait_s, now_s = self._wait_s(deadline), time.monotonic()
-        free = [name for name in self._probes if now_s - self._owed.get(name, -math.inf) > OWED_S]
+        free = [name for name in self._probes if now_s - self._owed.get(name, -math.inf) > self.OWED_S]
         if not free:
             time.sleep(wait_s)
             raise DeviceSilent(self.device, "does not answer. Check cable and power.")
