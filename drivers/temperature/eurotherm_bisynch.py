@@ -28,7 +28,7 @@ WORN = "target set-point"
 EEPROM_WRITES = 100_000
 SET_TRIES = 2  # a set-point may be written again after it was read back: twice the same is the same
 CYCLES_S = 0.6  # the loop works in cycles of a quarter of a second
-_NUMBER = re.compile(r" *([-+]?(?:[0-9]{1,5}(?:\.[0-9]{0,4})?|\.[0-9]{1,4})) *")
+_NUMBER = re.compile(r" *([-+]?(?:[0-9]{1,5}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})) *")
 _SETPOINT = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,4})?")
 
 

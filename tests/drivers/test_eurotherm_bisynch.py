@@ -183,7 +183,7 @@ def test_a_number_may_be_told_with_blanks_sign_or_more_digits(tmp_path: Path) ->
     told = [b"36.5"]
     line_ = Line(lambda one: clean(bcc_block(b"PV" + told[0]) if one == TOLD_PV else one))
     with oven_on(line_, tmp_path) as (oven, _):
-        for told[0] in (b"36.50", b" 36.5", b"36.5 ", b"+36.5", b"036.5"):
+        for told[0] in (b"36.50", b" 36.5", b"36.5 ", b"+36.5", b"036.5", b"36.5000000000"):
             bath = by_name(oven.read())["bath_c"]
             assert (bath.value, bath.quality) == (Decimal("36.5"), "good"), told
 
