@@ -188,8 +188,9 @@ class SartoriusBalance:
         self._line.close()
 
     def _start_anew(self) -> None:
-        self._in_doubt, self._was_silent, self._model = True, False, ""
-        self._unit, self._taken_off_g, self._last = None, None, None
+        self._in_doubt, self._model, self._unit = True, "", None
+        # A line that is opened once more was away as a silent one was: what was tared is kept in mind.
+        self._was_silent = True
         self._weights.forget()
 
     # Orders
@@ -438,8 +439,8 @@ class SartoriusBalance:
             except (DeviceSilent, DeviceGarbled):
                 return
             if weight.confirmed and (weight.value.trouble or weight.value.unit):
-                if not weight.value.trouble:
-                    self._note(weight.value)
+                if weight.value.stable:
+                    self._unit = (weight.value.unit, weight.value.decimals)
                 return
 
 

@@ -184,7 +184,9 @@ class AlicatController:
     def _start_anew(self) -> None:
         self._unit.start_anew()
         self._known_zero = False
-        self._forget()
+        # What was seen on the line before is kept: the next reading tells what a loss of power took.
+        self._frames.forget()
+        self._states.forget()
 
     def _forget(self) -> None:
         """Forget what was seen: from here on the device was told something else."""
@@ -471,13 +473,11 @@ class AlicatController:
     def _look_first(self) -> None:
         """Confirm a frame, so that the first reading needs two lines only."""
         try:
-            frame = self._frames.read(time.monotonic() + self._unit.ANSWER_S * 5)
+            self._frames.read(time.monotonic() + self._unit.ANSWER_S * 5)
         except LineLost:
             raise
         except (DeviceSilent, DeviceGarbled):
             return
-        if frame.confirmed:
-            self._note(frame.value)
 
     def _frames_agree(self, first: Frame, second: Frame, apart_s: float) -> bool:
         if (first.gas, first.codes, first.length, first.setpoint) != (

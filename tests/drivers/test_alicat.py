@@ -679,6 +679,19 @@ def test_what_a_loss_of_power_took_is_told_once(gas: Gas, what: str) -> None:
     driver.close()
 
 
+def test_a_loss_of_power_behind_a_closed_line_is_told_once_it_is_open_again(gas: Gas) -> None:
+    driver = gas.opened()
+    driver.order("set", {"flow_ml_min": "50"})
+    driver.close()
+    gas.device.restart()
+    driver.open()
+
+    with pytest.raises(DeviceRestarted, match="set-point is 0"):
+        driver.read()
+
+    driver.close()
+
+
 def test_no_bad_frame_becomes_a_good_reading(gas: Gas) -> None:
     driver = gas.opened()
     driver.order("set", {"flow_ml_min": "50"})

@@ -602,6 +602,29 @@ def test_a_balance_that_zeroes_itself_at_power_on_is_noticed_by_its_silence(pan:
     driver.close()
 
 
+def test_a_tare_lost_behind_a_closed_line_is_told_once_it_is_open_again(pan: Pan) -> None:
+    driver = pan.opened()
+    driver.order("tare", {})
+    driver.close()
+    pan.device.restart()
+    driver.open()
+
+    with pytest.raises(DeviceRestarted, match="void"):
+        driver.read()
+
+    driver.close()
+
+
+def test_a_tare_that_is_still_there_when_the_line_is_open_again_is_no_news(pan: Pan) -> None:
+    driver = pan.opened()
+    driver.order("tare", {})
+    driver.close()
+    driver.open()
+
+    assert weight_of(driver).value == pytest.approx(Decimal(0), abs=Decimal("0.05"))
+    driver.close()
+
+
 def test_a_bag_put_back_onto_a_tared_pan_is_no_restart(pan: Pan) -> None:
     driver = pan.opened()
     driver.order("tare", {})
