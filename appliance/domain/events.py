@@ -609,10 +609,12 @@ KINDS: dict[str, type[Event]] = {
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
 
-NOT_A_CHANGE_AFTER_SEAL = frozenset(
+_OF_THE_UNIT = frozenset(
     {
-        # The short named list of SAFETY 13: these may follow a sealed head without voiding a decision.
-        "BatchSealed",
+        # Facts of the unit that change nothing of a batch.
+        "EngineStarted",
+        "EngineStoppedCleanly",
+        "ClockAdjusted",
         "SessionOpened",
         "SessionClosed",
         "SignInRefused",
@@ -630,19 +632,14 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "SecurityNoticeRaised",
         "DocumentVerified",
         "DocumentActivated",
-        "EmergencyEnded",
-        "EngineStarted",
-        "EngineStoppedCleanly",
-        "ClockAdjusted",
-        "RecoveredFromCrash",
+        "IdentitiesUnlocked",
+        "IdentityErased",
         "DeviceIdentified",
         "DeviceQualified",
         "DeviceNoticeRaised",
         "WearCounted",
         "DeviceWentSilent",
         "DeviceRecovered",
-        "DeviceRestartSeen",
-        "DeviceStopped",
         "StopReleased",
         "AlarmAcknowledged",
         "AlarmCleared",
@@ -653,12 +650,24 @@ NOT_A_CHANGE_AFTER_SEAL = frozenset(
         "BackupTaken",
         "BackupFailed",
         "RestoreDrilled",
+    }
+)
+
+# Facts of the unit, not of a batch: they carry no batch id.
+UNIT_KINDS = _OF_THE_UNIT | {"RecordFaultSeen"}
+
+# The short named list of SAFETY 13: these may follow a sealed head without voiding a decision.
+NOT_A_CHANGE_AFTER_SEAL = _OF_THE_UNIT | frozenset(
+    {
+        "BatchSealed",
+        "EmergencyEnded",
+        "RecoveredFromCrash",
+        "DeviceRestartSeen",
+        "DeviceStopped",
         "DocumentReceived",
         "DocumentRefused",
         "DispositionRefused",
         "CommandWasRefused",
-        "IdentitiesUnlocked",
-        "IdentityErased",
         # What was asked and read; what follows from it stands by itself.
         "CommandTaken",
         "ReadingsUsed",
@@ -674,49 +683,3 @@ def to_body(event: Event) -> dict[str, Any]:
 def from_body(kind: str, body: dict[str, Any]) -> Event:
     """Rebuild an event; raises `KeyError` for an unknown kind, `msgspec.ValidationError` for a bad body."""
     return msgspec.convert(body, KINDS[kind])
-
-
-UNIT_KINDS = frozenset(
-    {
-        # Facts of the unit, not of a batch: they carry no batch id.
-        "EngineStarted",
-        "EngineStoppedCleanly",
-        "ClockAdjusted",
-        "RecordFaultSeen",
-        "SessionOpened",
-        "SessionClosed",
-        "SignInRefused",
-        "AccountUnlocked",
-        "TimeConfirmed",
-        "AccountSet",
-        "AccountRemoved",
-        "RolesApplied",
-        "AccountDisabled",
-        "AccountEnabled",
-        "SecretChanged",
-        "BadgeTested",
-        "BadgeIssued",
-        "BadgeWithdrawn",
-        "SecurityNoticeRaised",
-        "DocumentVerified",
-        "DocumentActivated",
-        "IdentitiesUnlocked",
-        "IdentityErased",
-        "DeviceIdentified",
-        "DeviceQualified",
-        "DeviceNoticeRaised",
-        "WearCounted",
-        "DeviceWentSilent",
-        "DeviceRecovered",
-        "StopReleased",
-        "AlarmAcknowledged",
-        "AlarmCleared",
-        "MeasurementsSealed",
-        "RecordVerified",
-        "RecordMigrated",
-        "RecordRestored",
-        "BackupTaken",
-        "BackupFailed",
-        "RestoreDrilled",
-    }
-)
