@@ -1,3 +1,3 @@
 """What the machine *is*: domain, recipes, engine, record, access and the local socket."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
