@@ -81,10 +81,11 @@ def exchanges(entries: Iterable[TraceEntry]) -> Iterator[Exchange]:
         yield current
 
 
-def trace_file(path: Path, *, only: int | None, as_json: bool) -> int:
-    """Print what a trace file holds, or one exchange of it."""
+def trace_file(path: Path, *, only: int | None, run: str | None, as_json: bool) -> int:
+    """Print what a trace file holds, or one exchange of it; each run of a host counts anew."""
     pending: list[TraceEntry] = []
     found = False
+    wanted = run is None
 
     def print_pending() -> bool:
         told = [one for one in exchanges(pending) if only in (None, one.number)]
@@ -96,10 +97,13 @@ def trace_file(path: Path, *, only: int | None, as_json: bool) -> int:
     try:
         for noted in noted_in(path):
             if noted.entry is not None:
-                pending.append(noted.entry)
+                if wanted:
+                    pending.append(noted.entry)
                 continue
             found |= print_pending()
-            if only is None:
+            if noted.run is not None:
+                wanted = run in (None, noted.run.get("run"))
+            if only is None and wanted:
                 _tell_note(noted, as_json=as_json)
         found |= print_pending()
     except (OSError, TraceUnreadable) as error:
@@ -140,6 +144,7 @@ def add_to(parser: argparse.ArgumentParser, types: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long to read")
     parser.add_argument("--file", type=Path, help="a trace that a unit kept, in place of a device")
     parser.add_argument("--exchange", type=int, help="of a file: this exchange alone")
+    parser.add_argument("--run", help="of a file: this run of the host alone, as a record names it")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 

@@ -192,7 +192,7 @@ def test_a_reading_names_its_exchange_and_the_kept_trace_holds_its_bytes(tmp_pat
 
     kept = tmp_path / "traces" / "balance.trace"
     told = subprocess.run(
-        [CELLWRIGHT, "device", "trace", "--file", kept, "--exchange", last, "--json"],
+        [CELLWRIGHT, "device", "trace", "--file", kept, "--run", run, "--exchange", last, "--json"],
         capture_output=True,
         text=True,
         timeout=60,
