@@ -67,7 +67,6 @@ class BisynchController:
         if self._unit.address > ADDRESS_MAX:
             raise WrongDevice(NAME, f"addresses of EI-Bisynch end at {ADDRESS_MAX}. Correct `address`.")
         self._unit.line.open()
-        self._ordered_c = None
         try:
             self._tell_apart()
             self._has_output = self._knows_output()

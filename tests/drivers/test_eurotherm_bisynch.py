@@ -383,6 +383,12 @@ def test_a_power_loss_keeps_the_set_point_and_another_hand_is_told_once(tmp_path
             oven.read()
 
         assert by_name(oven.read())["setpoint_c"].value == Decimal("36.0")
+        oven.order("set", {"setpoint_c": "37.5"})
+        oven.close()
+        twin.write_words(2, [360])
+        oven.open()
+        with pytest.raises(DeviceRestarted, match=r"in place of 37\.5 °C"):
+            oven.read()
         oven.close()
 
 
