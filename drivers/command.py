@@ -249,7 +249,7 @@ def _trace(arguments: argparse.Namespace) -> int:
         if arguments.type or arguments.port:
             return _wrong("A trace is read from --file or from TYPE --port PATH, not from both.")
         return trace_command.trace_file(
-            arguments.file, only=arguments.exchange, run=arguments.run, as_json=arguments.json
+            arguments.file, only=arguments.exchange, run=arguments.of_run, as_json=arguments.json
         )
     if arguments.type is None or arguments.port is None:
         return _wrong("Name TYPE and --port PATH of a device, or --file of a trace that was kept.")

@@ -144,7 +144,12 @@ def add_to(parser: argparse.ArgumentParser, types: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long to read")
     parser.add_argument("--file", type=Path, help="a trace that a unit kept, in place of a device")
     parser.add_argument("--exchange", type=int, help="of a file: this exchange alone")
-    parser.add_argument("--run", help="of a file: this run of the host alone, as a record names it")
+    parser.add_argument(
+        "--run",
+        dest="of_run",
+        metavar="RUN",
+        help="of a file: this run of the host alone, as a record names it",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
