@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 
 from drivers.catalog import Trial
@@ -189,7 +189,7 @@ def stop_when_standing(subject: Subject) -> str:
     """STOP on what stands is harmless, as often as it comes."""
     _may_stop(subject)
     ran = subject.good().get("running")
-    subject.driver.stop()
+    _stopped(subject, subject.driver.stop)
     before = subject.good()
     began_s = time.monotonic()
     for _ in range(2):
@@ -220,7 +220,7 @@ def stops_as_safe_state(subject: Subject) -> str:
     _may_stop(subject)
     ran = subject.good().get("running")
     began_s = time.monotonic()
-    subject.driver.apply_safe_state("stop")
+    _stopped(subject, lambda: subject.driver.apply_safe_state("stop"))
     took_s = time.monotonic() - began_s
     after = subject.good()
     if took_s > STOP_S:
@@ -234,6 +234,16 @@ def stops_as_safe_state(subject: Subject) -> str:
 def _may_stop(subject: Subject) -> None:
     if not subject.role.moves_product and not subject.moves:
         raise NotTried("stopping this device cools or starves what it keeps; allow it with --moves")
+
+
+def _stopped(subject: Subject, stop: Callable[[], None]) -> None:
+    """Stop; what moves no product may say in words that it cannot be stopped from here."""
+    try:
+        stop()
+    except DeviceRefused as refusal:
+        if subject.role.moves_product:
+            raise
+        raise NotTried(f"this device cannot be stopped over its line: {refusal}") from refusal
 
 
 def _go_on(subject: Subject, ran: Reading | None) -> None:

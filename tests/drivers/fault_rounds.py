@@ -18,8 +18,9 @@ from typing import Any
 
 from device_truth import Truth, Witness, fits
 from served_devices import served
+from type_variants import type_and_settings
 
-from drivers.catalog import DeviceType, Trial, device_type, device_types, driver_for
+from drivers.catalog import DeviceType, Trial, device_type, driver_for
 from drivers.faults import DeviceFault, DeviceRefused, DeviceRestarted, LineLost
 from drivers.roles import Driver
 from drivers.simulated.bench import lone_device
@@ -36,7 +37,6 @@ FINDINGS_OF_A_KIND = 2  # what follows from the first is told no further
 ROUNDING = 1.002  # a pump counts in steps of its own; it may not pass its order by more
 INSIDE_THE_DEVICE = frozenset({"stuck", "drift"})  # no line shows them: only a cross-check does (SAFETY 6)
 Made = Callable[[str], Driver]
-TYPES = tuple(entry.name for entry in device_types())
 VERBS = tuple(DEFAULT_RATES)
 # By hand at the beginning of a round of one verb, so that it strikes for sure.
 MOMENTS = ("unplug", "freeze", "flood", "restart", "brown_out", "firmware")
@@ -78,10 +78,17 @@ class Round:
     """One driver at one twin, and the hand that does what the device host would."""
 
     def __init__(
-        self, entry: DeviceType, witness: Witness, seed: int, exempt: bool, made: Made | None = None
+        self,
+        entry: DeviceType,
+        witness: Witness,
+        seed: int,
+        exempt: bool,
+        made: Made | None = None,
+        settings: dict[str, str] | None = None,
     ) -> None:
         self.entry, self.witness = entry, witness
-        self.driver: Driver = (made or driver_for(entry.name))(str(witness.device.link))
+        self.driver: Driver = (made or driver_for(entry.name, settings))(str(witness.device.link))
+        self._trials = entry.trials_with(settings or {})
         self.tally = Tally(rounds=1)
         self._chance = random.Random(f"acts {seed}")
         self._exempt = exempt
@@ -154,7 +161,7 @@ class Round:
     def play(self, acts: int) -> None:
         """Read, order and stop by chance."""
         for number in range(acts):
-            trials = [*self.entry.trials]
+            trials = self._trials
             drawn = self._chance.random()
             if trials and drawn < 0.25:
                 self.order(self._chance.choice(trials))
@@ -317,11 +324,13 @@ def play_round(
 
     `made` makes another driver than the catalogue's: a control that must have findings.
     """
-    entry = device_type(type_name)
+    name, settings = type_and_settings(type_name)
+    entry = device_type(name)
     link = folder / f"{type_name}-{seed}-{next(_ROUNDS)}"  # a mixture may be one fault, as a verb's round is
-    device = lone_device(type_name, link, seed=seed)
+    device = lone_device(name, link, seed=seed, settings=settings)
     witness = Witness(device)
-    played = Round(entry, witness, seed, exempt=bool(INSIDE_THE_DEVICE & set(rates)), made=made)
+    exempt = bool(INSIDE_THE_DEVICE & set(rates))
+    played = Round(entry, witness, seed, exempt, made, settings)
     with served(device):
         played.open()
         played.read()
@@ -339,7 +348,7 @@ def play_round(
         device.fault("none")
         played.recover()
         played.close()
-    return named(played.tally, seed, rates)
+    return named(played.tally, seed, rates, type_name)
 
 
 def _strike_by_hand(witness: Witness, rates: dict[str, float], played: Round, acts: int) -> None:
@@ -355,10 +364,10 @@ def _strike_by_hand(witness: Witness, rates: dict[str, float], played: Round, ac
         played.tally.struck[verb] += 1
 
 
-def named(tally: Tally, seed: int, rates: dict[str, float]) -> Tally:
+def named(tally: Tally, seed: int, rates: dict[str, float], label: str) -> Tally:
     """Let each finding say how to play it again."""
     through = ",".join(f"{name}:{rate:.3f}" for name, rate in rates.items())
-    tally.findings = [f"seed {seed} through {through}: {words}" for words in tally.findings]
+    tally.findings = [f"{label} seed {seed} through {through}: {words}" for words in tally.findings]
     return tally
 
 

@@ -25,7 +25,8 @@ for _place in (HERE, HERE.parent.parent):
     if str(_place) not in sys.path:
         sys.path.insert(0, str(_place))
 
-from fault_rounds import DEFAULT_RATES, TYPES, VERBS, Tally, drawn_rates, play_round  # noqa: E402
+from fault_rounds import DEFAULT_RATES, VERBS, Tally, drawn_rates, play_round  # noqa: E402
+from type_variants import LABELS  # noqa: E402
 
 SIDE_BY_SIDE = 24
 SHARPER = {"silent": 0.15, "one_way": 0.2}  # so that they strike among few requests
@@ -124,7 +125,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--verbs", type=int, metavar="SEED", help="each type through each verb")
     parser.add_argument("--seeds", metavar="FIRST:LAST", help="mixtures of faults")
-    parser.add_argument("--types", default=",".join(TYPES))
+    parser.add_argument("--types", default=",".join(LABELS))
     parser.add_argument("--share", default="0:1", metavar="WHICH:OF")
     parser.add_argument("--words", action="store_true")
     asked = parser.parse_args()

@@ -11,9 +11,10 @@ from pathlib import Path
 from pkgutil import walk_packages
 
 from memory_line import VirtualTime, joined, on_virtual_time
+from type_variants import LABELS, type_and_settings
 
 import drivers
-from drivers.catalog import device_type, device_types
+from drivers.catalog import Trial, device_type
 from drivers.faults import DeviceFault
 from drivers.framing import BrokenFrame, Take
 from drivers.modbus import read_coils, read_registers, take_reply, write_register
@@ -67,7 +68,7 @@ class Script:
         return taken
 
 
-def driven(type_name: str, data: bytes) -> None:
+def driven(label: str, data: bytes) -> None:
     """Open, ask, order and stop with replies changed by `data`.
 
     Raises
@@ -78,13 +79,18 @@ def driven(type_name: str, data: bytes) -> None:
         Whatever a driver raises that is no device fault.
     """
     with on_virtual_time() as clock:
-        driver, _ = joined(type_name, clock, Script(data).damage)
-        trials = device_type(type_name).trials
+        driver, _ = joined(label, clock, Script(data).damage)
+        name, settings = type_and_settings(label)
+        trials = device_type(name).trials_with(settings)
         acts: list[tuple[str, Callable[[], object]]] = [
             ("open", driver.open),
             ("read", driver.read),
             ("identify", driver.identify),
-            *((("order", _ordered(driver, index)),) if (index := _trial_of(data, len(trials))) >= 0 else ()),
+            *(
+                (("order", partial(_order, driver, trials[data[0] % len(trials)])),)
+                if data and trials
+                else ()
+            ),
             ("read", driver.read),
             ("stop", driver.stop),
             ("read", driver.read),
@@ -94,13 +100,8 @@ def driven(type_name: str, data: bytes) -> None:
             _bounded(clock, name, act)
 
 
-def _trial_of(data: bytes, trials: int) -> int:
-    return (data[0] % trials if data else 0) if trials else -1
-
-
-def _ordered(driver: Driver, index: int) -> Callable[[], object]:
-    trial = device_type(driver.TYPE).trials[index]
-    return lambda: driver.order(trial.order, dict(trial.parameters))
+def _order(driver: Driver, trial: Trial) -> object:
+    return driver.order(trial.order, dict(trial.parameters))
 
 
 def _bounded(clock: VirtualTime, name: str, act: Callable[[], object]) -> None:
@@ -139,7 +140,7 @@ def targets() -> dict[str, Callable[[bytes], object]]:
     found: dict[str, Callable[[bytes], object]] = {
         name: partial(taken, take) for name, take in takes().items()
     }
-    return found | {entry.name: partial(driven, entry.name) for entry in device_types()}
+    return found | {label: partial(driven, label) for label in LABELS}
 
 
 def taken(take: Take, data: bytes) -> list[bytes]:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from type_variants import type_and_settings
+
 from drivers import line
 from drivers.catalog import driver_for, twin_for
 from drivers.roles import Driver
@@ -100,16 +102,17 @@ def on_virtual_time() -> Iterator[VirtualTime]:
             module.time = time  # type: ignore[attr-defined]
 
 
-def joined(type_name: str, clock: VirtualTime, damage: Damage, *, seed: int = 0) -> tuple[Driver, Any]:
+def joined(label: str, clock: VirtualTime, damage: Damage, *, seed: int = 0) -> tuple[Driver, Any]:
     """Return a driver whose line leads to a twin in memory, and the twin; inside of `on_virtual_time`."""
+    type_name, settings = type_and_settings(label)
     world = World(seed=seed, now=lambda: clock.now_s)
     world.load_syringe(SYRINGE_ML)
     world.put("dose", "balance")
     world.put("patient", "bath")
-    twin = twin_for(type_name)(world)
+    twin = twin_for(type_name, settings)(world)
 
     def opened(_port: str, _settings: LineSettings) -> MemoryWire:
         return MemoryWire(twin, clock, damage)
 
     line.open_wire = opened  # type: ignore[assignment]
-    return driver_for(type_name)(PORT), twin
+    return driver_for(type_name, settings)(PORT), twin

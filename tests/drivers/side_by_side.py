@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dead_host import Row, rows
 from served_devices import served
+from type_variants import LABELS, type_and_settings
 
-from drivers.catalog import device_type, device_types, driver_for
+from drivers.catalog import device_type, driver_for
 from drivers.conformance.subject import Finding, Subject
 from drivers.conformance.suite import conform
 from drivers.roles import Driver
@@ -34,10 +35,9 @@ class SideBySide:
 @contextmanager
 def begun(folder: Path, broken: dict[str, type[Driver]]) -> Iterator[SideBySide]:
     """Begin all of them."""
-    types = [entry.name for entry in device_types()]
-    with ThreadPoolExecutor(max_workers=len(types) + len(broken) + 1) as pool:
+    with ThreadPoolExecutor(max_workers=len(LABELS) + len(broken) + 1) as pool:
         yield SideBySide(
-            of_types={name: pool.submit(conformed, name, folder / name) for name in types},
+            of_types={name: pool.submit(conformed, name, folder / name) for name in LABELS},
             of_broken={
                 name: pool.submit(conformed, driver.TYPE, folder / name, driver)
                 for name, driver in broken.items()
@@ -46,10 +46,13 @@ def begun(folder: Path, broken: dict[str, type[Driver]]) -> Iterator[SideBySide]
         )
 
 
-def conformed(type_name: str, link: Path, made: Made | None = None) -> Findings:
+def conformed(label: str, link: Path, made: Made | None = None) -> Findings:
     """Make all checks at a line that is as slow as the real one; a broken driver gets a quick one."""
-    baud = 0 if made else driver_for(type_name)("nowhere").line.settings.baud_rate
-    twin = lone_device(type_name, link.with_name(f"{link.name}-line"), seed=3, pace_baud=baud)
+    name, settings = type_and_settings(label)
+    baud = 0 if made else driver_for(name, settings)("nowhere").line.settings.baud_rate
+    line = link.with_name(f"{link.name}-line")
+    twin = lone_device(name, line, seed=3, pace_baud=baud, settings=settings)
     with served(twin):
-        subject = Subject(device_type(type_name), str(twin.link), moves=True, made=made, reads=READS)
+        entry, port = device_type(name), str(twin.link)
+        subject = Subject(entry, port, settings, moves=True, made=made, reads=READS)
         return {finding.check: finding for finding in conform(subject)}

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from fault_rounds import INSIDE_THE_DEVICE, RECOVERY_S, SCHEDULING_S, TYPES, VERBS, Tally
+from fault_rounds import INSIDE_THE_DEVICE, RECOVERY_S, SCHEDULING_S, VERBS, Tally
 from fault_runs import Case, in_processes, in_words, summed
+from type_variants import LABELS
 
 SEED = 1
 ROUNDS = 300
@@ -36,7 +37,7 @@ def by_verb(runs: tuple[Runs, Runs, float]) -> dict[tuple[str, str], Tally]:
 @pytest.mark.requirement("F-025", "F-028")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("type_name", TYPES)
+@pytest.mark.parametrize("type_name", LABELS)
 def test_a_driver_keeps_to_the_truth_through_each_fault(
     by_verb: dict[tuple[str, str], Tally], type_name: str, verb: str
 ) -> None:
@@ -61,7 +62,7 @@ def test_three_hundred_rounds_of_faults_by_seed_end_without_a_finding(
     assert len(mixed) == ROUNDS
     assert total.findings == []
     assert set(total.struck) == set(VERBS)
-    assert {case.type_name for case, _ in mixed} == set(TYPES)
+    assert {case.type_name for case, _ in mixed} == set(LABELS)
     confirmed = sum(number for order, number in total.orders.items() if order.endswith("confirmed"))
     assert confirmed > ROUNDS / 4
     assert total.judged > 0.3 * total.readings["good"]

@@ -6,10 +6,8 @@ import pytest
 from fuzzed_replies import BUFFER_BYTES, driven, rest_of, taken, takes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from type_variants import LABELS
 
-from drivers.catalog import device_types
-
-TYPES = [entry.name for entry in device_types()]
 TAKES = takes()
 quick = settings(derandomize=True, deadline=None, max_examples=120)
 few = settings(derandomize=True, deadline=None, max_examples=40)
@@ -41,7 +39,7 @@ def test_bytes_that_come_one_by_one_never_hang_the_cutter(name: str) -> None:
 
 
 @pytest.mark.requirement("F-028")
-@pytest.mark.parametrize("type_name", TYPES)
+@pytest.mark.parametrize("type_name", LABELS)
 def test_a_driver_ends_in_readings_or_in_a_fault_whatever_its_device_answers(type_name: str) -> None:
     @few
     @given(st.binary(max_size=160))
@@ -51,7 +49,7 @@ def test_a_driver_ends_in_readings_or_in_a_fault_whatever_its_device_answers(typ
     whatever()
 
 
-@pytest.mark.parametrize("type_name", TYPES)
+@pytest.mark.parametrize("type_name", LABELS)
 def test_a_driver_in_memory_reads_good_when_nothing_is_changed(type_name: str) -> None:
     """The harness above is honest: without damage the same run is a healthy one."""
     from memory_line import joined, on_virtual_time
