@@ -115,6 +115,7 @@ class NewEraPump:
         self._restart_untold = False
         self._program_checked = False
         self._delivered_ml = Decimal(0)
+        self._just_started = False  # a run was seen to begin, and nothing was counted yet
 
     @property
     def line(self) -> SerialLine:
@@ -130,7 +131,7 @@ class NewEraPump:
         self._heard_s = time.monotonic()
         self._alarm = self._alarm_before = self._alarm_announced = ""
         self._alarm_told = True
-        self._program_checked = self._restart_untold = False
+        self._program_checked = self._restart_untold = self._just_started = False
         self._delivered_ml = Decimal(0)
         try:
             self._enter_safe_mode()
@@ -154,8 +155,9 @@ class NewEraPump:
             counter, quality = self._counter()
         finally:
             self._ends_s = math.inf
-        if counter.delivered_ml < self._delivered_ml:
+        if counter.delivered_ml < self._delivered_ml or self._lost_its_run(counter):
             raise self._brown_out()
+        self._just_started = self._just_started and counter.delivered_ml == 0
         self._delivered_ml = counter.delivered_ml if quality == "good" else self._delivered_ml
         state = "alarm" if self._alarm else STATES[counter.state]
         self._alarm_told = True
@@ -208,6 +210,7 @@ class NewEraPump:
             No confirmation. Without a further request the pump's own watchdog stops it.
         """
         fault: DeviceFault | None = None
+        self._just_started = False
         for _ in range(self.STOP_TRIES):
             try:
                 if self._stopped_after_stop():
@@ -248,7 +251,7 @@ class NewEraPump:
         self._check_program()
         if diameter_mm is not None and self._number("DIA", "") != Decimal(pump_number(diameter_mm)):
             self._set("DIA", pump_number(diameter_mm))
-        self._delivered_ml = Decimal(0)
+        self._delivered_ml, self._just_started = Decimal(0), False
         self._exchange_accepted("CLDINF")
         if self._query("VOL").data[-2:] != "ML":
             self._exchange_accepted("VOLML")
@@ -274,14 +277,17 @@ class NewEraPump:
         match = _DISPENSED.fullmatch(status.data)
         moved = match is not None and Decimal(match[1]) > 0
         if status.state in MOVING or moved:
+            self._just_started = not moved
             return
+        if lost is None and reply.state in MOVING:
+            raise self._brown_out()
         if lost is None:
             raise DeviceRefused(NAME, "accepted the start and does not move. Look at the pump.")
         raise DeviceRefused(NAME, "did not get the start; nothing was moved. Order it again.") from lost
 
     def _clear(self) -> dict[str, str]:
         self._refuse_while_moving()
-        self._delivered_ml = Decimal(0)
+        self._delivered_ml, self._just_started = Decimal(0), False
         self._exchange_accepted("CLDINF")
         self._exchange_accepted("CLDWDR")
         match = _DISPENSED.fullmatch(self._query("DIS").data)
@@ -295,9 +301,13 @@ class NewEraPump:
             self._restart_untold = False
             raise DeviceRestarted(NAME, POWER_LOST)
 
+    def _lost_its_run(self, counter: Counter) -> bool:
+        """Tell whether a run that was seen to begin stands with nothing delivered, and nobody stopped it."""
+        return self._just_started and not self._alarm and counter.state == "S" and counter.delivered_ml == 0
+
     def _brown_out(self) -> DeviceRestarted:
         """The counter fell though nobody cleared it: the power was gone too shortly for an alarm."""
-        self._delivered_ml, self._program_checked = Decimal(0), False
+        self._delivered_ml, self._program_checked, self._just_started = Decimal(0), False, False
         self._alarm, self._alarm_told = "", True
         return DeviceRestarted(NAME, POWER_LOST)
 
@@ -458,7 +468,7 @@ class NewEraPump:
         self._alarm, self._alarm_told = ALARMS[letter], False
         if letter == "R":
             self._alarm, self._alarm_told, self._program_checked = "", True, False
-            self._in_doubt = True
+            self._in_doubt, self._just_started = True, False
             return DeviceRestarted(
                 NAME, "lost its power; its volume counter is void. Check what was delivered."
             )
