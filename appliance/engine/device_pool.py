@@ -233,6 +233,7 @@ class _Host:
     def _take(self, message: dict[str, Any]) -> None:
         if "ready" in message or "restarted" in message:
             self._state, self._words = "ready", ""
+            self._distrust_readings()
         if "restarted" in message:
             self._words = str(message["restarted"].get("words", ""))
         if "readings" in message:
@@ -241,11 +242,19 @@ class _Host:
         if "fault" in message:
             self._state = "silent" if message["fault"]["kind"] in ("silent", "line_lost") else "fault"
             self._words = str(message["fault"]["words"])
+            if message["fault"]["kind"] == "line_lost":
+                self._distrust_readings()
         if "outcome" in message:
             if message["outcome"]["id"] not in self._pending:
                 return  # told already, when the host that took the order seemed dead
             del self._pending[message["outcome"]["id"]]
         self._on_message(self._device.id, message)
+
+    def _distrust_readings(self) -> None:
+        """What was read before a connection began or ended is not now, however young it is (SAFETY 7)."""
+        for name, reading in self.readings.items():
+            if reading["quality"] != "bad":
+                self.readings[name] = {**reading, "quality": "stale"}
 
     def _no_outcome(self, order_id: str, fault: str, words: str) -> None:
         if order_id in self._pending:
@@ -339,6 +348,7 @@ class _Host:
     def _died(self, process: Process) -> None:
         self._process = None
         self._state = "starting"
+        self._distrust_readings()
         self._words = "The connection to the device is being made again."
         words = f"{self._device.title}: its program ended with status {process.returncode}."
         for order_id in list(self._pending):
@@ -370,8 +380,11 @@ class _Host:
         return (
             self._state == "ready"
             and bool(self.readings)
-            and all(now_ns - reading["received_ns"] <= self._stale_ns() for reading in self.readings.values())
+            and all(self._is_now(reading, now_ns) for reading in self.readings.values())
         )
+
+    def _is_now(self, reading: Mapping[str, Any], now_ns: int) -> bool:
+        return reading["quality"] != "stale" and now_ns - int(reading["received_ns"]) <= self._stale_ns()
 
     def view(self, now_ns: int) -> DeviceView:
         readings = [self._reading_view(reading, now_ns) for reading in self.readings.values()]

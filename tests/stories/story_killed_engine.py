@@ -44,7 +44,7 @@ def _pumping(phase: str) -> When:
     return lambda snapshot: (
         phase_of(snapshot, phase)[0] == "running"
         and any(
-            reading.name == "state" and reading.value == "infusing"
+            reading.name == "state" and reading.value == "infusing" and reading.quality == "good"
             for device in snapshot.devices
             for reading in device.readings
         )
