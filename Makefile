@@ -30,7 +30,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest -q --proofs=build/trace.jsonl
+	$(BIN)/python -m tests.lanes --proofs=build/trace.jsonl
 
 trace: setup
 	$(BIN)/python -m tests.trace

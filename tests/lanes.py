@@ -1,0 +1,92 @@
+"""Run every test: what waits for devices beside what computes, then what needs the machine for itself.
+
+    python -m tests.lanes [--proofs FILE]
+
+Stories of devices spend most of their time waiting for lines that are slow on purpose; the tests of the
+unit keep one core busy. Side by side they take as long as the longer of the two. Whole batches and
+screens run after both: they have processes enough of their own, and people's patience is part of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+REPOSITORY = Path(__file__).parent.parent
+NOTHING_COLLECTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Folders of tests that one process runs in turn; without any: all that no other lane has."""
+
+    name: str
+    folders: tuple[str, ...] = ()
+
+
+SIDE_BY_SIDE = (
+    Lane("devices", ("tests/drivers", "tests/soak", "tests/vision")),
+    Lane("unit", ("tests/appliance", "tests/house")),
+)
+THEN = Lane("whole")
+
+
+def main() -> int:
+    """Run the lanes; 1 when a test of any failed."""
+    parser = argparse.ArgumentParser("python -m tests.lanes", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--proofs", type=Path, metavar="FILE", help="as pytest's own option, over all lanes")
+    options = parser.parse_args()
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cw-") as place:
+        folder = Path(place)
+        started = [_start(lane, folder) for lane in SIDE_BY_SIDE]
+        results = {lane.name: _end(process, told) for lane, process, told in started}
+        lane, process, told = _start(THEN, folder)
+        results[lane.name] = _end(process, told)
+        if options.proofs is not None:
+            options.proofs.parent.mkdir(parents=True, exist_ok=True)
+            noted = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.jsonl"))]
+            options.proofs.write_text("".join(noted), encoding="utf-8")
+    failed = [name for name, result in results.items() if result not in (0, NOTHING_COLLECTED)]
+    said = f"failed: {', '.join(failed)}" if failed else "all lanes passed"
+    print(f"{said} ({time.monotonic() - began_s:.0f} s)", flush=True)
+    return 1 if failed else 0
+
+
+def _start(lane: Lane, folder: Path) -> tuple[Lane, subprocess.Popen[str], threading.Thread]:
+    command = [sys.executable, "-m", "pytest", "-q", f"--proofs={folder / lane.name}.jsonl", *_chosen(lane)]
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    assert process.stdout is not None
+    told = threading.Thread(target=_tell, args=(lane.name, process.stdout), name=lane.name)
+    told.start()
+    return lane, process, told
+
+
+def _chosen(lane: Lane) -> list[str]:
+    if lane.folders:
+        return list(lane.folders)
+    return ["tests", *(f"--ignore={folder}" for other in SIDE_BY_SIDE for folder in other.folders)]
+
+
+def _tell(name: str, lines: IO[str]) -> None:
+    for line in lines:
+        print(f"{name:8}| {line}", end="", flush=True)
+
+
+def _end(process: subprocess.Popen[str], told: threading.Thread) -> int:
+    result = process.wait()
+    told.join()
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
