@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import select
@@ -140,6 +141,10 @@ class _NativeWire:
                     termios.tcflush(self._end, termios.TCOFLUSH)
                     break
                 time.sleep(_SLICE_S)
+        with suppress(OSError):
+            # A child just forked still holds the descriptor until it runs a program of its own; only
+            # giving the lock back by name frees the port at once.
+            fcntl.flock(self._end, fcntl.LOCK_UN)
         self._serial.close()
 
     def _read_now(self) -> bytes:

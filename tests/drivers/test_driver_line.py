@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import subprocess
 import termios
 import threading
 import time
@@ -80,6 +81,17 @@ def line(far_end: FarEnd) -> Iterator[SerialLine]:
 def test_a_second_program_at_a_held_port_is_told_that_it_is_held(far_end, line):
     with pytest.raises(LineLost, match="another program holds"):
         SerialLine("Balance", far_end.port, PLAIN, take_line).open()
+
+
+def test_a_closed_port_is_free_at_once_though_a_child_just_forked_still_holds_its_descriptor(far_end, line):
+    inherited = line._wire._end
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[inherited]) as child:
+        line.close()
+
+        line.open()
+
+        assert line.ask(b"SI\r\n", timeout_s=1.0) == b"OK"
+        child.terminate()
 
 
 def test_a_port_that_is_not_there_is_told_as_such():
