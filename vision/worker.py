@@ -62,9 +62,9 @@ def _warm_up() -> dict[str, str]:
     import cv2
     import numpy as np
 
-    from vision import count_images
-    from vision.engines import versions
-    from vision.symbols import read_symbols
+    from vision.counting import count_images
+    from vision.labels.engines import versions
+    from vision.labels.symbols import read_symbols
 
     cv2.setNumThreads(1)
     read_symbols(np.full((64, 64), 255, dtype=np.uint8))
@@ -127,14 +127,14 @@ def _ping(request: Request, progress: Progress) -> object:
 
 
 def _scan(request: Request, progress: Progress) -> object:
-    from vision.scan_result import scan_file
+    from vision.labels.scan_result import scan_file
 
     return scan_file(_text(request, "image"), _formats(request))
 
 
 def _scan_source(request: Request, progress: Progress) -> object:
-    from vision.camera import SourceGone
-    from vision.live_scan import scan_source
+    from vision.labels.camera import SourceGone
+    from vision.labels.live_scan import scan_source
 
     shown_after = _text(request, "shown_after", "")
     evidence = _text(request, "evidence_dir", "")
@@ -151,7 +151,7 @@ def _scan_source(request: Request, progress: Progress) -> object:
 
 
 def _count(request: Request, progress: Progress) -> object:
-    from vision.count_images import UnknownMethod, count_files
+    from vision.counting.count_images import UnknownMethod, count_files
 
     images = request.get("images")
     if not isinstance(images, list) or not images or not all(isinstance(each, str) for each in images):
@@ -175,7 +175,7 @@ def _count(request: Request, progress: Progress) -> object:
 
 
 def _render_label(request: Request, progress: Progress) -> object:
-    from vision.label_picture import LabelNotDrawn, render_label
+    from vision.labels.label_picture import LabelNotDrawn, render_label
 
     fields = request.get("fields")
     if not isinstance(fields, dict) or not all(isinstance(each, str) for each in fields.values()):
@@ -199,7 +199,7 @@ def _render_label(request: Request, progress: Progress) -> object:
 
 
 def _formats(request: Request) -> tuple[str, ...]:
-    from vision.engines import DEFAULT_FORMATS, check_formats
+    from vision.labels.engines import DEFAULT_FORMATS, check_formats
 
     formats = request.get("formats", list(DEFAULT_FORMATS))
     if not isinstance(formats, list) or not all(isinstance(each, str) for each in formats):

@@ -239,7 +239,7 @@ def draw_labels(site: Site, *, now: datetime) -> None:
     """Draw the labels that hands will show: bag, wrong bag, expired bag, materials, wristband, order."""
     from appliance.domain.batch import Order
     from appliance.domain.label_fields import bag_fields, material_fields, order_fields, wristband_fields
-    from vision.label_picture import render_label
+    from vision.labels.label_picture import render_label
 
     order = Order.from_text(json.dumps(order_content()))
 

@@ -21,9 +21,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vision import cells, count_images, frame_quality, segment
+from vision.counting import cells, count_images, frame_quality, segment
+from vision.counting.training import scoring
 from vision.picture_file import FieldPicture, read_grey
-from vision.training import scoring
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "vision"

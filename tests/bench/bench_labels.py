@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 import zxingcpp
 
-from vision.locate import Gray
-from vision.symbols import load_gray, read_symbols
+from vision.labels.locate import Gray
+from vision.labels.symbols import load_gray, read_symbols
 
 SMALL_SET = Path(__file__).parents[1] / "data" / "labels"
 FORMATS = {

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import zxingcpp
 
-from vision.label_picture import draw_label
-from vision.locate import Gray
+from vision.labels.label_picture import draw_label
+from vision.labels.locate import Gray
 
 DIN = "=A99992600000168"
 OTHER_DIN = "=A99992600000266"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from label_scenes import DIN, OTHER_DIN, PRODUCT, bars, matrix, on_paper, turned
 
-from vision.agreement import Symbol
-from vision.camera import LiveReading, PictureFolder, SourceGone, VideoFile, open_source
-from vision.live_scan import scan_source
-from vision.locate import Gray
-from vision.symbols import FrameRead
+from vision.labels.agreement import Symbol
+from vision.labels.camera import LiveReading, PictureFolder, SourceGone, VideoFile, open_source
+from vision.labels.live_scan import scan_source
+from vision.labels.locate import Gray
+from vision.labels.symbols import FrameRead
 
 BARS = ("code128",)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision import cells, count_images, segment
-from vision.count_images import Scale, count_files, count_picture
+from vision.counting import cells, count_images, segment
+from vision.counting.count_images import Scale, count_files, count_picture
+from vision.counting.training import scoring
 from vision.picture_file import FieldPicture, read_grey
-from vision.training import scoring
 
 DATA = Path(__file__).parents[1] / "data" / "vision"
 PATCHES = DATA / "ldc_trypan"

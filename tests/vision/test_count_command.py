@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vision.count_command import count
+from vision.counting.count_command import count
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
 GOOD = [str(path) for path in sorted(PATCHES.glob("*.png"))[:3]]
@@ -118,7 +118,7 @@ def test_overlays_show_every_kind_of_mark_and_keep_same_names_apart(capsys, tmp_
 
 
 def test_the_command_runs_as_its_own_process_and_keeps_stdout_clean():
-    code = "import sys;from vision.count_command import count;sys.exit(count(sys.argv[1:]))"
+    code = "import sys;from vision.counting.count_command import count;sys.exit(count(sys.argv[1:]))"
     run = subprocess.run(
         [sys.executable, "-c", code, GOOD[0], "--json", *SCALED], capture_output=True, text=True, timeout=60
     )
@@ -129,9 +129,7 @@ def test_the_command_runs_as_its_own_process_and_keeps_stdout_clean():
 
 
 def test_help_loads_neither_opencv_nor_numba():
-    code = (
-        "import sys, vision.count_command; print([m for m in ('cv2', 'numba', 'numpy') if m in sys.modules])"
-    )
+    code = "import sys, vision.counting.count_command; print([m for m in ('cv2', 'numba', 'numpy') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
     assert run.stdout.strip() == "[]"

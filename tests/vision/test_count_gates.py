@@ -12,9 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vision import frame_quality
-from vision.cells import Cell
-from vision.count_images import CountResult, Scale, UnknownMethod, count_file, count_files, count_picture
+from vision.counting import frame_quality
+from vision.counting.cells import Cell
+from vision.counting.count_images import (
+    CountResult,
+    Scale,
+    UnknownMethod,
+    count_file,
+    count_files,
+    count_picture,
+)
 from vision.picture_file import FieldPicture, read_grey
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.chamber import FieldGeometry, concentration_cells_ml
-from vision.uncertainty import (
+from vision.counting.chamber import FieldGeometry, concentration_cells_ml
+from vision.counting.uncertainty import (
     MethodError,
     VolumeError,
     concentration_interval,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vision.annotate import DEAD, LEFT_OUT, LIVE, UNSURE, annotated, write_contact_sheet
-from vision.cells import Cell
-from vision.count_images import Scale, count_file, count_files
+from vision.counting.annotate import DEAD, LEFT_OUT, LIVE, UNSURE, annotated, write_contact_sheet
+from vision.counting.cells import Cell
+from vision.counting.count_images import Scale, count_file, count_files
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
 SOME = sorted(PATCHES.glob("*.png"))[:10]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from vision.count_images import Scale, count_file, count_files, method_card, without_elapsed
+from vision.counting.count_images import Scale, count_file, count_files, method_card, without_elapsed
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
 SOME = sorted(PATCHES.glob("*.png"))[:12]
@@ -34,7 +34,7 @@ def test_the_result_is_the_same_to_the_last_bit_at_any_number_of_threads():
 
 def test_another_process_gives_the_same_cells_and_the_same_method():
     code = (
-        "import json,sys;from pathlib import Path;from vision.count_images import *;"
+        "import json,sys;from pathlib import Path;from vision.counting.count_images import *;"
         "print(json.dumps([count_file(Path(sys.argv[1]),scale=Scale(um_per_px=0.6)).line()['cells'],method_card()]))"
     )
     answer = subprocess.run(

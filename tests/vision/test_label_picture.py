@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from label_scenes import ALL_TEMPLATES, BAG, COMPOUND, DIN, DOSE, OTHER_DIN, PRODUCT, label, turned
 
-from vision.label_picture import TEMPLATES, LabelNotDrawn, draw_label, render_label
-from vision.symbols import load_gray, read_symbols
+from vision.labels.label_picture import TEMPLATES, LabelNotDrawn, draw_label, render_label
+from vision.labels.symbols import load_gray, read_symbols
 
 
 @pytest.mark.parametrize("template", sorted(ALL_TEMPLATES))

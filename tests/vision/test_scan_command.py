@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from label_scenes import BAG, COI, COMPOUND, DIN, PRODUCT, WRISTBAND
 
-from vision.label_picture import render_label
-from vision.scan_command import scan
+from vision.labels.label_picture import render_label
+from vision.labels.scan_command import scan
 
 
 @pytest.fixture

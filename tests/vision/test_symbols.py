@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from label_scenes import COMPOUND, DIN, OTHER_DIN, PRODUCT, bars, matrix, on_paper, turned
 
-from vision.agreement import Read, agree
-from vision.engines import check_formats, read_zbar
-from vision.symbols import FrameRead, UnreadableImage, load_gray, read_symbols
+from vision.labels.agreement import Read, agree
+from vision.labels.engines import check_formats, read_zbar
+from vision.labels.symbols import FrameRead, UnreadableImage, load_gray, read_symbols
 
 LABELS = Path(__file__).parents[1] / "data" / "labels"
 FORMATS = {"Code128": "code128", "DataMatrix": "datamatrix", "QRCode": "qr"}
@@ -177,7 +177,7 @@ def test_without_the_second_engine_bars_need_their_matrix_and_say_so(tmp_path: P
     # What the wheel does where the system's library is missing: its import fails.
     code = (
         "import sys; sys.modules['pyzbar'] = None\n"
-        "from vision.scan_command import scan\n"
+        "from vision.labels.scan_command import scan\n"
         f"sys.exit(scan([r'{tmp_path}/bars.png', r'{tmp_path}/pair.png', '--json']))"
     )
 

@@ -30,7 +30,7 @@ from appliance.demo.site import (
 from appliance.domain.batch import Order
 from appliance.domain.identity import read_label
 from appliance.engine.shelf import Shelf, load_shelf
-from vision.symbols import load_gray, read_symbols
+from vision.labels.symbols import load_gray, read_symbols
 
 FORMATS = ("code128", "datamatrix")
 

@@ -44,7 +44,7 @@ from appliance.domain import events as ev
 from appliance.domain.batch import Order
 from appliance.domain.label_fields import bag_fields, wristband_fields
 from appliance.record.verify import verify_record
-from vision.label_picture import render_label
+from vision.labels.label_picture import render_label
 
 PASSPHRASE = "nine bells over the harbour"
 CHEAP = Argon2Cost(passes=1, memory_kib=64, lanes=1)

@@ -12,10 +12,10 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
-from vision import cells, frame_quality, kernels, segment, uncertainty
-from vision.cells import Cell
-from vision.chamber import FieldGeometry, concentration_cells_ml
-from vision.frame_quality import Quality, Verdict
+from vision.counting import cells, frame_quality, kernels, segment, uncertainty
+from vision.counting.cells import Cell
+from vision.counting.chamber import FieldGeometry, concentration_cells_ml
+from vision.counting.frame_quality import Quality, Verdict
 from vision.picture_file import PIXELS_MAX, FieldPicture, PictureUnreadable, read_grey
 
 METHODS = (cells.METHOD_ID,)
@@ -362,7 +362,7 @@ def count_files(
     pooled = pool(results, um_per_px=um_per_px, field_depth_um=field_depth_um, dilution=dilution)
     overlay = None
     if overlay_dir is not None:
-        from vision.annotate import write_contact_sheet
+        from vision.counting.annotate import write_contact_sheet
 
         overlay = write_contact_sheet(results, overlay_dir / POOLED_OVERLAY, simulated=simulated)
     return CountResult(tuple(results), pooled, method_card(), overlay)

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vision.agreement import LINEAR, Read, Symbol, agree, overlap
-from vision.engines import DEFAULT_FORMATS, check_formats, read_zbar, read_zxing
-from vision.locate import (
+from vision.labels.agreement import LINEAR, Read, Symbol, agree, overlap
+from vision.labels.engines import DEFAULT_FORMATS, check_formats, read_zbar, read_zxing
+from vision.labels.locate import (
     Crop,
     Gray,
     Points,
@@ -28,7 +28,7 @@ from vision.locate import (
     turned_crop,
     turned_frame,
 )
-from vision.why_unread import reasons_for
+from vision.labels.why_unread import reasons_for
 
 # A cascade run to its end takes a quarter of a second; the rest is for a busy machine.
 BUDGET_MS = 3000

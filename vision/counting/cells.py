@@ -1,7 +1,7 @@
 """From candidates to cells: live or dead by how the cell refracts and takes up trypan blue.
 
 A live cell is a bright core within a dark ring; a dead one is grey throughout. A small static
-network, trained by `vision.training.train_trypan_blue`, reads the rings around each candidate.
+network, trained by `vision.counting.training.train_trypan_blue`, reads the rings around each candidate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from vision import kernels, segment
+from vision.counting import kernels, segment
 
 CellClass = Literal["live", "dead", "unclassified"]
 WEIGHTS_FILE = Path(__file__).with_name("trypan_blue.json")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vision.count_images import ImageResult
+    from vision.counting.count_images import ImageResult
 
 # The names stand here too, so that `--help` does not load OpenCV and Numba.
 METHODS = ("trypan-blue",)
@@ -49,7 +49,7 @@ def count(argv: Sequence[str]) -> int:
         options = _parser().parse_args(argv)
     except SystemExit as stop:
         return EXIT_GOOD if stop.code == 0 else EXIT_USAGE
-    from vision import count_images
+    from vision.counting import count_images
 
     try:
         count_images.check_numbers(options.um_per_px, options.object_diameter_px, None, 1.0)
@@ -81,7 +81,7 @@ def _exit_of(result: ImageResult) -> int:
 
 
 def _write_overlay(result: ImageResult, number: int, folder: Path) -> None:
-    from vision.annotate import write_overlay
+    from vision.counting.annotate import write_overlay
 
     # The number keeps apart pictures of one name from different folders.
     target = folder / f"{number + 1:03d}-{Path(result.image).stem}.png"

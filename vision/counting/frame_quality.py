@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision import kernels, segment
-from vision.cells import Cell
+from vision.counting import kernels, segment
+from vision.counting.cells import Cell
 from vision.picture_file import FieldPicture
 
 Verdict = Literal["counted", "repeat", "refused"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vision.scan_result import Meaning
+    from vision.labels.scan_result import Meaning
 
 GRAMMARS = "cellwright.label_grammars"
 BUDGET_MS_MAX = 60_000
@@ -19,8 +19,8 @@ def scan(argv: Sequence[str]) -> int:
     Returns 0 when each file was a picture, 2 when one could not be read, or on wrong usage.
     """
     arguments = _parser().parse_args(argv)
-    from vision.engines import check_formats
-    from vision.scan_result import scan_file
+    from vision.labels.engines import check_formats
+    from vision.labels.scan_result import scan_file
 
     try:
         formats = check_formats(

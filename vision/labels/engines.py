@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import zxingcpp
 
-from vision.agreement import Read
-from vision.locate import Gray, Points
+from vision.labels.agreement import Read
+from vision.labels.locate import Gray, Points
 
 FORMATS = ("code128", "datamatrix", "qr", "code39")
 # Retail formats stay out: they misread far more often, and no label of ours carries them.

@@ -1,6 +1,6 @@
 """Make the weights of the trypan-blue counter from the labelled patches of the LDC set.
 
-    python -m vision.training.train_trypan_blue LDC_FOLDER --weights FILE --folds FILE
+    python -m vision.counting.training.train_trypan_blue LDC_FOLDER --weights FILE --folds FILE
 
 Only numpy trains. Each acquisition group is held out once; the scores written into the weights
 come from networks that saw no picture of the group that they score. The networks of each fold
@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision import cells, kernels, segment
+from vision.counting import cells, kernels, segment
+from vision.counting.training import scoring
 from vision.picture_file import read_grey
-from vision.training import scoring
 
 VERSION = "0.1.0"
 HIDDEN = (48, 24)

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from vision.agreement import Symbol
-from vision.engines import DEFAULT_FORMATS
-from vision.symbols import BUDGET_MS, UnreadableImage, load_gray, read_symbols
+from vision.labels.agreement import Symbol
+from vision.labels.engines import DEFAULT_FORMATS
+from vision.labels.symbols import BUDGET_MS, UnreadableImage, load_gray, read_symbols
 
 Meaning = Callable[[str, str], Mapping[str, object] | None]
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision import kernels
+from vision.counting import kernels
 
 # All later sizes are in pixels of a picture scaled so that a cell measures about this much.
 WORKING_DIAMETER_PX = 20.0

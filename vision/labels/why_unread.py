@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vision.locate import Gray, Region, linear_regions, matrix_regions
+from vision.labels.locate import Gray, Region, linear_regions, matrix_regions
 
 DARK_MEAN_MAX = 45.0
 BURNT_LEVEL = 250

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 
-from vision.camera import AGREEING_FRAMES, Frame, LiveReading, PictureFolder, open_source
-from vision.scan_result import scan_line
-from vision.symbols import FrameRead, read_symbols
+from vision.labels.camera import AGREEING_FRAMES, Frame, LiveReading, PictureFolder, open_source
+from vision.labels.scan_result import scan_line
+from vision.labels.symbols import FrameRead, read_symbols
 
 LIVE_BUDGET_MS = 150.0
 # A still is looked at once and a person waits for it: a partly read label costs more than two seconds.

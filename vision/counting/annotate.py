@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.cells import Cell
-from vision.count_images import ImageResult
+from vision.counting.cells import Cell
+from vision.counting.count_images import ImageResult
 from vision.picture_file import PictureUnreadable, read_grey
 
 Colours = npt.NDArray[np.uint8]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision.locate import Points
+from vision.labels.locate import Points
 
 LINEAR = frozenset({"code128", "code39"})
 OVERLAP_MIN = 0.2

@@ -13,8 +13,8 @@ import numpy as np
 import zxingcpp
 from PIL import Image, ImageDraw, ImageFont
 
-from vision.locate import Gray
-from vision.symbols import read_symbols
+from vision.labels.locate import Gray
+from vision.labels.symbols import read_symbols
 
 DOTS_PER_INCH = 300
 MODULE_DOTS = 3  # 0.254 mm, the module width aimed at for linear symbols

@@ -12,9 +12,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vision.agreement import Symbol, overlap
-from vision.locate import Gray
-from vision.symbols import FrameRead, UnreadableImage, load_gray
+from vision.labels.agreement import Symbol, overlap
+from vision.labels.locate import Gray
+from vision.labels.symbols import FrameRead, UnreadableImage, load_gray
 
 PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 POLL_S = 0.05
