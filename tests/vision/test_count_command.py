@@ -129,7 +129,10 @@ def test_the_command_runs_as_its_own_process_and_keeps_stdout_clean():
 
 
 def test_help_loads_neither_opencv_nor_numba():
-    code = "import sys, vision.counting.count_command; print([m for m in ('cv2', 'numba', 'numpy') if m in sys.modules])"
+    code = "import sys
+import vision.counting.count_command
+"
+    code += "print([m for m in ('cv2', 'numba', 'numpy') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
     assert run.stdout.strip() == "[]"

@@ -104,4 +104,5 @@ class Network:
             self._net.setInput(np.ascontiguousarray(tile[None]))
             part = np.asarray(self._net.forward(), np.float32)[0]
         edge = self._margin // self._stride
-        return part[:, edge : part.shape[1] - edge, edge : part.shape[2] - edge]
+        inner: Array = part[:, edge : part.shape[1] - edge, edge : part.shape[2] - edge]
+        return inner
