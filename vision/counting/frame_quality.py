@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from vision.counting import kernels, segment
 from vision.counting.cells import Cell
+from vision.counting.method import Cell as FoundCell
+from vision.counting.method import Finding, Scale
 from vision.picture_file import FieldPicture
 
 Verdict = Literal["counted", "repeat", "refused"]
@@ -61,6 +63,25 @@ WHAT_TO_DO = {
     "unknown_scale": "The scale is not known. Give the size of a pixel or of a cell.",
     "too_few_cells": "Too few cells for a result. Take more fields of this sample.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the gates say of one field.
+
+    Attributes
+    ----------
+    reasons : tuple of str
+        Keys of `WHAT_TO_DO`, faults and remarks, the gravest first.
+    verdict : str
+        Only a field that is `counted` may give a viability or a concentration.
+    quality : Quality
+        What was measured, for the report.
+    """
+
+    reasons: tuple[str, ...]
+    verdict: Verdict
+    quality: Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +180,7 @@ def _light_reasons(quality: Quality) -> list[str]:
     return reasons
 
 
-def _is_other_kind(picture: FieldPicture, quality: Quality, cells: Sequence[Cell]) -> bool:
+def _is_other_kind(picture: FieldPicture, quality: Quality, cells: Sequence[Cell | FoundCell]) -> bool:
     if picture.colourfulness > COLOURFUL or quality.noise > NOISE_MOST or quality.busy_share > BUSY_SHARE:
         return True
     if not cells:
@@ -170,7 +191,7 @@ def _is_other_kind(picture: FieldPicture, quality: Quality, cells: Sequence[Cell
     return typicality > TYPICALITY_MOST or confidence < unsure
 
 
-def _crowding_reasons(cells: Sequence[Cell], area_px: int) -> list[str]:
+def _crowding_reasons(cells: Sequence[Cell | FoundCell], area_px: int) -> list[str]:
     reasons = []
     if sum(np.pi * cell.radius**2 for cell in cells) > DENSE_COVER * area_px:
         reasons.append("dense")
@@ -185,7 +206,7 @@ def _crowding_reasons(cells: Sequence[Cell], area_px: int) -> list[str]:
     return reasons
 
 
-def reasons_for(picture: FieldPicture, quality: Quality, cells: Sequence[Cell]) -> list[str]:
+def reasons_for(picture: FieldPicture, quality: Quality, cells: Sequence[Cell | FoundCell]) -> list[str]:
     """Name all that speaks against using this picture's numbers, keys of `WHAT_TO_DO`."""
     reasons = _light_reasons(quality)
     if _is_other_kind(picture, quality, cells):
@@ -207,3 +228,41 @@ def verdict_of(reasons: Sequence[str], quality: Quality | None = None) -> Verdic
     if quality is not None and "empty" in reasons and quality.contrast < FLAT_CONTRAST:
         return "repeat"
     return "counted"
+
+
+def judge(
+    method_id: str,
+    pictures: Sequence[FieldPicture],
+    finding: Finding,
+    scale: Scale,
+    *,
+    allow_unscaled: bool = False,
+) -> Judgement:
+    """Judge one field: may the numbers that a method found in it be used?
+
+    Parameters
+    ----------
+    method_id : str
+        `trypan-blue`, `nuclei` or `live-dead`.
+    pictures : sequence of FieldPicture
+        The field's channels, as the method was given them.
+    finding : Finding
+        What the method found in them.
+    scale : Scale
+        What is known of size.
+    allow_unscaled : bool
+        An unknown scale is a remark then, and not a fault.
+    """
+    picture = pictures[0]
+    diameter = scale.object_diameter_px or segment.WORKING_DIAMETER_PX
+    if scale.um_per_px is not None:
+        diameter = segment.WORKING_DIAMETER_PX * segment.WORKING_UM_PER_PX / scale.um_per_px
+    maps = segment.prepare(picture.grey, segment.working_scale(diameter))
+    quality = measure(picture, maps)
+    reasons = reasons_for(picture, quality, finding.cells)
+    verdict = verdict_of(reasons, quality)
+    if not scale.known():
+        reasons.append("unknown_scale")
+        if not allow_unscaled and verdict == "counted":
+            verdict = "repeat"
+    return Judgement(tuple(reasons), verdict, quality)
