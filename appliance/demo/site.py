@@ -7,10 +7,11 @@ people called Demo, a microscope scale that is declared fictitious.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from PIL import Image
 
 import appliance
 from appliance.access.canonical import canonical_json
@@ -278,15 +279,27 @@ def draw_labels(site: Site, *, now: datetime) -> None:
 
 
 def fill_microscope(site: Site, *, seed: int) -> None:
-    """Lay out three replicates of real micrographs; the seed turns which list goes to which replicate."""
+    """Lay out three replicates of real micrographs; the seed turns which list goes to which replicate.
+
+    The lists share most of their patches, and each list has its own way round: a demonstration of the
+    road to a result, never of an instrument's repeatability.
+    """
     lists = json.loads((PICTURES / "replicates.json").read_text(encoding="utf-8"))
     series = list(lists.values()) if isinstance(lists, dict) else list(lists)
     for number in range(len(series)):
-        names = series[(number + seed) % len(series)]
+        which = (number + seed) % len(series)
         folder = site.home.microscope / f"replicate-{number + 1}"
         folder.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            shutil.copyfile(_picture(name), folder / Path(name).name)
+        for name in series[which]:
+            with Image.open(_picture(name)) as picture:
+                _way_round(picture, which).save(folder / Path(name).name)
+
+
+def _way_round(picture: Image.Image, which: int) -> Image.Image:
+    """Return the picture as it is, mirrored, or turned by half."""
+    ways = (None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180)
+    way = ways[which % len(ways)]
+    return picture if way is None else picture.transpose(way)
 
 
 def _picture(name: str) -> Path:
