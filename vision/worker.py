@@ -151,7 +151,8 @@ def _scan_source(request: Request, progress: Progress) -> object:
 
 
 def _count(request: Request, progress: Progress) -> object:
-    from vision.counting.count_images import UnknownMethod, count_files
+    from vision.counting.count_images import count_files
+    from vision.counting.methods import UnknownMethod
 
     images = request.get("images")
     if not isinstance(images, list) or not images or not all(isinstance(each, str) for each in images):

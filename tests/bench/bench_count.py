@@ -22,6 +22,8 @@ import cv2
 import numpy as np
 
 from vision.counting import cells, count_images, frame_quality, segment
+from vision.counting.method import Scale
+from vision.counting.methods import method_named
 from vision.counting.training import scoring
 from vision.picture_file import FieldPicture, read_grey
 
@@ -181,16 +183,18 @@ def speed(greys: list[np.ndarray]) -> dict[str, dict[str, float]]:
 
 def gates(images: list[scoring.LabelledImage]) -> dict[str, float]:
     """Share of the set that is not counted as it is, and that is flagged when strongly blurred."""
-    scale = count_images.Scale(um_per_px=0.6)
+    scale, method = Scale(um_per_px=0.6), method_named("trypan-blue")
+
+    def verdict_of(picture: FieldPicture) -> str:
+        found = count_images.count_picture([picture], method=method, scale=scale, allow_unscaled=True)
+        return found[1].verdict
+
     refused = flagged = 0
     for image in images:
         picture = read_grey(image.path)
-        refused += count_images.count_picture(picture, scale=scale, allow_unscaled=True)[2] != "counted"
+        refused += verdict_of(picture) != "counted"
         blurred = np.asarray(cv2.GaussianBlur(picture.grey, (0, 0), 5), np.float32)
-        verdict = count_images.count_picture(FieldPicture(blurred, 8, 0.0), scale=scale, allow_unscaled=True)[
-            2
-        ]
-        flagged += verdict != "counted"
+        flagged += verdict_of(FieldPicture(blurred, 8, 0.0)) != "counted"
     return {
         "good_sent_back_percent": round(100 * refused / len(images), 2),
         "blurred_flagged_percent": round(100 * flagged / len(images), 2),

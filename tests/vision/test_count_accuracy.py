@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision.counting import cells, count_images, segment
-from vision.counting.count_images import Scale, count_files, count_picture
+from vision.counting import cells, segment, specimen
+from vision.counting.count_images import count_files, count_picture
+from vision.counting.method import Scale
 from vision.counting.training import scoring
+from vision.counting.trypan_rings import METHOD, TrypanRings
 from vision.picture_file import FieldPicture, read_grey
 
 DATA = Path(__file__).parents[1] / "data" / "vision"
@@ -37,10 +39,10 @@ def fold_models() -> dict[str, cells.Model]:
 
 
 def _tally(image: scoring.LabelledImage, picture: FieldPicture, model: cells.Model) -> scoring.Tally:
-    found, _, _, _ = count_picture(
-        picture, scale=Scale(object_diameter_px=20), allow_unscaled=False, model=model
+    found, _ = count_picture(
+        [picture], method=TrypanRings(model), scale=Scale(object_diameter_px=20), allow_unscaled=False
     )
-    return scoring.tally([scoring.Found(c.x, c.y, c.kind) for c in found], image.cells)
+    return scoring.tally([scoring.Found(c.x, c.y, c.kind) for c in found.cells], image.cells)
 
 
 def test_cells_of_a_group_never_seen_are_found_and_told_apart(patches, fold_models):
@@ -136,7 +138,7 @@ def test_the_weights_state_the_scores_that_the_method_is_shipped_with():
 
     assert validation["split"] == "each acquisition group held out once"
     assert validation["f1"] >= 0.93
-    assert count_images.method_error().viability_pp == validation["viability_rms_pp"]
+    assert specimen.method_error(METHOD).viability_pp == validation["viability_rms_pp"]
 
 
 def test_changed_weights_are_not_used():

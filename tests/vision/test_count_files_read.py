@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vision.counting.count_images import Scale, count_file
+from vision.counting.count_images import count_file
+from vision.counting.method import Scale
 from vision.picture_file import PictureUnreadable, read_grey
 
 PATCH = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan" / "ldc_0001.png"

@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vision.counting import frame_quality
-from vision.counting.cells import Cell
-from vision.counting.count_images import (
-    CountResult,
-    Scale,
-    UnknownMethod,
-    count_file,
-    count_files,
-    count_picture,
-)
+from vision.counting.count_images import count_file, count_files, count_picture
+from vision.counting.method import Cell, Scale
+from vision.counting.methods import UnknownMethod, method_named
+from vision.counting.results import CountResult
 from vision.picture_file import FieldPicture, read_grey
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
@@ -30,7 +25,10 @@ CROWDED = [PATCHES / name for name in json.loads((PATCHES / "replicates.json").r
 
 def _counted(grey, **scale):
     picture = FieldPicture(np.clip(np.round(grey), 0, 255).astype(np.float32), 8, 0.0)
-    return count_picture(picture, scale=Scale(**(scale or {"um_per_px": 0.6})), allow_unscaled=False)
+    known = Scale(**(scale or {"um_per_px": 0.6}))
+    method = method_named("trypan-blue")
+    found, judged = count_picture([picture], method=method, scale=known, allow_unscaled=False)
+    return list(found.cells), list(judged.reasons), judged.verdict, judged.quality
 
 
 def _greys():

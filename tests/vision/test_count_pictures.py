@@ -8,22 +8,22 @@ import numpy as np
 from PIL import Image
 
 from vision.counting.annotate import DEAD, LEFT_OUT, LIVE, UNSURE, annotated, write_contact_sheet
-from vision.counting.cells import Cell
-from vision.counting.count_images import Scale, count_file, count_files
+from vision.counting.count_images import count_file, count_files
+from vision.counting.method import Cell, Scale
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
 SOME = sorted(PATCHES.glob("*.png"))[:10]
 
 
-def _marks(kind: str, included: bool = True) -> np.ndarray:
+def _marks(kind: str, excluded: str = "") -> np.ndarray:
     grey = np.full((60, 60), 100, np.float32)
-    drawn = annotated(grey, [Cell(30, 30, 12, kind, 1.0, 1.0, included)], width_px=60)  # type: ignore[arg-type]
+    drawn = annotated(grey, [Cell(30, 30, 12, kind, 1.0, 1.0, excluded)], width_px=60)  # type: ignore[arg-type]
     plain = annotated(grey, [], width_px=60)
     return np.any(drawn != plain, axis=2)
 
 
 def test_each_kind_of_cell_has_a_colour_and_a_shape_of_its_own():
-    shapes = [_marks("live"), _marks("dead"), _marks("unclassified"), _marks("live", included=False)]
+    shapes = [_marks("live"), _marks("dead"), _marks("unclassified"), _marks("live", excluded="edge")]
 
     for n, one in enumerate(shapes):
         for other in shapes[n + 1 :]:

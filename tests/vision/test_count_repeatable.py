@@ -10,7 +10,9 @@ from pathlib import Path
 
 import cv2
 
-from vision.counting.count_images import Scale, count_file, count_files, method_card, without_elapsed
+from vision.counting.count_images import count_file, count_files, method_card
+from vision.counting.method import Scale
+from vision.counting.results import without_elapsed
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
 SOME = sorted(PATCHES.glob("*.png"))[:12]

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.counting.cells import Cell
-from vision.counting.count_images import ImageResult
+from vision.counting.method import Cell
+from vision.counting.results import ImageResult
 from vision.picture_file import PictureUnreadable, read_grey
 
 Colours = npt.NDArray[np.uint8]
@@ -83,7 +83,7 @@ def _legend(width_px: int, cells: Sequence[Cell]) -> Colours:
         ("unclassified", "not sure"),
         ("left out", "left out"),
     ):
-        shape = Cell(x, LEGEND_PX / 2, 8, "live", 1.0, 1.0, included=False)
+        shape = Cell(x, LEGEND_PX / 2, 8, "live", 1.0, 1.0, excluded="edge")
         if kind != "left out":
             shape = Cell(x, LEGEND_PX / 2, 8, kind, 1.0, 1.0)  # type: ignore[arg-type]
         _mark(strip, shape, 1.0)

@@ -12,37 +12,20 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vision.counting import kernels, segment
+from vision.counting.method import Cell, CellClass
 
-CellClass = Literal["live", "dead", "unclassified"]
 WEIGHTS_FILE = Path(__file__).with_name("trypan_blue.json")
 METHOD_ID = "trypan-blue"
 # The files whose text decides a result; their bytes and the weights make the method's hash.
 METHOD_SOURCES = ("kernels.py", "segment.py", "cells.py", "frame_quality.py")
 
 Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One cell found, in pixels of the picture as given.
-
-    `confidence` is the network's probability that a cell is here; `typicality` is the root mean
-    square of its description in units of the training cells' spread.
-    """
-
-    x: float
-    y: float
-    radius: float
-    kind: CellClass
-    confidence: float
-    typicality: float
-    included: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from vision.counting.count_images import ImageResult
+from vision.counting.methods import METHODS
 
-# The names stand here too, so that `--help` does not load OpenCV and Numba.
-METHODS = ("trypan-blue",)
+if TYPE_CHECKING:
+    from vision.counting.results import ImageResult
+
 EXIT_GOOD, EXIT_REFUSED, EXIT_USAGE = 0, 1, 2
 
 
@@ -50,6 +50,7 @@ def count(argv: Sequence[str]) -> int:
     except SystemExit as stop:
         return EXIT_GOOD if stop.code == 0 else EXIT_USAGE
     from vision.counting import count_images
+    from vision.counting.method import Scale
 
     try:
         count_images.check_numbers(options.um_per_px, options.object_diameter_px, None, 1.0)
@@ -57,7 +58,7 @@ def count(argv: Sequence[str]) -> int:
         print(f"cellwright count: {error}", file=sys.stderr)
         return EXIT_USAGE
     count_images.warm()
-    scale = count_images.Scale(options.um_per_px, options.object_diameter_px)
+    scale = Scale(options.um_per_px, options.object_diameter_px)
     if not options.json:
         print(_HEADER)
     exits = [EXIT_GOOD]

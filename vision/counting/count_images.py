@@ -1,4 +1,4 @@
-"""Count the cells of a specimen: its fields one by one, then pooled.
+"""Count the cells of pictures: one field by one method, from the file to the numbers.
 
 This is the room's door for counting; the command line and the worker both come through it.
 """
@@ -7,311 +7,137 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Decimal
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from vision.counting import cells, frame_quality, kernels, segment, uncertainty
-from vision.counting.cells import Cell
-from vision.counting.chamber import FieldGeometry, concentration_cells_ml
-from vision.counting.frame_quality import Quality, Verdict
-from vision.picture_file import PIXELS_MAX, FieldPicture, PictureUnreadable, read_grey
+from vision.counting import frame_quality, specimen
+from vision.counting.frame_quality import Judgement
+from vision.counting.method import Finding, Method, Scale
+from vision.counting.methods import USUAL, method_named
+from vision.counting.results import CountResult, ImageResult, Numbers
+from vision.picture_file import FieldPicture, PictureUnreadable, read_grey
 
-METHODS = (cells.METHOD_ID,)
-# Below this a pooled viability says too little to be used (10 percentage points either way).
-POOLED_CELLS_LEAST = 100
-# One object diameter outside this band is no cell that the method was validated for.
+# One object diameter outside this band is no cell that a method was validated for.
 DIAMETER_PX_LEAST, DIAMETER_PX_MOST = 6.0, 200.0
-# Smaller than one cell at the working scale there is nothing to find.
-SIDE_LEAST_PX = 24
 POOLED_OVERLAY = "pooled.png"
 
 
-class UnknownMethod(Exception):
-    """The asked counting method does not exist; `str(error)` names those that do."""
+@dataclass(frozen=True, slots=True)
+class CountedField:
+    """A field's result with what its pictures are drawn from; dropped once these are written."""
+
+    result: ImageResult
+    pictures: tuple[FieldPicture, ...] = ()
+    finding: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """What is known of size: micrometres a pixel, or a cell's diameter in pixels, or neither."""
+class Settings:
+    """What holds for all fields of one run."""
 
-    um_per_px: float | None = None
-    object_diameter_px: float | None = None
-
-    def known(self) -> bool:
-        """Say whether lengths in the picture mean something."""
-        return self.um_per_px is not None or self.object_diameter_px is not None
-
-    def factor(self) -> float:
-        """Return the factor that brings a picture to the method's working scale."""
-        if self.um_per_px is not None:
-            return segment.working_scale(
-                segment.WORKING_DIAMETER_PX * segment.WORKING_UM_PER_PX / self.um_per_px
-            )
-        return segment.working_scale(self.object_diameter_px or segment.WORKING_DIAMETER_PX)
+    method: Method
+    scale: Scale
+    allow_unscaled: bool = False
+    field_depth_um: float | None = None
+    dilution: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class ImageResult:
-    """The count of one picture; `live`, `dead` count included cells only."""
-
-    image: str
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    cells: tuple[Cell, ...]
-    live: int
-    dead: int
-    unclassified: int
-    viability_percent: float | None
-    viability_interval_percent: tuple[float, float] | None
-    elapsed_ms: float
-    width_px: int = 0
-    height_px: int = 0
-    words: str = ""
-    quality: Quality | None = None
-
-    def line(self) -> dict[str, Any]:
-        """Return the JSON object of the command line, with the cells."""
-        return {
-            **self.summary(),
-            "live": self.live,
-            "dead": self.dead,
-            "viability_percent": self.viability_percent,
-            "viability_interval_percent": _listed(self.viability_interval_percent),
-            "cells": [
-                {"x": c.x, "y": c.y, "radius": c.radius, "class": c.kind, "included": c.included}
-                for c in self.cells
-            ],
-            "elapsed_ms": round(self.elapsed_ms, 1),
-        }
-
-    def summary(self) -> dict[str, Any]:
-        """Return the result without cells, its measured numbers as decimal strings, for the record."""
-        return {
-            "image": self.image,
-            "verdict": self.verdict,
-            "reasons": list(self.reasons),
-            "live": self.live,
-            "dead": self.dead,
-            "unclassified": self.unclassified,
-            "viability_percent": _decimal(self.viability_percent),
-            "viability_interval_percent": _decimals(self.viability_interval_percent),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PooledResult:
-    """All fields of one specimen together."""
-
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    live: int
-    dead: int
-    unclassified: int
-    viability_percent: float | None
-    viability_interval_percent: tuple[float, float] | None
-    concentration_cells_ml: float | None
-    concentration_interval_cells_ml: tuple[float, float] | None
-    fields: int
-    fields_left_out: int
-
-    def summary(self) -> dict[str, Any]:
-        """Return the result with its measured numbers as decimal strings, for the record."""
-        return {
-            "verdict": self.verdict,
-            "reasons": list(self.reasons),
-            "live": self.live,
-            "dead": self.dead,
-            "unclassified": self.unclassified,
-            "viability_percent": _decimal(self.viability_percent),
-            "viability_interval_percent": _decimals(self.viability_interval_percent),
-            "concentration_cells_ml": _cells_ml(self.concentration_cells_ml),
-            "concentration_interval_cells_ml": None
-            if self.concentration_interval_cells_ml is None
-            else [_cells_ml(v) for v in self.concentration_interval_cells_ml],
-            "fields": self.fields,
-            "fields_left_out": self.fields_left_out,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class CountResult:
-    """What `count_files` returns."""
-
-    images: tuple[ImageResult, ...]
-    pooled: PooledResult
-    method: dict[str, str]
-    overlay: Path | None
-
-    def message(self) -> dict[str, Any]:
-        """Return the worker's answer: no cells, numbers as decimal strings."""
-        return {
-            "images": [image.summary() for image in self.images],
-            "pooled": self.pooled.summary(),
-            "method": self.method,
-            "overlay": None if self.overlay is None else str(self.overlay),
-        }
-
-
-def _decimal(value: float | None) -> str | None:
-    return None if value is None else str(Decimal(repr(value)).quantize(Decimal("0.1"), ROUND_HALF_EVEN))
-
-
-def _decimals(pair: tuple[float, float] | None) -> list[str | None] | None:
-    return None if pair is None else [_decimal(v) for v in pair]
-
-
-def _cells_ml(value: float | None) -> str | None:
-    """Write a concentration with three significant digits and no exponent, as people read it."""
-    if value is None:
-        return None
-    return format(Decimal(f"{value:.2e}"), "f")
-
-
-def _listed(pair: tuple[float, float] | None) -> list[float] | None:
-    return None if pair is None else [round(v, 2) for v in pair]
-
-
-def method_card() -> dict[str, str]:
+def method_name_card(method: Method) -> dict[str, str]:
     """Return id, version and hash of the method: what binds a result to code and weights."""
-    return {
-        "id": cells.METHOD_ID,
-        "version": cells.committed_model().version,
-        "hash": cells.method_hash(),
-    }
+    return {"id": method.id, "version": method.version, "hash": method.hash()}
 
 
-def method_error() -> uncertainty.MethodError:
-    """Return the committed model's validated error."""
-    validation = cells.committed_model().validation
-    return uncertainty.MethodError(
-        viability_pp=validation["viability_rms_pp"],
-        count_percent=validation["sample_count_rms_percent"],
-        cells=validation["cells_per_specimen"],
-    )
+def method_card(name: str = USUAL) -> dict[str, str]:
+    """Return id, version and hash of the method of this name."""
+    return method_name_card(method_named(name))
 
 
-def warm() -> None:
-    """Compile or load all that a count needs, so that the first one is not slower."""
-    kernels.warm()
-    cells.committed_model()
-    cells.method_hash()
-
-
-def _unreadable(path: Path, words: str, elapsed_ms: float) -> ImageResult:
-    return ImageResult(
-        str(path), "refused", ("unreadable",), (), 0, 0, 0, None, None, elapsed_ms, words=words
-    )
+def warm(name: str = USUAL) -> None:
+    """Compile or load all that a count by this method needs, so that the first one is not slower."""
+    method_named(name).warm()
 
 
 def count_picture(
-    picture: FieldPicture, *, scale: Scale, allow_unscaled: bool, model: cells.Model | None = None
-) -> tuple[list[Cell], list[str], Verdict, Quality]:
-    """Count one decoded picture: cells, reasons, verdict and what was measured of it.
+    pictures: Sequence[FieldPicture], *, method: Method, scale: Scale, allow_unscaled: bool
+) -> tuple[Finding, Judgement]:
+    """Find the cells of one decoded field and judge it.
 
     Raises
     ------
     PictureUnreadable
         At the stated scale the picture holds less than one cell, or more than can be worked on.
     """
-    factor = scale.factor()
-    height, width = picture.grey.shape
-    if min(height, width) * factor < SIDE_LEAST_PX or height * width * factor**2 > PIXELS_MAX:
-        raise PictureUnreadable(
-            f"At this scale a picture of {width} x {height} pixels cannot be counted. Check the scale."
+    finding = method.find(pictures, scale)
+    judged = frame_quality.judge(method.id, pictures, finding, scale, allow_unscaled=allow_unscaled)
+    return finding, judged
+
+
+def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
+    """Count one field out of its files (one a channel); files that cannot be read are a result too."""
+    began = time.perf_counter()
+    method, scale = settings.method, settings.scale
+    try:
+        pictures = tuple(read_grey(path) for path in paths)
+        finding, judged = count_picture(
+            pictures, method=method, scale=scale, allow_unscaled=settings.allow_unscaled
         )
-    maps = segment.prepare(picture.grey, factor)
-    found = cells.find_cells(maps, model or cells.committed_model())
-    quality = frame_quality.measure(picture, maps)
-    reasons = frame_quality.reasons_for(picture, quality, found)
-    verdict = frame_quality.verdict_of(reasons, quality)
-    if not scale.known() and not allow_unscaled:
-        reasons.append("unknown_scale")
-        verdict = "refused" if verdict == "refused" else "repeat"
-    return found, reasons, verdict, quality
+    except PictureUnreadable as error:
+        return CountedField(_unreadable(paths, method, str(error), 1000 * (time.perf_counter() - began)))
+    height, width = pictures[0].grey.shape
+    result = ImageResult(
+        image=str(paths[0]),
+        verdict=judged.verdict,
+        reasons=judged.reasons,
+        cells=finding.cells,
+        numbers=Numbers(),
+        elapsed_ms=0.0,
+        method=method_name_card(method),
+        um_per_px=scale.um_per_px,
+        width_px=width,
+        height_px=height,
+        words=" ".join(frame_quality.WHAT_TO_DO[reason] for reason in judged.reasons),
+        quality=asdict(judged.quality),
+        channels=tuple(str(path) for path in paths) if len(paths) > 1 else (),
+    )
+    numbers = specimen.numbers_of(
+        method,
+        finding.cells,
+        volume_ml=specimen.volume_ml_of(result, settings.field_depth_um),
+        dilution=settings.dilution,
+        # Blur turns live cells grey: a viability made of a faulty picture would be read as one.
+        with_viability=set(judged.reasons) <= {"unknown_scale"},
+    )
+    result = replace(result, numbers=numbers, elapsed_ms=1000 * (time.perf_counter() - began))
+    return CountedField(result, pictures, finding)
+
+
+def _unreadable(paths: Sequence[Path], method: Method, words: str, elapsed_ms: float) -> ImageResult:
+    nothing = 0 if specimen.tells_live_from_dead(method) else None
+    return ImageResult(
+        image=str(paths[0]),
+        verdict="refused",
+        reasons=("unreadable",),
+        cells=(),
+        numbers=Numbers(live=nothing, dead=nothing, unclassified=nothing),
+        elapsed_ms=elapsed_ms,
+        method=method_name_card(method),
+        words=words,
+        channels=tuple(str(path) for path in paths) if len(paths) > 1 else (),
+    )
 
 
 def count_file(
-    path: Path, *, scale: Scale, allow_unscaled: bool = False, model: cells.Model | None = None
+    path: Path, *, scale: Scale, allow_unscaled: bool = False, method: Method | None = None
 ) -> ImageResult:
     """Count one file; a file that cannot be read is a result too, refused as `unreadable`."""
-    began = time.perf_counter()
-    try:
-        picture = read_grey(path)
-        found, reasons, verdict, quality = count_picture(
-            picture, scale=scale, allow_unscaled=allow_unscaled, model=model
-        )
-    except PictureUnreadable as error:
-        return _unreadable(path, str(error), 1000 * (time.perf_counter() - began))
-    live, dead, unclassified = _numbers(found)
-    # Blur turns live cells grey: a viability made of a faulty picture would be read as one.
-    usable = set(reasons) <= {"unknown_scale"} and live + dead > 0
-    interval = uncertainty.viability_interval(live, dead, unclassified, method_error()) if usable else None
-    height, width = picture.grey.shape
-    return ImageResult(
-        image=str(path),
-        verdict=verdict,
-        reasons=tuple(reasons),
-        cells=tuple(found),
-        live=live,
-        dead=dead,
-        unclassified=unclassified,
-        viability_percent=round(100 * live / (live + dead), 2) if usable else None,
-        viability_interval_percent=interval,
-        elapsed_ms=1000 * (time.perf_counter() - began),
-        width_px=width,
-        height_px=height,
-        words=" ".join(frame_quality.WHAT_TO_DO[reason] for reason in reasons),
-        quality=quality,
-    )
-
-
-def _numbers(found: Sequence[Cell]) -> tuple[int, int, int]:
-    kinds = [cell.kind for cell in found if cell.included]
-    return kinds.count("live"), kinds.count("dead"), kinds.count("unclassified")
-
-
-def pool(
-    images: Sequence[ImageResult], *, um_per_px: float | None, field_depth_um: float | None, dilution: float
-) -> PooledResult:
-    """Pool the counted fields of one specimen; fields with another verdict are left out."""
-    counted = [image for image in images if image.verdict == "counted"]
-    live, dead = sum(i.live for i in counted), sum(i.dead for i in counted)
-    unclassified = sum(i.unclassified for i in counted)
-    everything = live + dead + unclassified
-    error = method_error()
-    reasons = [] if everything >= POOLED_CELLS_LEAST else ["too_few_cells"]
-    concentration, interval = None, None
-    if um_per_px is not None and field_depth_um is not None and counted:
-        volume_ml = sum(
-            FieldGeometry(i.width_px, i.height_px, um_per_px, field_depth_um).volume_ml() for i in counted
-        )
-        concentration = concentration_cells_ml(everything, volume_ml, dilution)
-        interval = uncertainty.concentration_interval(everything, volume_ml, dilution, error)
-    if not counted:
-        # What kept every field out is what the person must mend first.
-        reasons = sorted({reason for image in images for reason in image.reasons}) or reasons
-    refused = bool(images) and all(image.verdict == "refused" for image in images)
-    return PooledResult(
-        verdict="refused" if refused else "repeat" if reasons else "counted",
-        reasons=tuple(reasons),
-        live=live,
-        dead=dead,
-        unclassified=unclassified,
-        viability_percent=100 * live / (live + dead) if live + dead else None,
-        viability_interval_percent=uncertainty.viability_interval(live, dead, unclassified, error),
-        concentration_cells_ml=concentration,
-        concentration_interval_cells_ml=interval,
-        fields=len(counted),
-        fields_left_out=len(images) - len(counted),
-    )
+    settings = Settings(method or method_named(USUAL), scale, allow_unscaled)
+    return count_field([path], settings).result
 
 
 def count_files(
     paths: Sequence[Path],
     *,
-    method: str = cells.METHOD_ID,
+    method: str = USUAL,
     um_per_px: float | None = None,
     object_diameter_px: float | None = None,
     allow_unscaled: bool = False,
@@ -328,7 +154,7 @@ def count_files(
     paths : sequence of Path
         Picture files, each one field; results come in this order.
     method : str
-        One of `METHODS`.
+        One of `methods.METHODS`.
     um_per_px, object_diameter_px : float, optional
         The scale; the first wins. With neither each picture is `repeat`, `unknown_scale`,
         unless `allow_unscaled`.
@@ -350,22 +176,21 @@ def count_files(
     ValueError
         A scale, depth or dilution that cannot be.
     """
-    if method not in METHODS:
-        raise UnknownMethod(f"There is no method {method!r}. Use one of: {', '.join(METHODS)}.")
     check_numbers(um_per_px, object_diameter_px, field_depth_um, dilution)
     scale = Scale(um_per_px, object_diameter_px)
+    settings = Settings(method_named(method), scale, allow_unscaled, field_depth_um, dilution)
     results: list[ImageResult] = []
     for number, path in enumerate(paths, start=1):
-        results.append(count_file(Path(path), scale=scale, allow_unscaled=allow_unscaled))
+        results.append(count_field([Path(path)], settings).result)
         if on_progress is not None:
             on_progress(number / len(paths))
-    pooled = pool(results, um_per_px=um_per_px, field_depth_um=field_depth_um, dilution=dilution)
+    pooled = specimen.pool(results, settings.method, field_depth_um=field_depth_um, dilution=dilution)
     overlay = None
     if overlay_dir is not None:
         from vision.counting.annotate import write_contact_sheet
 
         overlay = write_contact_sheet(results, overlay_dir / POOLED_OVERLAY, simulated=simulated)
-    return CountResult(tuple(results), pooled, method_card(), overlay)
+    return CountResult(tuple(results), pooled, method_name_card(settings.method), overlay)
 
 
 def check_numbers(
@@ -380,8 +205,3 @@ def check_numbers(
         raise ValueError("The chamber's depth must be 1 to 1000 micrometres.")
     if not 1 <= dilution <= 1000:
         raise ValueError("The dilution must be 1 to 1000 (final volume over sample volume).")
-
-
-def without_elapsed(result: ImageResult) -> ImageResult:
-    """Return the result without its time: what must be identical when a picture is counted again."""
-    return replace(result, elapsed_ms=0.0)

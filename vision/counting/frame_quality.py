@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vision.counting import kernels, segment
-from vision.counting.cells import Cell
-from vision.counting.method import Cell as FoundCell
-from vision.counting.method import Finding, Scale
+from vision.counting.method import Cell, Finding, Scale
 from vision.picture_file import FieldPicture
 
 Verdict = Literal["counted", "repeat", "refused"]
@@ -180,7 +178,7 @@ def _light_reasons(quality: Quality) -> list[str]:
     return reasons
 
 
-def _is_other_kind(picture: FieldPicture, quality: Quality, cells: Sequence[Cell | FoundCell]) -> bool:
+def _is_other_kind(picture: FieldPicture, quality: Quality, cells: Sequence[Cell]) -> bool:
     if picture.colourfulness > COLOURFUL or quality.noise > NOISE_MOST or quality.busy_share > BUSY_SHARE:
         return True
     if not cells:
@@ -191,7 +189,7 @@ def _is_other_kind(picture: FieldPicture, quality: Quality, cells: Sequence[Cell
     return typicality > TYPICALITY_MOST or confidence < unsure
 
 
-def _crowding_reasons(cells: Sequence[Cell | FoundCell], area_px: int) -> list[str]:
+def _crowding_reasons(cells: Sequence[Cell], area_px: int) -> list[str]:
     reasons = []
     if sum(np.pi * cell.radius**2 for cell in cells) > DENSE_COVER * area_px:
         reasons.append("dense")
@@ -206,7 +204,7 @@ def _crowding_reasons(cells: Sequence[Cell | FoundCell], area_px: int) -> list[s
     return reasons
 
 
-def reasons_for(picture: FieldPicture, quality: Quality, cells: Sequence[Cell | FoundCell]) -> list[str]:
+def reasons_for(picture: FieldPicture, quality: Quality, cells: Sequence[Cell]) -> list[str]:
     """Name all that speaks against using this picture's numbers, keys of `WHAT_TO_DO`."""
     reasons = _light_reasons(quality)
     if _is_other_kind(picture, quality, cells):
