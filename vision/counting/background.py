@@ -42,16 +42,15 @@ def background_of(grey: Grey) -> Grey:
     middle = np.float32(np.median(small))
     first = _median_of_bytes(small * (np.float32(100.0) / middle))
     coarse = cv2.GaussianBlur(np.maximum(first, np.float32(1.0)), (0, 0), SMOOTHING_SIGMA_PX)
-    coarse *= middle / np.float32(100.0)
-    rest = (small / coarse - np.float32(1.0)) / np.float32(2 * REFINED_SPAN) + np.float32(0.5)
-    second = _median_of_bytes(rest * np.float32(255.0)) / np.float32(255.0) - np.float32(0.5)
-    fine = coarse * (np.float32(1.0) + second * np.float32(2 * REFINED_SPAN))
-    fine = cv2.GaussianBlur(fine, (0, 0), SMOOTHING_SIGMA_PX)
+    coarse = np.asarray(coarse * (middle / np.float32(100.0)), np.float32)
+    step = 2 * REFINED_SPAN / 255
+    rest = _median_of_bytes((small / coarse - 1.0) / step + 127.5)
+    fine = cv2.GaussianBlur(coarse * ((rest - 127.5) * step + 1.0), (0, 0), SMOOTHING_SIGMA_PX)
     wide = cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.maximum(wide, np.float32(1.0)), np.float32)
 
 
-def _median_of_bytes(values: Grey) -> Grey:
+def _median_of_bytes(values: npt.NDArray[np.floating]) -> Grey:
     """Take the median of the window about each value, after rounding to 0-255."""
     reach = WINDOW_PX // 2
     octets = np.clip(np.rint(values), 0, 255).astype(np.uint8)
@@ -62,9 +61,9 @@ def _median_of_bytes(values: Grey) -> Grey:
 
 def relative_to(grey: Grey, background: Grey) -> Grey:
     """Return the picture over its background, minus 1 (no unit): 0 where the field is empty."""
-    relative = cv2.divide(grey, background)
-    relative -= np.float32(1.0)
-    return np.asarray(relative, np.float32)
+    relative: Grey = np.asarray(cv2.divide(grey, background), np.float32)
+    np.subtract(relative, np.float32(1.0), out=relative)
+    return relative
 
 
 def noise_of(relative: Grey) -> float:
