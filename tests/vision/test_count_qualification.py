@@ -22,7 +22,7 @@ def series_of(example: int, method: str) -> Series:
 def made(targets: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0), samples: int = 3, looks: int = 3) -> str:
     """A series of 1e6 cells/mL, each look 2 % off its neighbour."""
     rows = [
-        f"trypan-blue,{target},{target * 100:.0f}-{sample},{look},{1e6 * target * (1 + 0.02 * (look - 2)):.0f}"
+        f"trypan-blue,{target},{target * 100:.0f}-{sample},{look},{1e6 * target * (0.96 + 0.02 * look):.0f}"
         for target in targets
         for sample in range(samples)
         for look in range(1, looks + 1)
