@@ -86,6 +86,13 @@ class Network:
         assert out is not None, "a picture has pixels"
         return out
 
+    def forward(self, tile: Array) -> Array:
+        """Run the network once over a tile that has its margins: (channels, h, w) to (maps, h / stride, …)."""
+        with self._lock:
+            self._net.setInput(np.ascontiguousarray(tile[None]))
+            out: Array = np.asarray(self._net.forward(), np.float32)[0]
+        return out
+
     def _padded(self, image: Array) -> Array:
         """Mirror the picture's edges outwards by the margin, and up to whole multiples."""
         _, height, width = image.shape
@@ -99,10 +106,7 @@ class Network:
 
     def _tile(self, padded: Array, top: int, left: int) -> Array:
         reach = TILE_PX + 2 * self._margin
-        tile = padded[:, top : top + reach, left : left + reach]
-        with self._lock:
-            self._net.setInput(np.ascontiguousarray(tile[None]))
-            part = np.asarray(self._net.forward(), np.float32)[0]
+        part = self.forward(padded[:, top : top + reach, left : left + reach])
         edge = self._margin // self._stride
         inner: Array = part[:, edge : part.shape[1] - edge, edge : part.shape[2] - edge]
         return inner
