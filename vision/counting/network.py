@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,15 +24,21 @@ TILE_PX = 512
 class WeightsUnusable(Exception):
     """The committed weights are not what their card says; `str(error)` says what to do."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The cell counter's weights {name} are changed or damaged. Install the software again."
+        )
+
 
 class Network:
     """A network read from an ONNX file.
 
     Parameters
     ----------
-    path : Path
-        ONNX file: one input (1, channels, height, width), one output (1, maps, height / stride,
-        width / stride), both float32; any height and width that are multiples of `multiple`.
+    source : Path or bytes
+        ONNX file, or its content: one input (1, channels, height, width), one output (1, maps,
+        height / stride, width / stride), both float32; any height and width that are multiples of
+        `multiple`.
     sha256 : str
         What the file's bytes must hash to.
     multiple : int
@@ -40,22 +47,36 @@ class Network:
         Input pixels a pixel of the output, a side.
     margin : int
         How far the network sees, in input pixels; a multiple of `multiple`.
+    tile : int
+        Side of a tile without its margin, in input pixels; a multiple of `multiple`. Wider tiles spend
+        less on margins and more memory.
+    beyond : {"mirror", "zero"}
+        What the network sees beyond the picture's edge.
 
     Raises
     ------
     WeightsUnusable
     """
 
-    def __init__(self, path: Path, sha256: str, *, multiple: int, stride: int, margin: int) -> None:
+    def __init__(
+        self,
+        source: Path | bytes,
+        sha256: str,
+        *,
+        multiple: int,
+        stride: int,
+        margin: int,
+        tile: int = TILE_PX,
+        beyond: Literal["mirror", "zero"] = "mirror",
+    ) -> None:
         assert multiple % stride == 0, (multiple, stride)
         assert margin % multiple == 0, (margin, multiple)
-        assert TILE_PX % multiple == 0, multiple
-        self._multiple, self._stride, self._margin = multiple, stride, margin
-        data = path.read_bytes()
+        assert tile % multiple == 0, (tile, multiple)
+        self._multiple, self._stride, self._margin, self._tile_px = multiple, stride, margin, tile
+        self._border = cv2.BORDER_CONSTANT if beyond == "zero" else cv2.BORDER_REFLECT_101
+        data = source.read_bytes() if isinstance(source, Path) else source
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise WeightsUnusable(
-                f"The cell counter's weights {path.name} are changed or damaged. Install the software again."
-            )
+            raise WeightsUnusable(source.name if isinstance(source, Path) else "given")
         self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8), engine=ENGINE)
         self._lock = threading.Lock()
 
@@ -72,17 +93,16 @@ class Network:
         (maps, ceil(h / stride), ceil(w / stride)) float32 ndarray
         """
         _, height, width = image.shape
-        padded = self._padded(image)
+        rows, columns = -(-height // self._stride), -(-width // self._stride)
         out: Array | None = None
-        for top in range(0, height, TILE_PX):
-            for left in range(0, width, TILE_PX):
-                part = self._tile(padded, top, left)
+        for top in range(0, height, self._tile_px):
+            for left in range(0, width, self._tile_px):
+                part = self._answer(self._tile(image, top, left))
                 if out is None:
-                    size = (len(part), -(-height // self._stride), -(-width // self._stride))
-                    out = np.empty(size, np.float32)
+                    out = np.empty((len(part), rows, columns), np.float32)
                 y, x = top // self._stride, left // self._stride
-                rows, columns = out[0, y : y + part.shape[1], x : x + part.shape[2]].shape
-                out[:, y : y + rows, x : x + columns] = part[:, :rows, :columns]
+                down, across = out[0, y : y + part.shape[1], x : x + part.shape[2]].shape
+                out[:, y : y + down, x : x + across] = part[:, :down, :across]
         assert out is not None, "a picture has pixels"
         return out
 
@@ -93,20 +113,29 @@ class Network:
             out: Array = np.asarray(self._net.forward(), np.float32)[0]
         return out
 
-    def _padded(self, image: Array) -> Array:
-        """Mirror the picture's edges outwards by the margin, and up to whole multiples."""
-        _, height, width = image.shape
-        below, right = -height % self._multiple + self._margin, -width % self._multiple + self._margin
-        return np.stack(
-            [
-                cv2.copyMakeBorder(plane, self._margin, below, self._margin, right, cv2.BORDER_REFLECT_101)
-                for plane in image
-            ]
-        )
+    def _tile(self, image: Array, top: int, left: int) -> Array:
+        """Cut a tile with its margin, filled up beyond the picture's edge to whole multiples."""
+        channels, height, width = image.shape
+        bottom, right = min(top + self._tile_px, height), min(left + self._tile_px, width)
+        end_y = bottom + -(bottom - top) % self._multiple + self._margin
+        end_x = right + -(right - left) % self._multiple + self._margin
+        first_y, first_x = top - self._margin, left - self._margin
+        seen_y, seen_x = (max(0, first_y), min(height, end_y)), (max(0, first_x), min(width, end_x))
+        tile = np.empty((channels, end_y - first_y, end_x - first_x), np.float32)
+        for channel in range(channels):
+            cv2.copyMakeBorder(
+                image[channel, seen_y[0] : seen_y[1], seen_x[0] : seen_x[1]],
+                seen_y[0] - first_y,
+                end_y - seen_y[1],
+                seen_x[0] - first_x,
+                end_x - seen_x[1],
+                self._border,
+                dst=tile[channel],
+            )
+        return tile
 
-    def _tile(self, padded: Array, top: int, left: int) -> Array:
-        reach = TILE_PX + 2 * self._margin
-        part = self.forward(padded[:, top : top + reach, left : left + reach])
+    def _answer(self, tile: Array) -> Array:
+        part = self.forward(tile)
         edge = self._margin // self._stride
         inner: Array = part[:, edge : part.shape[1] - edge, edge : part.shape[2] - edge]
         return inner
