@@ -107,7 +107,7 @@ class Network:
         return out
 
     def forward(self, tile: Array) -> Array:
-        """Run the network once over a tile that has its margins: (channels, h, w) to (maps, h / stride, …)."""
+        """Run the network over one tile that has its margins: (channels, h, w) to (maps, h / stride, …)."""
         with self._lock:
             self._net.setInput(np.ascontiguousarray(tile[None]))
             out: Array = np.asarray(self._net.forward(), np.float32)[0]
