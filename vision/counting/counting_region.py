@@ -1,0 +1,154 @@
+"""Which cells belong to an area whose volume is known: the rule of two edges.
+
+A cell that touches the top or left line of a counting area counts, one that touches the bottom or right
+line does not. Over areas laid side by side each cell then counts exactly once, whatever its size, so that
+the expected count is concentration times volume. [1]_
+
+The rule is applied to the corner of a cell's bounding square at its lower right: the cell counts where that
+corner lies in the area, its own top and left line included. In a picture without a grid the area keeps one
+cell's diameter from the top and left edge of the picture, so that each cell that counts lies in the picture
+whole: a cell cut by the edge is found or not by luck.
+
+Without a depth there is no volume, and without a volume no area to belong to: all cells of the picture are
+then listed as counted, the cut ones among them.
+
+References
+----------
+.. [1] H. J. G. Gundersen, "Notes on the estimation of the numerical density of arbitrary profiles: the edge
+   effect", J. Microsc. 111, 219-223, 1977.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.counting.method import Cell
+from vision.counting.neubauer import Grid, Square
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CountingRegion:
+    """An area in which cells are counted.
+
+    Attributes
+    ----------
+    kind : str
+        `picture` or `squares`.
+    area_mm2 : float
+        Its size; what the volume is made of, with the chamber's depth.
+    polygons : tuple of (4, 2) float64 ndarray
+        Its outline for the eye, x and y in pixels.
+    to_region : (3, 3) float64 ndarray
+        Projective map from pixels to the coordinates of `spans`.
+    spans : (n, 4) float64 ndarray
+        Left, top, right, bottom of each part; a part holds its left and top border and not the others.
+    """
+
+    kind: str
+    area_mm2: float
+    polygons: tuple[Doubles, ...]
+    to_region: Doubles
+    spans: Doubles
+
+
+def picture_region(width_px: int, height_px: int, radius_px: float, um_per_px: float) -> CountingRegion:
+    """Return the area of a picture without a grid, for cells of up to this radius.
+
+    Raises
+    ------
+    ValueError
+        The picture is no larger than a cell.
+    """
+    # Pixel centres are whole numbers: the picture reaches from -0.5 to width - 0.5.
+    left = top = 2.0 * radius_px - 0.5
+    right, bottom = width_px - 0.5, height_px - 0.5
+    if right - left < 1 or bottom - top < 1:
+        raise ValueError("The picture is no larger than a cell. Show a larger field.")
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    area_mm2 = (right - left) * (bottom - top) * (um_per_px / 1000.0) ** 2
+    return CountingRegion(
+        "picture", area_mm2, (corners,), np.eye(3), np.array([[left, top, right, bottom]], np.float64)
+    )
+
+
+def squares_region(grid: Grid, squares: Sequence[Square] | None = None) -> CountingRegion:
+    """Return the area of whole squares of a ruling; all that lie in the picture when none are named.
+
+    Raises
+    ------
+    ValueError
+        There is no square wholly inside the picture.
+    """
+    squares = grid.squares if squares is None else squares
+    if not squares:
+        raise ValueError("No square of the grid lies wholly in the picture. Show more of it.")
+    spans = []
+    for square in squares:
+        on_ruling = _mapped(grid.to_mm, square.corners)
+        spans.append((*on_ruling.min(axis=0), *on_ruling.max(axis=0)))
+    area_mm2 = float(sum(one.side_mm[0] * one.side_mm[1] for one in squares))
+    return CountingRegion(
+        "squares", area_mm2, tuple(one.corners for one in squares), grid.to_mm, np.round(spans, 6)
+    )
+
+
+def apply_two_edges(cells: Sequence[Cell], region: CountingRegion) -> list[Cell]:
+    """Return the cells, those that do not belong to the region marked as excluded by the `edge`.
+
+    Cells already excluded for another reason keep it.
+    """
+    if not cells:
+        return []
+    inside = belongs(
+        np.array([[one.x, one.y] for one in cells], np.float64),
+        np.array([one.radius for one in cells], np.float64),
+        region,
+    )
+    return [
+        one if within or one.excluded else replace(one, excluded="edge")
+        for one, within in zip(cells, inside, strict=True)
+    ]
+
+
+def belongs(centres: Doubles, radii: Doubles, region: CountingRegion) -> npt.NDArray[np.bool_]:
+    """Say of each cell whether the rule of two edges counts it.
+
+    Parameters
+    ----------
+    centres : (n, 2) float64 ndarray
+        x and y in pixels.
+    radii : (n,) float64 ndarray
+        In pixels.
+
+    Returns
+    -------
+    inside : (n,) bool ndarray
+    """
+    middle = _mapped(region.to_region, centres)
+    # How far a cell reaches along each direction of the region, by the local scale.
+    right = _mapped(region.to_region, centres + [[0.5, 0.0]]) - _mapped(
+        region.to_region, centres - [[0.5, 0.0]]
+    )
+    down = _mapped(region.to_region, centres + [[0.0, 0.5]]) - _mapped(
+        region.to_region, centres - [[0.0, 0.5]]
+    )
+    corner = middle + radii[:, None] * np.hypot(right, down)
+    spans = region.spans
+    within = (
+        (corner[:, None, 0] >= spans[None, :, 0])
+        & (corner[:, None, 0] < spans[None, :, 2])
+        & (corner[:, None, 1] >= spans[None, :, 1])
+        & (corner[:, None, 1] < spans[None, :, 3])
+    )
+    return np.asarray(within.any(axis=1))
+
+
+def _mapped(matrix: Doubles, points: Doubles) -> Doubles:
+    moved = np.column_stack([points, np.ones(len(points))]) @ matrix.T
+    return np.asarray(moved[:, :2] / moved[:, 2:])
