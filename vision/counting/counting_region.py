@@ -132,12 +132,9 @@ def belongs(centres: Doubles, radii: Doubles, region: CountingRegion) -> npt.NDA
     """
     middle = _mapped(region.to_region, centres)
     # How far a cell reaches along each direction of the region, by the local scale.
-    right = _mapped(region.to_region, centres + [[0.5, 0.0]]) - _mapped(
-        region.to_region, centres - [[0.5, 0.0]]
-    )
-    down = _mapped(region.to_region, centres + [[0.0, 0.5]]) - _mapped(
-        region.to_region, centres - [[0.0, 0.5]]
-    )
+    across, along = np.array([0.5, 0.0]), np.array([0.0, 0.5])
+    right = _mapped(region.to_region, centres + across) - _mapped(region.to_region, centres - across)
+    down = _mapped(region.to_region, centres + along) - _mapped(region.to_region, centres - along)
     corner = middle + radii[:, None] * np.hypot(right, down)
     spans = region.spans
     within = (
