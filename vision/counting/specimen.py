@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from vision.counting import uncertainty
-from vision.counting.chamber import FieldGeometry, concentration_cells_ml
+from vision.counting.chamber import Dilution, FieldGeometry, Volume, volume_of
+from vision.counting.chamber_table import Chamber
 from vision.counting.frame_quality import WHAT_TO_DO, Verdict
 from vision.counting.method import Cell, Method
+from vision.counting.method_error import MethodError
 from vision.counting.results import ImageResult, Numbers, PooledResult
+from vision.counting.uncertainty import Budget, FieldCount, Quantity, budget, fields_wanted
 
 # Below this a pooled viability says too little to be used (10 percentage points either way).
 POOLED_CELLS_LEAST = 100
-
-
-def method_error(method: Method) -> uncertainty.MethodError:
-    """Return a method's validated error, out of its card."""
-    validation = method.card()["validation"]
-    return uncertainty.MethodError(
-        viability_pp=validation.get("viability_rms_pp", 0.0),
-        count_percent=validation["sample_count_rms_percent"],
-        cells=validation["cells_per_specimen"],
-    )
+# Nobody takes more pictures than this of one filling; then the sample is too thin.
+FIELDS_MORE_MOST = 100
 
 
 def tells_live_from_dead(method: Method) -> bool:
@@ -29,85 +25,127 @@ def tells_live_from_dead(method: Method) -> bool:
     return "live" in method.classes
 
 
+def field_count(method: Method, cells: Sequence[Cell], *, size: float = 1.0, chamber: str = "") -> FieldCount:
+    """Return what was counted in one field: its included cells by class."""
+    kinds = [cell.kind for cell in cells if cell.included]
+    if not tells_live_from_dead(method):
+        return FieldCount(len(kinds), size=size, chamber=chamber)
+    return FieldCount(len(kinds), kinds.count("live"), kinds.count("dead"), size=size, chamber=chamber)
+
+
 def numbers_of(
     method: Method, cells: Sequence[Cell], *, volume_ml: float | None, dilution: float, with_viability: bool
 ) -> Numbers:
     """Turn the cells of one field into numbers with their intervals."""
-    kinds = [cell.kind for cell in cells if cell.included]
-    return _numbers(
-        method,
-        (kinds.count("live"), kinds.count("dead"), kinds.count("unclassified")),
-        len(kinds),
-        volume_ml=volume_ml,
-        dilution=dilution,
-        with_viability=with_viability,
+    volume = None if volume_ml is None else Volume(volume_ml)
+    fields = [field_count(method, cells)]
+    return numbers_of_fields(
+        method, fields, volume=volume, dilution=Dilution.of(dilution), with_viability=with_viability
     )
 
 
-def _numbers(
+def numbers_of_fields(
     method: Method,
-    kinds: tuple[int, int, int],
-    total: int,
+    fields: Sequence[FieldCount],
     *,
-    volume_ml: float | None,
-    dilution: float,
-    with_viability: bool,
+    volume: Volume | None,
+    dilution: Dilution,
+    with_viability: bool = True,
 ) -> Numbers:
-    error = method_error(method)
-    live, dead, unclassified = kinds
-    classified = tells_live_from_dead(method)
-    usable = classified and with_viability and live + dead > 0
+    """Turn what was counted in the fields of one specimen into numbers with their intervals."""
+    if not fields:
+        nothing = 0 if tells_live_from_dead(method) else None
+        return Numbers(live=nothing, dead=nothing, unclassified=nothing)
+    result = budget(
+        fields, volume=volume, dilution=dilution, method_error=MethodError.from_card(method.card())
+    )
+    total = sum(field.total for field in fields)
+    live = dead = unclassified = None
+    if tells_live_from_dead(method):
+        live, dead = sum(field.live or 0 for field in fields), sum(field.dead or 0 for field in fields)
+        unclassified = total - live - dead
+    viability = result.viability if with_viability else None
     return Numbers(
         total=total,
-        live=live if classified else None,
-        dead=dead if classified else None,
-        unclassified=unclassified if classified else None,
-        viability_percent=100 * live / (live + dead) if usable else None,
-        viability_interval_percent=uncertainty.viability_interval(live, dead, unclassified, error)
-        if usable
-        else None,
-        concentration_cells_ml=None
-        if volume_ml is None
-        else concentration_cells_ml(total, volume_ml, dilution),
-        concentration_interval_cells_ml=None
-        if volume_ml is None
-        else uncertainty.concentration_interval(total, volume_ml, dilution, error),
+        live=live,
+        dead=dead,
+        unclassified=unclassified,
+        viability_percent=None if viability is None else 100 * viability.value,
+        viability_interval_percent=_interval(viability, 100.0),
+        concentration_cells_ml=None if result.concentration is None else result.concentration.value,
+        concentration_interval_cells_ml=_interval(result.concentration, 1.0),
+        uncertainty=_figures(result, with_viability),
     )
+
+
+def _interval(quantity: Quantity | None, factor: float) -> tuple[float, float] | None:
+    return None if quantity is None else (factor * quantity.interval[0], factor * quantity.interval[1])
+
+
+def _figures(result: Budget, with_viability: bool) -> dict[str, object]:
+    return (
+        result if with_viability else replace(result, viability=None, viable_concentration=None)
+    ).as_json()
+
+
+def geometry_of(image: ImageResult, field_depth_um: float | None) -> FieldGeometry | None:
+    """Return the counted field's geometry, or None where scale or depth is not known."""
+    if image.um_per_px is None or field_depth_um is None:
+        return None
+    return FieldGeometry(image.width_px, image.height_px, image.um_per_px, field_depth_um)
 
 
 def volume_ml_of(image: ImageResult, field_depth_um: float | None) -> float | None:
     """Return the volume above a counted field, or None where scale or depth is not known."""
-    if image.um_per_px is None or field_depth_um is None:
+    geometry = geometry_of(image, field_depth_um)
+    return None if geometry is None else geometry.volume_ml()
+
+
+def counted_volume(
+    images: Sequence[ImageResult], field_depth_um: float | None, *, chamber: Chamber | None = None
+) -> Volume | None:
+    """Return the volume of all these fields; one field of unknown volume makes the whole unknown."""
+    geometries = [
+        geometry for image in images if (geometry := geometry_of(image, field_depth_um)) is not None
+    ]
+    if not geometries or len(geometries) < len(images):
         return None
-    return FieldGeometry(image.width_px, image.height_px, image.um_per_px, field_depth_um).volume_ml()
+    if chamber is None:
+        return volume_of(geometries)
+    return volume_of(geometries, depth_relative_u=chamber.depth_relative_u, depth_source=chamber.source)
 
 
 def pool(
-    images: Sequence[ImageResult], method: Method, *, field_depth_um: float | None, dilution: float
+    images: Sequence[ImageResult],
+    method: Method,
+    *,
+    field_depth_um: float | None,
+    dilution: float,
+    chamber: Chamber | None = None,
 ) -> PooledResult:
-    """Pool the counted fields of one specimen; fields with another verdict are left out."""
+    """Pool the counted fields of one specimen; fields with another verdict are left out.
+
+    The pictures of one folder are taken as the fields of one filling of the chamber.
+    """
     counted = [image for image in images if image.verdict == "counted"]
-    kinds = (
-        sum(i.live or 0 for i in counted),
-        sum(i.dead or 0 for i in counted),
-        sum(i.unclassified or 0 for i in counted),
-    )
-    total = sum(i.total for i in counted)
-    volumes = [volume_ml_of(i, field_depth_um) for i in counted]
-    known = [volume for volume in volumes if volume is not None]
-    numbers = _numbers(
-        method,
-        kinds,
-        total,
-        # One field of unknown volume makes the whole volume unknown.
-        volume_ml=sum(known) if counted and len(known) == len(counted) else None,
-        dilution=dilution,
-        with_viability=True,
-    )
-    reasons = [] if total >= POOLED_CELLS_LEAST else ["too_few_cells"]
+    fields = [
+        FieldCount(
+            image.total,
+            image.live,
+            image.dead,
+            size=float(image.width_px * image.height_px) * (image.um_per_px or 1.0) ** 2,
+            chamber=str(Path(image.image).parent),
+        )
+        for image in counted
+    ]
+    volume = counted_volume(counted, field_depth_um, chamber=chamber)
+    numbers = numbers_of_fields(method, fields, volume=volume, dilution=Dilution.of(dilution))
+    reasons = [] if numbers.total >= POOLED_CELLS_LEAST else ["too_few_cells"]
+    words = [_more_fields(len(counted), numbers.total)] if reasons else []
     if not counted:
         # What kept every field out is what the person must mend first.
         reasons = sorted({reason for image in images for reason in image.reasons}) or reasons
+        words = [WHAT_TO_DO[reason] for reason in reasons]
     refused = bool(images) and all(image.verdict == "refused" for image in images)
     verdict: Verdict = "refused" if refused else "repeat" if reasons else "counted"
     return PooledResult(
@@ -116,5 +154,15 @@ def pool(
         numbers=numbers,
         fields=len(counted),
         fields_left_out=len(images) - len(counted),
-        words=" ".join(WHAT_TO_DO[reason] for reason in reasons),
+        words=" ".join(words),
     )
+
+
+def _more_fields(fields: int, cells: int) -> str:
+    """Say how many more fields bring enough cells."""
+    more = fields_wanted(fields, cells, POOLED_CELLS_LEAST)
+    found = f"{cells} cell{'' if cells == 1 else 's'} in {fields} field{'' if fields == 1 else 's'}"
+    needed = f"{POOLED_CELLS_LEAST} are needed"
+    if more is None or more > FIELDS_MORE_MOST:
+        return f"{found}, {needed}: the sample is too thin. Dilute it less or concentrate it."
+    return f"{found}, {needed}. Take {more} more field{'' if more == 1 else 's'} of this filling."
