@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from vision.counting import frame_quality, specimen
+from vision.counting import frame_quality, output_files, specimen
 from vision.counting.frame_quality import Judgement
 from vision.counting.method import Finding, Method, Scale
 from vision.counting.methods import USUAL, method_named
@@ -19,7 +19,7 @@ from vision.picture_file import FieldPicture, PictureUnreadable, read_grey
 
 # One object diameter outside this band is no cell that a method was validated for.
 DIAMETER_PX_LEAST, DIAMETER_PX_MOST = 6.0, 200.0
-POOLED_OVERLAY = "pooled.png"
+POOLED_OVERLAY, CELLS_TABLE = "pooled.png", "cells.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,7 @@ def count_files(
     dilution: float = 1.0,
     overlay_dir: Path | None = None,
     simulated: bool = False,
+    cells_csv_dir: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> CountResult:
     """Count the fields of one specimen.
@@ -164,6 +165,8 @@ def count_files(
         Final volume over sample volume, 1 or more.
     overlay_dir : Path, optional
         Where the pooled picture (`pooled.png`) is written; made if missing.
+    cells_csv_dir : Path, optional
+        Where the table of all cells (`cells.csv`, first column: the field's number) is written.
     simulated : bool
         Writes SIMULATED into the picture.
     on_progress : callable, optional
@@ -175,22 +178,35 @@ def count_files(
         No such method.
     ValueError
         A scale, depth or dilution that cannot be.
+    OutputNotWritten
+        A file asked for could not be written.
     """
+    from vision.counting.annotate import ContactSheet
+
     check_numbers(um_per_px, object_diameter_px, field_depth_um, dilution)
     scale = Scale(um_per_px, object_diameter_px)
     settings = Settings(method_named(method), scale, allow_unscaled, field_depth_um, dilution)
+    sheet = ContactSheet(len(paths), settings.method.classes) if overlay_dir is not None and paths else None
     results: list[ImageResult] = []
+    rows: list[tuple[object, ...]] = []
     for number, path in enumerate(paths, start=1):
-        results.append(count_field([Path(path)], settings).result)
+        counted = count_field([Path(path)], settings)
+        results.append(counted.result)
+        if sheet is not None:
+            sheet.add(counted)
+        if cells_csv_dir is not None:
+            rows += ((number, *row) for row in output_files.rows_of(counted))
         if on_progress is not None:
             on_progress(number / len(paths))
     pooled = specimen.pool(results, settings.method, field_depth_um=field_depth_um, dilution=dilution)
-    overlay = None
-    if overlay_dir is not None:
-        from vision.counting.annotate import write_contact_sheet
-
-        overlay = write_contact_sheet(results, overlay_dir / POOLED_OVERLAY, simulated=simulated)
-    return CountResult(tuple(results), pooled, method_name_card(settings.method), overlay)
+    overlay = cells_csv = None
+    if overlay_dir is not None and sheet is not None:
+        overlay = overlay_dir / POOLED_OVERLAY
+        output_files.write_whole(overlay, sheet.png(simulated=simulated))
+    if cells_csv_dir is not None:
+        cells_csv = cells_csv_dir / CELLS_TABLE
+        output_files.write_whole(cells_csv, output_files.cells_csv(rows, first_columns=("field",)))
+    return CountResult(tuple(results), pooled, method_name_card(settings.method), overlay, cells_csv)
 
 
 def check_numbers(

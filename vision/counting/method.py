@@ -85,10 +85,21 @@ class Method(Protocol):
     and weights; id, version and hash bind a result to the method.
     """
 
-    id: str
-    version: str
-    channels: int
-    classes: tuple[CellClass, ...]
+    @property
+    def id(self) -> str:
+        """Name of the method, e.g. `trypan-blue`."""
+
+    @property
+    def version(self) -> str:
+        """Version of code and weights."""
+
+    @property
+    def channels(self) -> int:
+        """How many pictures make one field."""
+
+    @property
+    def classes(self) -> tuple[CellClass, ...]:
+        """The classes that its cells may have."""
 
     def find(self, pictures: Sequence[FieldPicture], scale: Scale) -> Finding:
         """Find the cells of one field; `pictures` are its `channels`, aligned and of one size."""

@@ -70,6 +70,8 @@ class HasNumbers:
 
     __slots__ = ()
     numbers: Numbers
+    verdict: Verdict
+    words: str
 
     @property
     def total(self) -> int:
