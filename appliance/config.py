@@ -193,7 +193,9 @@ class Device:
 class Station:
     """Picture sources and the scale of the microscope; a `fictitious` scale is told on each result."""
 
-    labels: Path
+    labels: str  # a camera (/dev/v4l/by-id/… or a URL), or a folder of pictures
+    torch: str  # the file that takes the brightness of the light beside the camera; empty: none
+    focus_baseline: Decimal  # what `camera focus` measured at set-up; 0: nobody did
     microscope: Path
     exchange: Path  # where a device's own files are found: a folder, or a stick's mount
     um_per_px: Decimal
@@ -406,7 +408,9 @@ def _settings(table: _Table) -> dict[str, str]:
 
 def _station(table: _Table, home: Home) -> Station:
     station = Station(
-        labels=home.root / table.text("labels", default="sources/labels"),
+        labels=_source(home, table.text("labels", default="sources/labels")),
+        torch=table.text("torch", default=""),
+        focus_baseline=table.decimal("focus_baseline", minimum="0", maximum="100", default="0"),
         microscope=home.root / table.text("microscope", default="sources/microscope"),
         exchange=home.root / table.text("exchange", default="sources/exchange"),
         um_per_px=table.decimal("um_per_px", minimum="0.001", maximum="100"),
@@ -419,6 +423,10 @@ def _station(table: _Table, home: Home) -> Station:
     )
     table.finish()
     return station
+
+
+def _source(home: Home, told: str) -> str:
+    return told if "://" in told else str(home.root / told)
 
 
 def _central(table: _Table) -> str:

@@ -133,18 +133,22 @@ def _scan(request: Request, progress: Progress) -> object:
 
 
 def _scan_source(request: Request, progress: Progress) -> object:
-    from vision.labels.camera import SourceGone
+    from vision.labels.frames import SourceGone
     from vision.labels.live_scan import scan_source
+    from vision.labels.torch import Torch
 
+    torch = _text(request, "torch", "")
     shown_after = _text(request, "shown_after", "")
     evidence = _text(request, "evidence_dir", "")
     try:
         return scan_source(
-            Path(_text(request, "source")),
+            _text(request, "source"),
             _formats(request),
             _number(request, "timeout_ms", TIMEOUT_MS_MAX),
             _seconds(shown_after) if shown_after else None,
             Path(evidence) if evidence else None,
+            torch=Torch(Path(torch)) if torch else None,
+            focus_baseline=_measure(request, "focus_baseline") or 0.0,
         )
     except SourceGone as gone:
         raise RequestRefused("source_gone", str(gone)) from gone

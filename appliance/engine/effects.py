@@ -70,6 +70,10 @@ class Effects:
         self._tasks: set[asyncio.Task[None]] = set()
         # A picture from before this engine is no look at a label now, whatever the clock of the unit says.
         self._scanned_at = f"{time.time():.6f}"
+        # A camera's frames have no file of their own; one left by a crash may show a patient's name.
+        self._frames = home.run / "frames"
+        for left in self._frames.glob("*.png"):
+            left.unlink()
 
     def stop_sent(self) -> None:
         """STOP is out, though not yet on record: no order that is being committed may follow it."""
@@ -184,10 +188,13 @@ class Effects:
         try:
             result = await self._vision.ask(
                 "scan_source",
-                source=str(self._station.labels),
+                source=self._station.labels,
+                torch=self._station.torch,
+                focus_baseline=str(self._station.focus_baseline),
                 formats=ANY_FORMAT if looks else scan.formats,
                 timeout_ms=SCAN_TIMEOUT_MS,
                 shown_after=self._scanned_at,
+                evidence_dir=str(self._frames),
                 timeout_s=SCAN_DEADLINE_S,
             )
             # Where only a picture is asked for, what may be written on the display is not read.
@@ -224,7 +231,10 @@ class Effects:
             return ""
         shown = Path(path)
         self._scanned_at = f"{shown.stat().st_mtime:.6f}"
-        return await self._put(shown)
+        kept = await self._put(shown)
+        if shown.parent == self._frames:
+            shown.unlink()
+        return kept
 
     async def _without_names(self, texts: list[str], path: str) -> tuple[list[str], str]:
         """Texts that name nobody, and the picture as only this unit can open it; the frame goes."""

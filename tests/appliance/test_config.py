@@ -90,7 +90,7 @@ def test_a_good_file_becomes_exact_values():
     assert config.unit.clock_speed == Decimal(60)
     assert config.device("balance").poll_ms == 250
     assert config.device("pump").serial_number == "288954"
-    assert config.station.labels == Path("/srv/cellwright/sources/labels")
+    assert config.station.labels == "/srv/cellwright/sources/labels"
     assert config.station.microscope == Path("/srv/microscope")
     assert config.station.um_per_px == Decimal("0.65")
     assert config.central_url == "https://central.example:8443"

@@ -10,9 +10,11 @@ import pytest
 from label_scenes import DIN, OTHER_DIN, PRODUCT, bars, matrix, on_paper, turned
 
 from vision.labels.agreement import Symbol
-from vision.labels.camera import LiveReading, PictureFolder, SourceGone, VideoFile, open_source
+from vision.labels.frames import SourceGone
+from vision.labels.live_reading import LiveReading
 from vision.labels.live_scan import scan_source
 from vision.labels.locate import Gray
+from vision.labels.sources import PictureFolder, VideoFile, open_source
 from vision.labels.symbols import FrameRead
 
 BARS = ("code128",)
@@ -46,7 +48,7 @@ def test_the_newest_picture_of_a_folder_is_read(tmp_path: Path) -> None:
     time.sleep(0.03)
     newest = put(tmp_path, "a-second", on_paper(bars(DIN)))
 
-    line = scan_source(tmp_path, BARS, 2000, None)
+    line = scan_source(str(tmp_path), BARS, 2000, None)
 
     assert texts(line) == [DIN]
     assert line["image"] == str(newest)
@@ -56,7 +58,7 @@ def test_a_picture_that_was_there_before_is_not_looked_at(tmp_path: Path) -> Non
     old = put(tmp_path, "old", on_paper(bars(OTHER_DIN)))
     time.sleep(0.05)
 
-    line = scan_source(tmp_path, BARS, 120, time.time())
+    line = scan_source(str(tmp_path), BARS, 120, time.time())
 
     assert line["image"] == ""
     assert line["reasons"] == ["no_picture"]
@@ -69,9 +71,9 @@ def test_a_picture_that_was_used_is_not_used_again(tmp_path: Path) -> None:
         # All decimals of the clock, as they come.
         at_ns = 1_795_000_000_123_456_000 + number * 10_000_123
         os.utime(used, ns=(at_ns, at_ns))
-        assert texts(scan_source(tmp_path, BARS, 2000, None)) == [DIN]
+        assert texts(scan_source(str(tmp_path), BARS, 2000, None)) == [DIN]
 
-        again = scan_source(tmp_path, BARS, 60, float(f"{used.stat().st_mtime:.6f}"))
+        again = scan_source(str(tmp_path), BARS, 60, float(f"{used.stat().st_mtime:.6f}"))
 
         assert again["reasons"] == ["no_picture"]
 
@@ -82,7 +84,7 @@ def test_an_unreadable_newest_picture_is_not_answered_by_an_older_one(tmp_path: 
     time.sleep(0.03)
     (tmp_path / "newer.png").write_bytes(b"half a pic")
 
-    line = scan_source(tmp_path, BARS, 150, shown_after)
+    line = scan_source(str(tmp_path), BARS, 150, shown_after)
 
     assert line["symbols"] == []
     assert line["reasons"] == ["no_picture"]
@@ -98,7 +100,7 @@ def test_a_half_written_picture_is_waited_for(tmp_path: Path) -> None:
     writer = threading.Timer(0.25, path.write_bytes, [data.tobytes()])
     writer.start()
 
-    line = scan_source(tmp_path, BARS, 5000, None)
+    line = scan_source(str(tmp_path), BARS, 5000, None)
 
     writer.join()
     assert texts(line) == [DIN]
@@ -110,7 +112,7 @@ def test_two_different_bags_shown_in_one_scan_are_a_conflict(tmp_path: Path) -> 
     time.sleep(0.03)
     put(tmp_path, "two", on_paper(bars(DIN)))
 
-    line = scan_source(tmp_path, BARS, 2000, shown_after)
+    line = scan_source(str(tmp_path), BARS, 2000, shown_after)
 
     assert texts(line) == []
     assert line["reasons"] == ["conflict"]
@@ -121,7 +123,7 @@ def test_a_video_is_read_when_two_frames_agree_and_the_frame_is_kept(tmp_path: P
     scenes = [empty, *(turned(on_paper(bars(DIN)), angle) for angle in (2, 4, 6))]
     path = video(tmp_path / "bag.avi", scenes)
 
-    line = scan_source(path, BARS, 30_000, None, tmp_path / "evidence")
+    line = scan_source(str(path), BARS, 30_000, None, tmp_path / "evidence")
 
     assert texts(line) == [DIN]
     assert Path(str(line["image"])).parent == tmp_path / "evidence"
@@ -135,7 +137,7 @@ def test_the_end_of_a_video_is_an_end_and_a_missing_source_is_gone(tmp_path: Pat
 
     assert len(frames) == 3
     with pytest.raises(SourceGone):
-        open_source(tmp_path / "unplugged", None)
+        open_source(str(tmp_path / "unplugged"), None)
     with pytest.raises(SourceGone):
         list(PictureFolder(tmp_path / "unplugged", None).frames(time.monotonic() + 0.2))
     (tmp_path / "noise.avi").write_bytes(b"no video")

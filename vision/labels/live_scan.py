@@ -3,13 +3,18 @@
 import tempfile
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 
-from vision.labels.camera import AGREEING_FRAMES, Frame, LiveReading, PictureFolder, open_source
+from vision.labels.focus import is_soft
+from vision.labels.frames import Frame
+from vision.labels.live_reading import AGREEING_FRAMES, LiveReading
 from vision.labels.scan_result import scan_line
+from vision.labels.sources import PictureFolder, open_source
 from vision.labels.symbols import FrameRead, read_symbols
+from vision.labels.torch import Torch
 
 LIVE_BUDGET_MS = 150.0
 # A still is looked at once and a person waits for it: a partly read label costs more than two seconds.
@@ -17,24 +22,34 @@ STILL_BUDGET_MS = 2000.0
 
 
 def scan_source(
-    source: Path,
+    source: str,
     formats: Collection[str],
     timeout_ms: float,
     shown_after: float | None,
     evidence: Path | None = None,
+    *,
+    torch: Torch | None = None,
+    focus_baseline: float = 0.0,
+    budget_ms: float | None = None,
 ) -> dict[str, object]:
-    """Take frames from a folder or a video and return the reading that counts.
+    """Take frames from a folder, a video or a camera and return the reading that counts.
 
     A folder's newest picture is a still and may be confirmed alone; pictures shown before it in the same
-    scan must not differ. A video needs two frames that agree. Without any frame in time the reason is
-    `no_picture`.
+    scan must not differ. A video or a camera needs two frames that agree. Without any frame in time the
+    reason is `no_picture`, or what is wrong with the camera.
 
     Parameters
     ----------
     shown_after : float or None
         Unix seconds; pictures that were there before are not looked at.
     evidence : Path or None
-        Where the frame used is kept when it has no file of its own (video).
+        Where the frame used is kept when it has no file of its own (video, camera).
+    torch : Torch, optional
+        The light beside a camera.
+    focus_baseline : float
+        What `focus.focus_of` gave when the camera was set up; 0 when nobody measured it.
+    budget_ms : float, optional
+        Time a frame; without it, what a live frame or a still is given.
 
     Raises
     ------
@@ -43,12 +58,13 @@ def scan_source(
     """
     started = time.monotonic()
     deadline = started + timeout_ms / 1000
-    frames = open_source(source, shown_after)
+    frames = open_source(source, shown_after, torch)
     still = isinstance(frames, PictureFolder)
+    budget_ms = budget_ms or (STILL_BUDGET_MS if still else LIVE_BUDGET_MS)
     live = LiveReading()
     used: tuple[Frame, FrameRead] | None = None
     for taken, frame in enumerate(frames.frames(deadline), start=1):
-        read = read_symbols(frame.gray, formats, STILL_BUDGET_MS if still else LIVE_BUDGET_MS)
+        read = read_symbols(frame.gray, formats, budget_ms)
         judged = live.add(frame.gray, read)
         if still or used is None or judged.symbols:
             used = (frame, judged)
@@ -56,8 +72,10 @@ def scan_source(
         if not still and done and taken >= AGREEING_FRAMES:
             break
     if used is None:
-        return scan_line("", (), ("no_picture",), started)
+        return scan_line("", (), (frames.trouble(),), started)
     frame, judged = used
+    if judged.reasons and "blur" not in judged.reasons and is_soft(frame.gray, focus_baseline):
+        judged = replace(judged, reasons=("blur", *judged.reasons))
     return scan_line(frame.path or _kept(frame, evidence), judged.symbols, judged.reasons, started)
 
 
