@@ -18,13 +18,15 @@ REFINED_SPAN = 0.1
 NOISE_ROW_STRIDE = 4
 
 
-def background_of(grey: Grey) -> Grey:
+def background_of(grey: Grey, factor: float = 1.0) -> Grey:
     """Estimate the empty field's brightness: a wide median that cells and thin lines do not move.
 
     Parameters
     ----------
     grey : (h, w) float32 ndarray
         Picture in grey levels. Not changed.
+    factor : float
+        Sizes of this module are in pixels of the picture resized by this factor.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def background_of(grey: Grey) -> Grey:
     twice: of the picture, then of the picture divided by the first, spread over all 256 levels.
     """
     height, width = grey.shape
-    size = (max(1, round(width / SHRINK)), max(1, round(height / SHRINK)))
+    size = (max(1, round(width * factor / SHRINK)), max(1, round(height * factor / SHRINK)))
     small = np.maximum(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32(1.0))
     middle = np.float32(np.median(small))
     first = _median_of_bytes(small * (np.float32(100.0) / middle))

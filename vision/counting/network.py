@@ -48,8 +48,8 @@ class Network:
     margin : int
         How far the network sees, in input pixels; a multiple of `multiple`.
     tile : int
-        Side of a tile without its margin, in input pixels; a multiple of `multiple`. Wider tiles spend
-        less on margins and more memory.
+        About the side of a tile without its margin, in input pixels: a picture is parted into equal
+        tiles of up to 1.5 times this. Wider tiles spend less on margins and more memory.
     beyond : {"mirror", "zero"}
         What the network sees beyond the picture's edge.
 
@@ -71,7 +71,6 @@ class Network:
     ) -> None:
         assert multiple % stride == 0, (multiple, stride)
         assert margin % multiple == 0, (margin, multiple)
-        assert tile % multiple == 0, (tile, multiple)
         self._multiple, self._stride, self._margin, self._tile_px = multiple, stride, margin, tile
         self._border = cv2.BORDER_CONSTANT if beyond == "zero" else cv2.BORDER_REFLECT_101
         data = source.read_bytes() if isinstance(source, Path) else source
@@ -94,10 +93,12 @@ class Network:
         """
         _, height, width = image.shape
         rows, columns = -(-height // self._stride), -(-width // self._stride)
+        down_px, across_px = self._side_of(height), self._side_of(width)
         out: Array | None = None
-        for top in range(0, height, self._tile_px):
-            for left in range(0, width, self._tile_px):
-                part = self._answer(self._tile(image, top, left))
+        for top in range(0, height, down_px):
+            for left in range(0, width, across_px):
+                bottom, right = min(top + down_px, height), min(left + across_px, width)
+                part = self._answer(self._tile(image, slice(top, bottom), slice(left, right)))
                 if out is None:
                     out = np.empty((len(part), rows, columns), np.float32)
                 y, x = top // self._stride, left // self._stride
@@ -113,13 +114,17 @@ class Network:
             out: Array = np.asarray(self._net.forward(), np.float32)[0]
         return out
 
-    def _tile(self, image: Array, top: int, left: int) -> Array:
+    def _side_of(self, length: int) -> int:
+        """Part a length into equal tiles, so that no thin rest is seen with margins wider than itself."""
+        number = max(1, round(length / self._tile_px))
+        return -(-length // (number * self._multiple)) * self._multiple
+
+    def _tile(self, image: Array, rows: slice, columns: slice) -> Array:
         """Cut a tile with its margin, filled up beyond the picture's edge to whole multiples."""
         channels, height, width = image.shape
-        bottom, right = min(top + self._tile_px, height), min(left + self._tile_px, width)
-        end_y = bottom + -(bottom - top) % self._multiple + self._margin
-        end_x = right + -(right - left) % self._multiple + self._margin
-        first_y, first_x = top - self._margin, left - self._margin
+        end_y = rows.stop + -(rows.stop - rows.start) % self._multiple + self._margin
+        end_x = columns.stop + -(columns.stop - columns.start) % self._multiple + self._margin
+        first_y, first_x = rows.start - self._margin, columns.start - self._margin
         seen_y, seen_x = (max(0, first_y), min(height, end_y)), (max(0, first_x), min(width, end_x))
         tile = np.empty((channels, end_y - first_y, end_x - first_x), np.float32)
         for channel in range(channels):
