@@ -1,0 +1,392 @@
+"""The Numba functions of the nuclei counter, all in one file.
+
+One file because Numba's cache does not notice a change of a callee that lives elsewhere. Kernels are
+plain serial arithmetic (`nogil`, no `prange`, no fast-math): one picture gives one bit pattern
+whatever the number of threads. Checks are done by callers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def two_views(grey, low, high, noise, block_px, top, out):  # type: ignore[no-untyped-def]
+    """Write a strip of the picture as the network sees it: one view for bright nuclei, one for dim.
+
+    Parameters
+    ----------
+    grey : (h, w) float32 ndarray
+        Rows of the picture, in grey levels. Not changed.
+    low, high : (rows, columns) float32 ndarray
+        Background and bright end, in grey levels, at the centres of blocks of `block_px`. Not changed.
+    noise : float
+        Grain of the background, in grey levels; above 0.
+    block_px : float
+        Side of a block, in pixels.
+    top : int
+        Row of the whole picture at which `grey` begins.
+    out : (2, h, w) float32 ndarray
+        Written: (grey - low) / (high - low) in -0.5 to 1.5, and the contrast to the noise c as
+        c / (20 + |c|), which keeps a dim nucleus visible beside a bright one.
+    """
+    height, width = grey.shape
+    rows, columns = low.shape
+    index = np.empty(width, np.int32)
+    share = np.empty(width, np.float32)
+    for x in range(width):
+        place = min(max((x + 0.5) / block_px - 0.5, 0.0), columns - 1.0)
+        index[x] = min(int(place), max(columns - 2, 0))
+        share[x] = np.float32(place - index[x])
+    below = np.empty(columns + 1, np.float32)
+    reach = np.empty(columns + 1, np.float32)
+    per_noise = np.float32(1.0 / noise)
+    half = np.float32(20.0)
+    for y in range(height):
+        place = min(max((top + y + 0.5) / block_px - 0.5, 0.0), rows - 1.0)
+        row = min(int(place), max(rows - 2, 0))
+        after = min(row + 1, rows - 1)
+        part = np.float32(place - row)
+        for k in range(columns):
+            below[k] = low[row, k] + part * (low[after, k] - low[row, k])
+            reach[k] = high[row, k] + part * (high[after, k] - high[row, k])
+        below[columns] = below[columns - 1]
+        reach[columns] = reach[columns - 1]
+        for x in range(width):
+            k = index[x]
+            s = share[x]
+            floor = below[k] + s * (below[k + 1] - below[k])
+            ceiling = reach[k] + s * (reach[k + 1] - reach[k])
+            above = grey[y, x] - floor
+            out[0, y, x] = min(max(above / (ceiling - floor), np.float32(-0.5)), np.float32(1.5))
+            contrast = above * per_noise
+            out[1, y, x] = contrast / (half + abs(contrast))
+
+
+@njit(cache=True, nogil=True)
+def shuffle_to_bytes(maps, table, table_reach, top, rows, inside, depth):  # type: ignore[no-untyped-def]
+    """Write the network's eight half-size maps as two full-size byte maps.
+
+    Parameters
+    ----------
+    maps : (8, ceil(rows / 2), ceil(w / 2)) float32 ndarray
+        Logits: maps 0-3 foreground, 4-7 normalised inner distance, each at the four pixels of a
+        2 x 2 block in reading order. Not changed.
+    table : (n,) uint8 ndarray
+        The logistic function times 255 over -`table_reach` to `table_reach`. Not changed.
+    table_reach : float
+        End of the table, a logit.
+    top : int
+        First row of the whole picture to write.
+    rows : int
+        How many rows to write.
+    inside, depth : (h, w) uint8 ndarray
+        Written in rows `top` to `top + rows`: foreground and inner distance, 0 to 1 as 0 to 255.
+    """
+    width = inside.shape[1]
+    last = table.size - 1
+    per_step = np.float32(last / (2.0 * table_reach))
+    middle = np.float32(last / 2.0 + 0.5)
+    for row in range(rows):
+        y = row // 2
+        first = 2 * (row & 1)
+        for x in range(width):
+            k = first + (x & 1)
+            place = int(maps[k, y, x // 2] * per_step + middle)
+            inside[top + row, x] = table[min(max(place, 0), last)]
+            place = int(maps[4 + k, y, x // 2] * per_step + middle)
+            depth[top + row, x] = table[min(max(place, 0), last)]
+
+
+@njit(cache=True, nogil=True)
+def _root(parent, k):  # type: ignore[no-untyped-def]
+    while parent[k] != k:
+        parent[k] = parent[parent[k]]
+        k = parent[k]
+    return k
+
+
+@njit(cache=True, nogil=True)
+def _in_order(inside, depth, level):  # type: ignore[no-untyped-def]
+    """Return the indices of foreground pixels, deepest first, in reading order within a depth."""
+    height, width = inside.shape
+    start = np.zeros(257, np.int64)
+    for y in range(height):
+        for x in range(width):
+            if inside[y, x] > level:
+                start[256 - depth[y, x]] += 1
+    for k in range(256):
+        start[k + 1] += start[k]
+    order = np.empty(start[256], np.int32)
+    for y in range(height):
+        for x in range(width):
+            if inside[y, x] > level:
+                k = 255 - depth[y, x]
+                order[start[k]] = y * width + x
+                start[k] += 1
+    return order
+
+
+@njit(cache=True, nogil=True)
+def flood(inside, depth, level, saddle_share, peak_least, seed_px):  # type: ignore[no-untyped-def]
+    """Part the foreground into basins by flooding from the deepest places, merging as it goes.
+
+    Parameters
+    ----------
+    inside, depth : (h, w) uint8 ndarray
+        Foreground and inner distance, 0 to 255. Not changed.
+    level : int
+        Pixels with `inside` above it are foreground.
+    saddle_share : float
+        Two basins that meet at a saddle of at least this share of the lower one's peak are one cell.
+    peak_least : int
+        A basin whose peak is lower than this when it meets another is none of its own.
+    seed_px : int
+        Nor is one of fewer pixels above the saddle.
+
+    Returns
+    -------
+    labels : (h, w) int32 ndarray
+        0 background, else the number of a basin; `settle` gives the final numbers.
+    made : int
+        How many basins were begun.
+    parent : (m,) int32 ndarray
+        Which basin each was merged into.
+
+    Notes
+    -----
+    One pass over the pixels sorted by depth, with union-find: an exact watershed by flooding whose
+    merging by dynamics costs no second pass [1]_. Two meeting basins merge for good; the pixel then
+    belongs to the deepest neighbour's.
+
+    References
+    ----------
+    .. [1] L. Najman and M. Schmitt, "Geodesic saliency of watershed contours and hierarchical
+       segmentation", IEEE Trans. Pattern Anal. Mach. Intell. 18(12), 1163-1173, 1996.
+    """
+    height, width = inside.shape
+    labels = np.zeros((height, width), np.int32)
+    order = _in_order(inside, depth, level)
+    parent = np.empty(order.size // 2 + 2, np.int32)
+    peak = np.empty(order.size // 2 + 2, np.uint8)
+    area = np.empty(order.size // 2 + 2, np.int32)
+    made = 1
+    near = np.empty(8, np.int32)
+    for index in order:
+        y, x = index // width, index % width
+        here = depth[y, x]
+        found = 0
+        best, best_depth = 0, -1
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                v, u = y + dy, x + dx
+                if v < 0 or u < 0 or v >= height or u >= width or labels[v, u] == 0:
+                    continue
+                root = _root(parent, labels[v, u])
+                # Straight neighbours win over slanted ones of the same depth.
+                rank = 2 * int(depth[v, u]) + (1 if dy == 0 or dx == 0 else 0)
+                if rank > best_depth:
+                    best, best_depth = root, rank
+                known = False
+                for k in range(found):
+                    known = known or near[k] == root
+                if not known:
+                    near[found] = root
+                    found += 1
+        if found == 0:
+            parent[made], peak[made], area[made] = made, here, 1
+            labels[y, x] = made
+            made += 1
+            continue
+        for i in range(found):
+            for j in range(i):
+                a, b = _root(parent, near[i]), _root(parent, near[j])
+                if a == b:
+                    continue
+                if peak[a] > peak[b] or (peak[a] == peak[b] and a < b):
+                    a, b = b, a
+                if here >= saddle_share * peak[a] or peak[a] < peak_least or area[a] < seed_px:
+                    parent[a] = b
+                    area[b] += area[a]
+        best = _root(parent, best)
+        labels[y, x] = best
+        area[best] += 1
+    return labels, made - 1, parent
+
+
+@njit(cache=True, nogil=True)
+def settle(labels, parent, inside, depth, names):  # type: ignore[no-untyped-def]
+    """Give each basin its final number in reading order and measure it.
+
+    Parameters
+    ----------
+    labels : (h, w) int32 ndarray
+        From `flood`. Changed: basins become 1..n in the order of their first pixels.
+    parent : (m,) int32 ndarray
+        From `flood`: which basin each was merged into.
+    inside, depth : (h, w) uint8 ndarray
+        Foreground and inner distance, 0 to 255. Not changed.
+    names : (m,) int32 ndarray
+        Room for the new numbers, all 0. Changed.
+
+    Returns
+    -------
+    (n, 11) float64 ndarray
+        Per basin: pixels, sum of x, of y, of x * x, of y * y, of x * y (about the first pixel, in
+        pixels), sum of `inside`, peak of `depth`, 1 where it touches the picture's edge, x and y of
+        the first pixel.
+    """
+    height, width = labels.shape
+    count = 0
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] > 0:
+                root = _root(parent, labels[y, x])
+                if names[root] == 0:
+                    count += 1
+                    names[root] = count
+                labels[y, x] = names[root]
+    return measure(labels, count, inside, depth)
+
+
+@njit(cache=True, nogil=True)
+def measure(labels, count, inside, depth):  # type: ignore[no-untyped-def]
+    """Measure each label; see `settle` for what the columns are, (n, 11) with the origin in the last two."""
+    height, width = labels.shape
+    out = np.zeros((count, 11), np.float64)
+    for y in range(height):
+        for x in range(width):
+            k = labels[y, x] - 1
+            if k < 0:
+                continue
+            if out[k, 0] == 0.0:
+                out[k, 9], out[k, 10] = x, y
+            dx, dy = x - out[k, 9], y - out[k, 10]
+            out[k, 0] += 1.0
+            out[k, 1] += dx
+            out[k, 2] += dy
+            out[k, 3] += dx * dx
+            out[k, 4] += dy * dy
+            out[k, 5] += dx * dy
+            out[k, 6] += inside[y, x]
+            out[k, 7] = max(out[k, 7], depth[y, x])
+            if x == 0 or y == 0 or x == width - 1 or y == height - 1:
+                out[k, 8] = 1.0
+    return out
+
+
+@njit(cache=True, nogil=True)
+def relabel(labels, names):  # type: ignore[no-untyped-def]
+    """Replace each label k of an int32 label image in place by `names[k]`; `names[0]` is 0."""
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            labels[y, x] = names[labels[y, x]]
+
+
+@njit(cache=True, nogil=True)
+def edges_and_light(grey, labels, count):  # type: ignore[no-untyped-def]
+    """Measure how steep each cell's edge is, and its light and the light about it.
+
+    Parameters
+    ----------
+    grey : (h, w) float32 ndarray
+        The picture, lightly smoothed, in grey levels. Not changed.
+    labels : (h, w) int32 ndarray
+        0 background, 1..`count`. Not changed.
+    count : int
+        Greatest label.
+
+    Returns
+    -------
+    (count, 4) float64 ndarray
+        Per cell: sum of grey within, the steepest step across its edge to the background (grey levels a
+        pixel, central difference), sum of grey just outside, pixels just outside (2 px from the edge).
+    """
+    height, width = labels.shape
+    out = np.zeros((count, 4), np.float64)
+    for y in range(height):
+        for x in range(width):
+            k = labels[y, x]
+            if k == 0:
+                continue
+            out[k - 1, 0] += grey[y, x]
+            if y < 3 or x < 3 or y >= height - 3 or x >= width - 3:
+                continue
+            for side in range(4):
+                dy = (-1, 1, 0, 0)[side]
+                dx = (0, 0, -1, 1)[side]
+                if labels[y + dy, x + dx] != 0:
+                    continue
+                if labels[y + 3 * dy, x + 3 * dx] == 0:
+                    out[k - 1, 2] += grey[y + 3 * dy, x + 3 * dx]
+                    out[k - 1, 3] += 1.0
+                for j in range(-1, 2):
+                    v, u = y + j * dy, x + j * dx
+                    across = (grey[v + 1, u] - grey[v - 1, u]) * 0.5
+                    along = (grey[v, u + 1] - grey[v, u - 1]) * 0.5
+                    steep = np.sqrt(across * across + along * along)
+                    out[k - 1, 1] = max(out[k - 1, 1], steep)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def strongest_places(distance, least, room):  # type: ignore[no-untyped-def]
+    """Find where an object is widest: maxima of a distance map that no larger one overlaps.
+
+    Parameters
+    ----------
+    distance : (h, w) float32 ndarray
+        Distance to the background, in pixels, smoothed. Not changed.
+    least : float
+        Smallest distance that counts, in pixels.
+    room : float
+        A maximum keeps smaller ones this share of its own distance away.
+
+    Returns
+    -------
+    (n, 3) float32 ndarray
+        x, y and distance, the widest first.
+    """
+    height, width = distance.shape
+    most = height * width // 8 + 8
+    found = np.empty((most, 3), np.float32)
+    n = 0
+    for y in range(height):
+        for x in range(width):
+            here = distance[y, x]
+            if here < least or n == most:
+                continue
+            reach = max(1, int(room * here))
+            highest = True
+            for v in range(max(0, y - reach), min(height, y + reach + 1)):
+                for u in range(max(0, x - reach), min(width, x + reach + 1)):
+                    there = distance[v, u]
+                    # Of equal ones the first in reading order stays.
+                    if there > here or (there == here and (v < y or (v == y and u < x))):
+                        highest = False
+                        break
+                if not highest:
+                    break
+            if highest:
+                found[n, 0], found[n, 1], found[n, 2] = x, y, here
+                n += 1
+    return found[:n].copy()
+
+
+def warm() -> None:
+    """Compile or load every kernel with the types that the counter uses."""
+    grey = np.zeros((32, 32), np.float32)
+    grid = np.zeros((2, 2), np.float32)
+    two_views(grey, grid, grid + np.float32(1), 1.0, 32.0, 0, np.empty((2, 32, 32), np.float32))
+    inside, depth = np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8)
+    maps = np.zeros((8, 16, 16), np.float32)
+    shuffle_to_bytes(maps, np.zeros(64, np.uint8), 6.0, 0, 32, inside, depth)
+    inside[8:20, 8:20], depth[10:18, 10:18] = 255, 200
+    labels, made, parent = flood(inside, depth, 127, 0.7, 60, 4)
+    found = settle(labels, parent, inside, depth, np.zeros(made + 1, np.int32))
+    measure(labels, len(found), inside, depth)
+    relabel(labels, np.zeros(len(found) + 1, np.int32))
+    edges_and_light(grey, labels, 1)
+    strongest_places(grey, 1.0, 0.5)
