@@ -29,7 +29,7 @@ CARD_FILE = Path(__file__).parent / "models" / "live-dead.json"
 # The files whose text decides a result, beside those of the nuclei's method.
 SOURCES = ("live_dead.py", "live_dead_populations.py", "live_dead_kernels.py", "two_channels.py")
 
-NUCLEUS_UM = 10.0
+NUCLEUS_UM = 12.0
 NUCLEUS_UNSCALED_PX = 20.0
 TOP_GREY = 254.5
 # A shift below this is not worth the smoothing that moving a picture costs.
@@ -212,7 +212,7 @@ class LiveDead:
 
 
 def _diameter_px(scale: Scale) -> float:
-    if scale.object_diameter_px is not None and scale.um_per_px is None:
+    if scale.object_diameter_px is not None:
         return scale.object_diameter_px
     return NUCLEUS_UNSCALED_PX if scale.um_per_px is None else NUCLEUS_UM / scale.um_per_px
 
