@@ -9,11 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from vision.counting import frame_quality, output_files, specimen
-from vision.counting.frame_quality import Judgement
+from vision.counting import field_scale, frame_quality, output_files, specimen
+from vision.counting.chamber_table import Chamber, chamber_named
+from vision.counting.counting_region import CountingRegion, apply_two_edges
+from vision.counting.field_scale import FieldScale
+from vision.counting.frame_quality import Judgement, Verdict
 from vision.counting.method import Finding, Method, Scale
 from vision.counting.methods import USUAL, method_named
+from vision.counting.neubauer import Grid
 from vision.counting.results import CountResult, ImageResult, Numbers
 from vision.picture_file import FieldPicture, PictureUnreadable, read_grey
 
@@ -29,6 +34,8 @@ class CountedField:
     result: ImageResult
     pictures: tuple[FieldPicture, ...] = ()
     finding: Finding | None = None
+    grid: Grid | None = None
+    region: CountingRegion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,13 @@ class Settings:
     allow_unscaled: bool = False
     field_depth_um: float | None = None
     dilution: float = 1.0
+    chamber: Chamber | None = None
+
+    def depth_um(self) -> float | None:
+        """Return the depth of a field: stated, or the chamber's."""
+        if self.field_depth_um is not None:
+            return self.field_depth_um
+        return None if self.chamber is None else self.chamber.depth_um
 
 
 def method_name_card(method: Method) -> dict[str, str]:
@@ -75,15 +89,27 @@ def count_picture(
 def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
     """Count one field out of its files (one a channel); files that cannot be read are a result too."""
     began = time.perf_counter()
-    method, scale = settings.method, settings.scale
+    method = settings.method
+    known = FieldScale(settings.scale)
     try:
         pictures = tuple(read_grey(path) for path in paths)
+        known = field_scale.scale_of(pictures, method, settings.scale, settings.chamber)
         finding, judged = count_picture(
-            pictures, method=method, scale=scale, allow_unscaled=settings.allow_unscaled
+            pictures, method=method, scale=known.scale, allow_unscaled=settings.allow_unscaled
         )
     except PictureUnreadable as error:
-        return CountedField(_unreadable(paths, method, str(error), 1000 * (time.perf_counter() - began)))
+        refused = _unreadable(paths, method, str(error), known)
+        return CountedField(replace(refused, elapsed_ms=1000 * (time.perf_counter() - began)))
     height, width = pictures[0].grey.shape
+    region = None
+    if settings.depth_um() is not None:
+        region = field_scale.region_of(known, (height, width), finding.cells)
+    if region is not None:
+        finding = replace(finding, cells=tuple(apply_two_edges(finding.cells, region)))
+    if known.disagrees:
+        judged = replace(
+            judged, reasons=(*judged.reasons, "scale_disagrees"), verdict=_no_better(judged.verdict)
+        )
     result = ImageResult(
         image=str(paths[0]),
         verdict=judged.verdict,
@@ -92,26 +118,45 @@ def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
         numbers=Numbers(),
         elapsed_ms=0.0,
         method=method_name_card(method),
-        um_per_px=scale.um_per_px,
+        um_per_px=known.scale.um_per_px,
         width_px=width,
         height_px=height,
+        area_mm2=None if region is None else region.area_mm2,
         words=" ".join(frame_quality.WHAT_TO_DO[reason] for reason in judged.reasons),
         quality=asdict(judged.quality),
         channels=tuple(str(path) for path in paths) if len(paths) > 1 else (),
+        grid=None if known.grid is None else _of_grid(known.grid),
     )
     numbers = specimen.numbers_of(
         method,
-        finding.cells,
-        volume_ml=specimen.volume_ml_of(result, settings.field_depth_um),
+        result,
+        depth_um=settings.depth_um(),
         dilution=settings.dilution,
+        chamber=settings.chamber,
         # Blur turns live cells grey: a viability made of a faulty picture would be read as one.
         with_viability=set(judged.reasons) <= {"unknown_scale"},
     )
     result = replace(result, numbers=numbers, elapsed_ms=1000 * (time.perf_counter() - began))
-    return CountedField(result, pictures, finding)
+    return CountedField(result, pictures, finding, known.grid, region)
 
 
-def _unreadable(paths: Sequence[Path], method: Method, words: str, elapsed_ms: float) -> ImageResult:
+def _no_better(verdict: Verdict) -> Verdict:
+    return "refused" if verdict == "refused" else "repeat"
+
+
+def _of_grid(grid: Grid) -> dict[str, Any]:
+    """Return what a result says of the ruling found."""
+    return {
+        "ruling": grid.ruling,
+        "spacings_mm": [list(axis) for axis in grid.spacings_mm],
+        "px_per_mm": list(grid.px_per_mm),
+        "angle_deg": grid.angle_deg,
+        "um_per_px": grid.um_per_px,
+        "um_per_px_relative_u": grid.um_per_px_relative_u,
+    }
+
+
+def _unreadable(paths: Sequence[Path], method: Method, words: str, known: FieldScale) -> ImageResult:
     nothing = 0 if specimen.tells_live_from_dead(method) else None
     return ImageResult(
         image=str(paths[0]),
@@ -119,10 +164,12 @@ def _unreadable(paths: Sequence[Path], method: Method, words: str, elapsed_ms: f
         reasons=("unreadable",),
         cells=(),
         numbers=Numbers(live=nothing, dead=nothing, unclassified=nothing),
-        elapsed_ms=elapsed_ms,
+        elapsed_ms=0.0,
         method=method_name_card(method),
+        um_per_px=known.scale.um_per_px,
         words=words,
         channels=tuple(str(path) for path in paths) if len(paths) > 1 else (),
+        grid=None if known.grid is None else _of_grid(known.grid),
     )
 
 
@@ -142,6 +189,7 @@ def count_files(
     object_diameter_px: float | None = None,
     allow_unscaled: bool = False,
     field_depth_um: float | None = None,
+    chamber: str = "",
     dilution: float = 1.0,
     overlay_dir: Path | None = None,
     simulated: bool = False,
@@ -161,6 +209,8 @@ def count_files(
         unless `allow_unscaled`.
     field_depth_um : float, optional
         Depth of the chamber; with `um_per_px` it gives a concentration.
+    chamber : str
+        Name of the counting chamber, for its depth, its tolerances and its ruling; empty when not known.
     dilution : float
         Final volume over sample volume, 1 or more.
     overlay_dir : Path, optional
@@ -174,8 +224,8 @@ def count_files(
 
     Raises
     ------
-    UnknownMethod
-        No such method.
+    UnknownMethod, UnknownChamber
+        No such method or chamber.
     ValueError
         A scale, depth or dilution that cannot be.
     OutputNotWritten
@@ -185,7 +235,8 @@ def count_files(
 
     check_numbers(um_per_px, object_diameter_px, field_depth_um, dilution)
     scale = Scale(um_per_px, object_diameter_px)
-    settings = Settings(method_named(method), scale, allow_unscaled, field_depth_um, dilution)
+    named = chamber_named(chamber) if chamber else None
+    settings = Settings(method_named(method), scale, allow_unscaled, field_depth_um, dilution, named)
     sheet = ContactSheet(len(paths), settings.method.classes) if overlay_dir is not None and paths else None
     results: list[ImageResult] = []
     rows: list[tuple[object, ...]] = []
@@ -198,7 +249,9 @@ def count_files(
             rows += ((number, *row) for row in output_files.rows_of(counted))
         if on_progress is not None:
             on_progress(number / len(paths))
-    pooled = specimen.pool(results, settings.method, field_depth_um=field_depth_um, dilution=dilution)
+    pooled = specimen.pool(
+        results, settings.method, field_depth_um=settings.depth_um(), dilution=dilution, chamber=named
+    )
     overlay = cells_csv = None
     if overlay_dir is not None and sheet is not None:
         overlay = overlay_dir / POOLED_OVERLAY

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from vision.counting import count_images, output_files, specimen
-from vision.counting.chamber_table import Chamber, UnknownChamber, chamber_named
+from vision.counting.chamber_table import UnknownChamber, chamber_named
 from vision.counting.count_command import EXIT_GOOD, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_USAGE
 from vision.counting.count_images import CountedField, Settings
 from vision.counting.method import Scale
@@ -74,7 +74,6 @@ class Run:
         options: argparse.Namespace,
         fields: Sequence[Field],
         settings: Settings,
-        chamber: Chamber | None,
     ) -> None:
         self._options, self._fields, self._settings = options, fields, settings
         self._writers = _writers(options, fields, settings)
@@ -87,7 +86,7 @@ class Run:
         if options.report is not None:
             from vision.counting.report import Report
 
-            self._report = Report(settings, len(fields), chamber=chamber, pooled=options.pool)
+            self._report = Report(settings, len(fields), pooled=options.pool)
 
     def carry_out(self, names: Sequence[str]) -> int:
         """Count all fields and return the exit status; `names` are their pictures as given."""
@@ -165,8 +164,9 @@ class Run:
         return specimen.pool(
             self._results,
             settings.method,
-            field_depth_um=settings.field_depth_um,
+            field_depth_um=settings.depth_um(),
             dilution=settings.dilution,
+            chamber=settings.chamber,
         )
 
     def _print_pooled(self, pooled: PooledResult) -> None:
@@ -212,8 +212,7 @@ def prepared(options: argparse.Namespace, fields: Sequence[Field]) -> Run:
     """
     try:
         chamber = None if options.chamber is None else chamber_named(options.chamber)
-        depth_um = None if chamber is None else chamber.depth_um
-        count_images.check_numbers(options.um_per_px, options.object_diameter_px, depth_um, options.dilution)
+        count_images.check_numbers(options.um_per_px, options.object_diameter_px, None, options.dilution)
         method = method_named(options.method)
         _check_targets(options, fields)
         method.warm()
@@ -223,10 +222,10 @@ def prepared(options: argparse.Namespace, fields: Sequence[Field]) -> Run:
         method,
         Scale(options.um_per_px, options.object_diameter_px),
         options.allow_unscaled,
-        depth_um,
-        options.dilution,
+        dilution=options.dilution,
+        chamber=chamber,
     )
-    return Run(options, fields, settings, chamber)
+    return Run(options, fields, settings)
 
 
 def _check_targets(options: argparse.Namespace, fields: Sequence[Field]) -> None:

@@ -1,7 +1,9 @@
-"""Is this picture good enough, and of the kind that the method was made for?
+"""Is this field good enough, and of the kind that the method was made for?
 
-Each check gives a reason key of `docs/counting.md`. A check never mends a number: it says that
-the picture should be taken again, or that it will never be counted by this method.
+Each check gives a reason key of `docs/counting.md`. A check never mends a number: it says that the
+picture should be taken again, or that it will never be counted by this method. The checks look at the
+pictures with measures of their own, and use of a method's finding only where its cells are, how large
+they are, and how far its two detectors agree.
 """
 
 from __future__ import annotations
@@ -14,34 +16,78 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.counting import kernels, segment
+from vision.counting import picture_kind
 from vision.counting.method import Cell, Finding, Scale
 from vision.picture_file import FieldPicture
 
 Verdict = Literal["counted", "repeat", "refused"]
+Kind = Literal["brightfield", "fluorescence"]
 
-# Levels lie outside the range of all 480 labelled pictures, or beyond at most a few of them
-# where the two overlap; docs/counting.md has the table.
-DARK_GREY = 30.0
-BRIGHT_GREY = 246.0
-SATURATED_SHARE = 0.2
-SATURATED_GREY = 254.5
-UNEVEN_LOW, UNEVEN_HIGH = 0.25, 1.8
-NOISE_MOST = 0.12
-BUSY_CONTRAST, BUSY_SHARE = 0.12, 0.35
+KIND_OF_METHOD: dict[str, Kind] = {
+    "trypan-blue": "brightfield",
+    "nuclei": "fluorescence",
+    "live-dead": "fluorescence",
+}
+# Micrometres across a typical object: what `picture_kind` sees at 20 px.
+DIAMETER_UM: dict[Kind, float] = {"brightfield": 12.0, "fluorescence": 10.0}
+LOOKED_AT_DIAMETER_PX = 20.0
+FACTOR_LEAST, FACTOR_MOST = 0.1, 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Where the checks of one kind of picture draw their lines; docs/counting.md says why there.
+
+    Odds and shares are 0 to 1, brightness in grey levels of 0 to 255.
+    """
+
+    kind_odds_least: float
+    blur_most: float
+    dark_grey: float
+    bright_grey: float
+    saturated_share: float
+    ground_low: float
+    ground_high: float
+    dense_cover: float
+    clumped_share: float
+    agreement_least: float
+
+
+LEVELS: dict[Kind, Levels] = {
+    "brightfield": Levels(
+        kind_odds_least=0.5,
+        blur_most=0.0,
+        dark_grey=30.0,
+        bright_grey=246.0,
+        saturated_share=0.2,
+        ground_low=0.25,
+        ground_high=1.8,
+        dense_cover=0.35,
+        clumped_share=0.6,
+        agreement_least=0.5,
+    ),
+    "fluorescence": Levels(
+        kind_odds_least=0.1,
+        blur_most=0.0,
+        dark_grey=4.0,
+        bright_grey=200.0,
+        saturated_share=0.3,
+        ground_low=0.05,
+        ground_high=20.0,
+        dense_cover=0.75,
+        clumped_share=0.98,
+        agreement_least=0.3,
+    ),
+}
+# Mean difference of the channels, 0 to 1: brightfield of trypan blue is grey with a touch of blue.
 COLOURFUL = 0.2
-TYPICALITY_MOST = 3.0
-UNSURE_CONFIDENCE, UNSURE_CONFIDENCE_FEW = 0.82, 0.6
-FEW_CELLS = 3
-SHARPNESS_LEAST = 1.75
-REBLUR_SIGMA_PX = 2.26
-STRUCTURE_ACTIVITY, STRUCTURE_SHARE = 0.05, 0.2
-STRUCTURES_LOOKED_AT = 12
-FOCUS_WINDOW_PX, FOCUS_MARGIN_PX = 14, 9
-DENSE_COVER = 0.35
-CLUMPED_SHARE, CLUMPED_DISTANCE, CLUMPED_LEAST_CELLS = 0.6, 1.05, 20
-FLAT_CONTRAST = 0.02
-PERCENTILE_PIXELS = 250_000
+SATURATED_GREY = 254.5
+# A camera's grain spreads over more levels than that, however empty the field.
+FLAT_LEVELS = 2
+SAMPLED_PIXELS = 250_000
+CLUMPED_DISTANCE, CLUMPED_LEAST_CELLS = 1.05, 20
+AGREEMENT_LEAST_CELLS = 8
+PAIRS_AT_ONCE = 200_000
 
 REFUSING = ("unreadable", "not_this_kind")
 # A field without cells is a true answer of zero; the key is a remark, not a fault.
@@ -49,18 +95,84 @@ REMARKS = ("empty",)
 
 WHAT_TO_DO = {
     "unreadable": "The file cannot be read as a picture. Take it again.",
-    "not_this_kind": "This is not a trypan-blue brightfield picture. Check sample, light and lens.",
+    "not_this_kind": "This is not a picture of the kind that the method is for. Check method, sample and lens.",
+    "channels_differ": "The two channels do not show one field. Take both without moving the stage.",
     "out_of_focus": "Out of focus. Focus on the cells and take the picture again.",
     "dark": "Too dark. Raise the light or the exposure.",
     "bright": "Too bright. Lower the light or the exposure.",
     "saturated": "Over-exposed. Lower the light or the exposure.",
-    "empty": "No cells in this field.",
+    "uneven_light": "The light is uneven. Centre the lamp and clear the field.",
     "dense": "Too many cells to tell apart. Dilute the sample and fill a new chamber.",
     "clumped": "Cells lie in clumps. Mix the sample and fill a new chamber.",
-    "uneven_light": "The light is uneven. Centre the condenser and clear the field.",
+    "detectors_disagree": "Two ways of counting differ. Look at the marked picture and take another field.",
+    "empty": "No cells in this field.",
     "unknown_scale": "The scale is not known. Give the size of a pixel or of a cell.",
     "too_few_cells": "Too few cells for a result. Take more fields of this sample.",
 }
+# Where one method's remedy is not another's.
+WHAT_TO_DO_BY_METHOD = {
+    "trypan-blue": {
+        "not_this_kind": "This is not a trypan-blue brightfield picture. Check sample, light and lens.",
+        "uneven_light": "The light is uneven. Centre the condenser and clear the field.",
+    },
+    "nuclei": {
+        "not_this_kind": "This is not a picture of bright nuclei on a dark ground. Check stain, filter and method.",
+        "dark": "Hardly any light of the stain. Lengthen the exposure or stain again.",
+        "bright": "The ground is too bright. Shorten the exposure, or wash off the free stain.",
+        "saturated": "The nuclei are over-exposed. Shorten the exposure.",
+        "dense": "Too many nuclei to tell apart. Spread the sample thinner.",
+        "clumped": "Nuclei lie in clumps. Spread the sample thinner and mix it.",
+    },
+    "live-dead": {
+        "not_this_kind": "This is not a pair of fluorescence pictures. Check stains, filters and method.",
+        "dark": "Hardly any light of the stains. Lengthen the exposure or stain again.",
+        "bright": "The ground is too bright. Shorten the exposure, or wash off the free stain.",
+        "saturated": "The cells are over-exposed. Shorten the exposure.",
+    },
+}
+
+
+def words_for(reasons: Sequence[str], method_id: str) -> str:
+    """Say what is so and what to do, reason by reason, as fits the method."""
+    by_method = WHAT_TO_DO_BY_METHOD.get(method_id, {})
+    return " ".join(by_method.get(reason, WHAT_TO_DO[reason]) for reason in reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured of a field; of several channels the worst of each.
+
+    Shares and odds are 0 to 1, brightness in grey levels of 0 to 255; None where nothing was there to be
+    measured.
+
+    Attributes
+    ----------
+    median_grey, saturated_share : float
+        Middle brightness, and the share of pixels at the top level.
+    ground_low, ground_high : float
+        5th and 95th percentile of the ground's brightness over its middle.
+    contrast : float
+        Contrast of the strongest spot (logarithm of brightness).
+    kind_odds : float or None
+        Odds that the picture is of the method's kind.
+    blur : float or None
+        Logarithm of the odds of strongly blurred against sharp.
+    cover_share, touching_share : float
+        Share of the field under cells, and of the cells that touch another.
+    agreement : float or None
+        Share of cells on which the method's two detectors agree.
+    """
+
+    median_grey: float
+    saturated_share: float
+    ground_low: float
+    ground_high: float
+    contrast: float
+    kind_odds: float | None
+    blur: float | None
+    cover_share: float
+    touching_share: float
+    agreement: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,149 +195,148 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """What was measured of a picture; shares and contrasts have no unit."""
+class _Channel:
+    """The measures of one picture of a field."""
 
     median_grey: float
     saturated_share: float
-    background_low: float
-    background_high: float
-    noise: float
-    contrast: float
-    busy_share: float
-    sharpness: float | None
+    ground_low: float
+    ground_high: float
+    span_grey: float
+    flat: bool
+    look: picture_kind.Look
 
 
-def _steep_end(patch: npt.NDArray[np.float32], inside: tuple[slice, slice]) -> float:
-    """Return the 97th percentile of the squared gradient inside a patch (1/px^2)."""
-    gx = cv2.Sobel(patch, cv2.CV_32F, 1, 0)[inside] / 8
-    gy = cv2.Sobel(patch, cv2.CV_32F, 0, 1)[inside] / 8
-    squared = (gx * gx + gy * gy).ravel()
-    rank = int(0.97 * (squared.size - 1))
-    return float(np.partition(squared, rank)[rank])
+def factor_of(method_id: str, finding: Finding, scale: Scale) -> float:
+    """Return what a picture is resized by for its look, so that an object measures 20 px.
 
-
-def _around(place: int, reach: int) -> slice:
-    return slice(max(0, place - reach), place + reach + 1)
-
-
-def _within(outer: slice, inner: slice) -> slice:
-    return slice(inner.start - outer.start, inner.stop - outer.start)
-
-
-def _sharpness_of(maps: segment.Prepared) -> float | None:
-    """Return how much steeper edges are than after one more blur, or None without any structure.
-
-    About 3 for a sharp edge, towards 1 for a blurred one, whatever its contrast [1]_. The best
-    quarter of the strongest structures decides, since dirt above or below the chamber's plane
-    is blurred in sharp pictures too.
-
-    References
-    ----------
-    .. [1] S. Zhuo and T. Sim, "Defocus map estimation from a single image", Pattern Recognition
-       44(9), 1852-1858, 2011 (ratio of gradients before and after a known blur).
+    The scale says it; for nuclei, whose size differs by a factor of five between preparations, those
+    found say it before that.
     """
-    # The weak folds of a blurred background are no edges; they do not vote beside real structures.
-    floor = max(STRUCTURE_ACTIVITY, 1.5 * maps.noise, STRUCTURE_SHARE * float(maps.activity.max()))
-    found = kernels.local_maxima(maps.activity, floor, 8, 4096)
-    if len(found) == 0:
-        return None
-    # Grain is steep too; its expected share is taken off before the two are compared.
-    grain = (0.56 * maps.noise) ** 2
-    ratios = []
-    for x, y, _ in found[np.argsort(-found[:, 2], kind="stable")[:STRUCTURES_LOOKED_AT]].astype(int):
-        # A margin around the window keeps the patch's own edge out of blur and gradient.
-        rows, columns = (_around(place, FOCUS_WINDOW_PX + FOCUS_MARGIN_PX) for place in (y, x))
-        window_rows, window_columns = (_around(place, FOCUS_WINDOW_PX) for place in (y, x))
-        inside = (_within(rows, window_rows), _within(columns, window_columns))
-        patch = maps.relative[rows, columns]
-        coarse = np.asarray(cv2.GaussianBlur(patch, (0, 0), REBLUR_SIGMA_PX), np.float32)
-        before, after = _steep_end(patch, inside), _steep_end(coarse, inside)
-        ratios.append(np.sqrt(max(0.0, before - grain) / max(1e-9, after)))
-    return float(np.percentile(ratios, 75))
+    kind = KIND_OF_METHOD[method_id]
+    diameter_px = LOOKED_AT_DIAMETER_PX
+    if scale.um_per_px is not None:
+        diameter_px = DIAMETER_UM[kind] / scale.um_per_px
+    elif scale.object_diameter_px is not None:
+        diameter_px = scale.object_diameter_px
+    if kind == "fluorescence" and finding.cells:
+        diameter_px = 2 * float(np.median([cell.radius for cell in finding.cells]))
+    return min(max(LOOKED_AT_DIAMETER_PX / max(diameter_px, 1e-3), FACTOR_LEAST), FACTOR_MOST)
 
 
-def measure(picture: FieldPicture, maps: segment.Prepared) -> Quality:
-    """Measure a picture and its maps (a picture at the working scale)."""
-    coarse = cv2.GaussianBlur(maps.relative, (0, 0), 3.0)
-    # A quarter of a million pixels give the same shares as the whole of a large field.
-    step = max(1, int(np.sqrt(maps.relative.size / PERCENTILE_PIXELS)))
-    low, middle, high = np.percentile(maps.background[::step, ::step], [5, 50, 95])
-    least, most = np.percentile(maps.relative[::step, ::step], [0.5, 99.5])
-    grey = picture.grey[::step, ::step]
-    return Quality(
-        median_grey=float(np.median(grey)),
-        saturated_share=float((grey >= SATURATED_GREY).mean()),
-        background_low=float(low / middle),
-        background_high=float(high / middle),
-        noise=maps.noise,
-        contrast=float(most - least),
-        busy_share=float((np.abs(coarse[::step, ::step]) > BUSY_CONTRAST).mean()),
-        sharpness=_sharpness_of(maps),
+def _measured(picture: FieldPicture, factor: float, places: npt.NDArray[np.float32]) -> _Channel:
+    step = max(1, int(np.sqrt(picture.grey.size / SAMPLED_PIXELS)))
+    sample = np.ascontiguousarray(picture.grey[::step, ::step])
+    ground = picture_kind.background_of(sample, small=True)
+    low, middle, high = np.percentile(ground, [5, 50, 95]) + 1.0
+    least, half, most = np.percentile(sample, [1, 50, 99.8])
+    return _Channel(
+        median_grey=float(half),
+        saturated_share=float((sample >= SATURATED_GREY).mean()),
+        ground_low=float(low / middle),
+        ground_high=float(high / middle),
+        span_grey=float(most - least),
+        flat=len(np.unique(sample[:: max(1, len(sample) // 128)])) <= FLAT_LEVELS
+        and float(sample.max() - sample.min()) <= FLAT_LEVELS,
+        look=picture_kind.look_at(picture, factor, places),
     )
 
 
-def _light_reasons(quality: Quality) -> list[str]:
+def _touching_share(cells: Sequence[Cell]) -> float:
+    """Return the share of cells that touch another."""
+    places = np.array([(cell.x, cell.y, cell.radius) for cell in cells], np.float32).reshape(-1, 3)
+    touching = 0
+    rows = max(1, PAIRS_AT_ONCE // max(1, len(places)))
+    for start in range(0, len(places), rows):
+        some = places[start : start + rows]
+        far = np.hypot(some[:, None, 0] - places[None, :, 0], some[:, None, 1] - places[None, :, 1])
+        near = far < CLUMPED_DISTANCE * (some[:, None, 2] + places[None, :, 2])
+        touching += int((near.sum(axis=1) > 1).sum())
+    return touching / max(1, len(places))
+
+
+def _cover_share(finding: Finding, area_px: int) -> float:
+    if finding.labels is not None:
+        return cv2.countNonZero(finding.labels) / area_px
+    return min(1.0, sum(float(np.pi) * cell.radius**2 for cell in finding.cells) / area_px)
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _quality_of(kind: Kind, channels: Sequence[_Channel], finding: Finding, area_px: int) -> Quality:
+    odds = _known([channel.look.odds.get(kind) for channel in channels])
+    blur = _known([channel.look.blur.get(kind) for channel in channels])
+    return Quality(
+        median_grey=max((c.median_grey for c in channels), key=lambda grey: abs(grey - 90)),
+        saturated_share=max(c.saturated_share for c in channels),
+        ground_low=min(c.ground_low for c in channels),
+        ground_high=max(c.ground_high for c in channels),
+        contrast=max(c.look.contrast for c in channels),
+        kind_odds=min(odds) if odds else None,
+        blur=max(blur) if blur else None,
+        cover_share=_cover_share(finding, area_px),
+        touching_share=_touching_share(finding.cells),
+        agreement=finding.agreement,
+    )
+
+
+def _kind_reasons(
+    kind: Kind, pictures: Sequence[FieldPicture], channels: Sequence[_Channel], quality: Quality
+) -> list[str]:
+    coloured = kind == "brightfield" and any(picture.colourfulness > COLOURFUL for picture in pictures)
+    strange = quality.kind_odds is not None and quality.kind_odds < LEVELS[kind].kind_odds_least
+    flat = all(channel.flat for channel in channels)
+    return ["not_this_kind"] if coloured or strange or flat else []
+
+
+def _light_reasons(kind: Kind, channels: Sequence[_Channel], quality: Quality) -> list[str]:
+    levels = LEVELS[kind]
+    brightness = [c.median_grey if kind == "brightfield" else c.span_grey for c in channels]
     reasons = []
-    if quality.median_grey < DARK_GREY:
+    if max(brightness) < levels.dark_grey:
         reasons.append("dark")
-    if quality.median_grey > BRIGHT_GREY:
+    if max(c.median_grey for c in channels) > levels.bright_grey:
         reasons.append("bright")
-    if quality.saturated_share > SATURATED_SHARE:
+    if quality.saturated_share > levels.saturated_share:
         reasons.append("saturated")
-    if quality.background_low < UNEVEN_LOW or quality.background_high > UNEVEN_HIGH:
+    if quality.ground_low < levels.ground_low or quality.ground_high > levels.ground_high:
         reasons.append("uneven_light")
     return reasons
 
 
-def _is_other_kind(picture: FieldPicture, quality: Quality, cells: Sequence[Cell]) -> bool:
-    if picture.colourfulness > COLOURFUL or quality.noise > NOISE_MOST or quality.busy_share > BUSY_SHARE:
-        return True
-    if not cells:
-        return False
-    confidence = float(np.mean([cell.confidence for cell in cells]))
-    typicality = float(np.median([cell.typicality for cell in cells]))
-    unsure = UNSURE_CONFIDENCE if len(cells) >= FEW_CELLS else UNSURE_CONFIDENCE_FEW
-    return typicality > TYPICALITY_MOST or confidence < unsure
-
-
-def _crowding_reasons(cells: Sequence[Cell], area_px: int) -> list[str]:
+def _cell_reasons(kind: Kind, finding: Finding, quality: Quality) -> list[str]:
+    levels = LEVELS[kind]
     reasons = []
-    if sum(np.pi * cell.radius**2 for cell in cells) > DENSE_COVER * area_px:
+    if quality.cover_share > levels.dense_cover:
         reasons.append("dense")
-    if len(cells) >= CLUMPED_LEAST_CELLS:
-        places = np.array([(cell.x, cell.y) for cell in cells])
-        radii = np.array([cell.radius for cell in cells])
-        gaps = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
-        touching = gaps < CLUMPED_DISTANCE * (radii[:, None] + radii[None])
-        np.fill_diagonal(touching, False)
-        if touching.any(axis=1).mean() > CLUMPED_SHARE:
-            reasons.append("clumped")
+    if len(finding.cells) >= CLUMPED_LEAST_CELLS and quality.touching_share > levels.clumped_share:
+        reasons.append("clumped")
+    if (
+        finding.agreement is not None
+        and len(finding.cells) >= AGREEMENT_LEAST_CELLS
+        and finding.agreement < levels.agreement_least
+    ):
+        reasons.append("detectors_disagree")
     return reasons
 
 
-def reasons_for(picture: FieldPicture, quality: Quality, cells: Sequence[Cell]) -> list[str]:
-    """Name all that speaks against using this picture's numbers, keys of `WHAT_TO_DO`."""
-    reasons = _light_reasons(quality)
-    if _is_other_kind(picture, quality, cells):
-        reasons.append("not_this_kind")
-    if quality.sharpness is not None and quality.sharpness < SHARPNESS_LEAST:
-        reasons.append("out_of_focus")
-    if not cells:
-        reasons.append("empty")
-    return reasons + _crowding_reasons(cells, picture.grey.size)
+def _channel_reasons(finding: Finding) -> list[str]:
+    """Read off the finding whether its channels lie over each other; a method of one channel says nothing."""
+    measures = finding.measures
+    limit_px = measures.get("channel_shift_limit_px")
+    if limit_px is None or not measures.get("channel_shift_known"):
+        return []
+    return ["channels_differ"] if measures.get("channel_shift_px", 0.0) > limit_px else []
 
 
-def verdict_of(reasons: Sequence[str], quality: Quality | None = None) -> Verdict:
+def verdict_of(reasons: Sequence[str], *, allow_unscaled: bool = False) -> Verdict:
     """Turn reasons into the verdict: refused beats repeat beats counted."""
     if any(reason in REFUSING for reason in reasons):
         return "refused"
-    if any(reason not in REMARKS for reason in reasons):
-        return "repeat"
-    # A picture without even the camera's grain shows no empty field: nothing was pictured.
-    if quality is not None and "empty" in reasons and quality.contrast < FLAT_CONTRAST:
-        return "repeat"
-    return "counted"
+    remarks = (*REMARKS, "unknown_scale") if allow_unscaled else REMARKS
+    return "counted" if all(reason in remarks for reason in reasons) else "repeat"
 
 
 def judge(
@@ -251,16 +362,17 @@ def judge(
     allow_unscaled : bool
         An unknown scale is a remark then, and not a fault.
     """
-    picture = pictures[0]
-    diameter = scale.object_diameter_px or segment.WORKING_DIAMETER_PX
-    if scale.um_per_px is not None:
-        diameter = segment.WORKING_DIAMETER_PX * segment.WORKING_UM_PER_PX / scale.um_per_px
-    maps = segment.prepare(picture.grey, segment.working_scale(diameter))
-    quality = measure(picture, maps)
-    reasons = reasons_for(picture, quality, finding.cells)
-    verdict = verdict_of(reasons, quality)
+    kind = KIND_OF_METHOD[method_id]
+    factor = factor_of(method_id, finding, scale)
+    places = np.array([(cell.x, cell.y) for cell in finding.cells], np.float32).reshape(-1, 2)
+    channels = [_measured(picture, factor, places) for picture in pictures]
+    quality = _quality_of(kind, channels, finding, pictures[0].grey.size)
+    reasons = _kind_reasons(kind, pictures, channels, quality) + _channel_reasons(finding)
+    if quality.blur is not None and quality.blur > LEVELS[kind].blur_most:
+        reasons.append("out_of_focus")
+    reasons += _light_reasons(kind, channels, quality) + _cell_reasons(kind, finding, quality)
+    if not finding.cells:
+        reasons.append("empty")
     if not scale.known():
         reasons.append("unknown_scale")
-        if not allow_unscaled and verdict == "counted":
-            verdict = "repeat"
-    return Judgement(tuple(reasons), verdict, quality)
+    return Judgement(tuple(reasons), verdict_of(reasons, allow_unscaled=allow_unscaled), quality)

@@ -14,7 +14,6 @@ import numpy as np
 
 from vision.counting import report_page
 from vision.counting.annotate import field_picture, legend
-from vision.counting.chamber_table import Chamber
 from vision.counting.count_images import CountedField, Settings, method_name_card
 from vision.counting.method import Cell, CellClass
 from vision.counting.results import ImageResult, PooledResult
@@ -95,14 +94,12 @@ class Report:
     settings : Settings
     fields : int
         How many fields the run has.
-    chamber : Chamber or None
     pooled : bool
         All fields are one specimen.
     """
 
-    def __init__(self, settings: Settings, fields: int, *, chamber: Chamber | None, pooled: bool) -> None:
+    def __init__(self, settings: Settings, fields: int, *, pooled: bool) -> None:
         self._settings, self._fields, self._is_pooled = settings, fields, pooled
-        self._chamber = chamber
         # Spread over the run, so that its end is seen as well as its beginning.
         self._to_show = {round(n * (fields - 1) / max(1, PICTURES_MOST - 1)) for n in range(PICTURES_MOST)}
         if fields <= PICTURES_MOST:
@@ -158,7 +155,7 @@ class Report:
         ).encode()
 
     def _given(self) -> dict[str, str]:
-        settings, chamber = self._settings, self._chamber
+        settings, chamber = self._settings, self._settings.chamber
         scale = "not known"
         if settings.scale.um_per_px is not None:
             scale = f"{settings.scale.um_per_px:g} µm a pixel"

@@ -116,7 +116,10 @@ class HasNumbers:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult(HasNumbers):
-    """The count of one field; `image` is its first file, `channels` all of them where there are several."""
+    """The count of one field; `image` is its first file, `channels` all of them where there are several.
+
+    `area_mm2` is the part of the field that counts, None where the whole of it does.
+    """
 
     image: str
     verdict: Verdict
@@ -128,9 +131,11 @@ class ImageResult(HasNumbers):
     um_per_px: float | None = None
     width_px: int = 0
     height_px: int = 0
+    area_mm2: float | None = None
     words: str = ""
     quality: Figures = field(default_factory=dict)
     channels: tuple[str, ...] = ()
+    grid: Figures | None = None
 
     def line(self) -> dict[str, Any]:
         """Return the JSON object of the command line, with the cells."""
@@ -148,6 +153,7 @@ class ImageResult(HasNumbers):
             "quality": plain(self.quality),
             "method": dict(self.method),
             "um_per_px": _significant(self.um_per_px),
+            "grid": plain(self.grid),
             "elapsed_ms": round(self.elapsed_ms, 1),
         }
 

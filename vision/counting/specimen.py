@@ -18,6 +18,7 @@ from vision.counting.uncertainty import Budget, FieldCount, Quantity, budget, fi
 POOLED_CELLS_LEAST = 100
 # Nobody takes more pictures than this of one filling; then the sample is too thin.
 FIELDS_MORE_MOST = 100
+UM2_PER_MM2 = 1e6
 
 
 def tells_live_from_dead(method: Method) -> bool:
@@ -34,13 +35,21 @@ def field_count(method: Method, cells: Sequence[Cell], *, size: float = 1.0, cha
 
 
 def numbers_of(
-    method: Method, cells: Sequence[Cell], *, volume_ml: float | None, dilution: float, with_viability: bool
+    method: Method,
+    image: ImageResult,
+    *,
+    depth_um: float | None,
+    dilution: float,
+    chamber: Chamber | None = None,
+    with_viability: bool,
 ) -> Numbers:
     """Turn the cells of one field into numbers with their intervals."""
-    volume = None if volume_ml is None else Volume(volume_ml)
-    fields = [field_count(method, cells)]
     return numbers_of_fields(
-        method, fields, volume=volume, dilution=Dilution.of(dilution), with_viability=with_viability
+        method,
+        [field_count(method, image.cells)],
+        volume=counted_volume([image], depth_um, chamber=chamber),
+        dilution=Dilution.of(dilution),
+        with_viability=with_viability,
     )
 
 
@@ -88,17 +97,19 @@ def _figures(result: Budget, with_viability: bool) -> dict[str, object]:
     ).as_json()
 
 
+def area_um2_of(image: ImageResult) -> float | None:
+    """Return the area in which a field's cells were counted, or None where the scale is not known."""
+    if image.area_mm2 is not None:
+        return image.area_mm2 * UM2_PER_MM2
+    return None if image.um_per_px is None else image.width_px * image.height_px * image.um_per_px**2
+
+
 def geometry_of(image: ImageResult, field_depth_um: float | None) -> FieldGeometry | None:
     """Return the counted field's geometry, or None where scale or depth is not known."""
-    if image.um_per_px is None or field_depth_um is None:
+    area_um2 = area_um2_of(image)
+    if area_um2 is None or field_depth_um is None:
         return None
-    return FieldGeometry(image.width_px, image.height_px, image.um_per_px, field_depth_um)
-
-
-def volume_ml_of(image: ImageResult, field_depth_um: float | None) -> float | None:
-    """Return the volume above a counted field, or None where scale or depth is not known."""
-    geometry = geometry_of(image, field_depth_um)
-    return None if geometry is None else geometry.volume_ml()
+    return FieldGeometry(area_um2, 1.0, 1.0, field_depth_um)
 
 
 def counted_volume(
@@ -111,8 +122,14 @@ def counted_volume(
     if not geometries or len(geometries) < len(images):
         return None
     if chamber is None:
-        return volume_of(geometries)
-    return volume_of(geometries, depth_relative_u=chamber.depth_relative_u, depth_source=chamber.source)
+        volume = volume_of(geometries)
+    else:
+        volume = volume_of(geometries, depth_relative_u=chamber.depth_relative_u, depth_source=chamber.source)
+    rulings = [image.grid["um_per_px_relative_u"] for image in images if image.grid is not None]
+    if len(rulings) < len(images):
+        return volume
+    # An area has the error of a length twice.
+    return replace(volume, area_relative_u=2 * max(rulings), area_source="the ruling in the picture")
 
 
 def pool(
@@ -133,7 +150,7 @@ def pool(
             image.total,
             image.live,
             image.dead,
-            size=float(image.width_px * image.height_px) * (image.um_per_px or 1.0) ** 2,
+            size=area_um2_of(image) or float(image.width_px * image.height_px),
             chamber=str(Path(image.image).parent),
         )
         for image in counted
