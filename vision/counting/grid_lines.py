@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.counting import grid_kernels
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
@@ -29,7 +31,7 @@ BLACK_SHARE = 0.25
 STRIP_PX = 40.0
 STRIPS_LEAST, STRIPS_MOST = 5, 24
 # A peak of the summed profile is a line from here on, in robust spreads of that profile.
-PEAK_SPREADS = 4.0
+PEAK_SPREADS = 3.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,11 @@ def family(working: Working, angle_deg: float, prominence: float) -> Family:
     polarity = _polarity(strips, inside)
     strips *= polarity
     shift = _best_shift(strips, inside, strips_y)
-    profile = _summed(strips, inside, strips_y, shift)
-    peaks, heights = _peaks(profile)
+    weights = np.ones(count)
+    for _ in range(2):
+        profile = _summed(strips, inside, weights, strips_y, shift)
+        peaks, heights = _peaks(profile)
+        weights = _shown_by_strip(strips, strips_y, shift, peaks, heights)
     return Family(
         angle_deg, to_turned, strips_y, strips, inside, shift, profile, peaks, heights, polarity, prominence
     )
@@ -232,13 +237,14 @@ def _best_shift(strips: Floats, inside: npt.NDArray[np.bool_], strips_y: Doubles
     """Find the lean that makes the sum over strips sharpest: lean and fan in turn, coarse to fine."""
     height = 2.0 * float(strips_y[-1] - strips_y.mean())
     best = np.zeros(2)
+    even = np.ones(len(strips_y))
 
     def along(axis: int, reach: float, step: float) -> None:
         number = max(1, round(reach / step))
         tries = [best.copy() for _ in range(2 * number + 1)]
         for steps, one in enumerate(tries):
             one[axis] += step * (steps - number)
-        scores = [_sharpness(_summed(strips, inside, strips_y, one)) for one in tries]
+        scores = [_sharpness(_summed(strips, inside, even, strips_y, one)) for one in tries]
         # The middle wins a draw: without evidence of a lean there is none.
         order = np.argsort(np.abs(np.arange(2 * number + 1) - number), kind="stable")
         best[:] = tries[max(order.tolist(), key=lambda one: scores[one])]
@@ -252,24 +258,33 @@ def _best_shift(strips: Floats, inside: npt.NDArray[np.bool_], strips_y: Doubles
     return best
 
 
-def _summed(strips: Floats, inside: npt.NDArray[np.bool_], strips_y: Doubles, shift: Doubles) -> Doubles:
-    """Return the mean over strips along lines of this lean, less its median, by column."""
+def _summed(
+    strips: Floats, inside: npt.NDArray[np.bool_], weights: Doubles, strips_y: Doubles, shift: Doubles
+) -> Doubles:
+    """Return the mean over strips along lines of this lean, by column."""
+    offsets = strips_y - strips_y.mean()
+    return np.asarray(
+        grid_kernels.sum_along(strips, inside, weights, offsets, float(shift[0]), float(shift[1]))
+    )
+
+
+def _shown_by_strip(
+    strips: Floats, strips_y: Doubles, shift: Doubles, peaks: Doubles, heights: Doubles
+) -> Doubles:
+    """Weigh each strip by how strongly it shows the strongest lines: a ruling ends within the picture."""
     count, width = strips.shape
-    x = np.arange(width, dtype=np.float64)
-    lean = shift[0] + shift[1] * (2.0 * x / width - 1.0)
-    places = x + lean * (strips_y - strips_y.mean())[:, None]
-    left = np.floor(places).astype(np.int64)
-    part = (places - left).astype(np.float32)
-    ok = (left >= 0) & (left < width - 1)
-    left = np.clip(left, 0, width - 2)
-    rows = np.arange(count)[:, None] * width
-    flat = strips.ravel()
-    values = flat[rows + left] * (1.0 - part) + flat[rows + left + 1] * part
-    ok &= inside.ravel()[rows + left]
-    number = ok.sum(axis=0)
-    mean = np.where(number > 0, (values * ok).sum(axis=0) / np.maximum(number, 1), 0.0)
-    # Where few strips reach, the mean is noisier: weigh it down so that corners make no lines.
-    return np.asarray(mean * np.sqrt(number / max(count, 1)), np.float64)
+    if len(peaks) == 0:
+        return np.ones(count)
+    chosen = peaks[np.argsort(-heights, kind="stable")[:12]]
+    lean = shift[0] + shift[1] * (2.0 * chosen / width - 1.0)
+    places = np.round(chosen + lean * (strips_y - strips_y.mean())[:, None]).astype(np.int64)
+    shown = np.take_along_axis(strips, np.clip(places, 0, width - 1), axis=1)
+    weights = np.maximum(np.median(shown, axis=1).astype(np.float64), 0.0)
+    most = float(weights.max())
+    if most <= 0.0:
+        return np.ones(count)
+    weights = np.minimum(weights / (0.7 * most), 1.0)
+    return np.asarray(np.where(weights < 0.25, 0.02, weights))
 
 
 def _sharpness(profile: Doubles) -> float:

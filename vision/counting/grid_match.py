@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vision.counting import grid_kernels
 from vision.counting.chamber_table import Ruling
 from vision.counting.grid_lines import Family
 
@@ -30,20 +31,20 @@ FINE_MM = 0.06
 # Strength of a line over that of a single one: from here on multiple, up to there single, between neither.
 MULTIPLE_FROM, SINGLE_TO = 1.75, 1.45
 EVEN_LINES = 61
-GROWN_MOST = 10
+GROWN_MOST = 24
+# How much better several lines must explain a multiple line than one bold line does.
+SUB_SPACING_SURE = 1.6
 
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
     """Lines of one family at one coarseness, multiple lines taken as one.
 
-    `places`, `strengths`, `variances` are (n,) float64: middle in pixels, area in the profile, and second
-    central moment in square pixels.
+    `places`, `strengths` are (n,) float64: middle in pixels, and area in the profile.
     """
 
     places: Doubles
     strengths: Doubles
-    variances: Doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,6 @@ class Reading:
         What the ruling says of them.
     missing, left_over, wrong_kind : int
         What does not fit.
-    sub_spacing_um : float or None
-        Distance between the lines of a multiple line, from the spread of multiple over single lines.
     """
 
     ruling: str
@@ -79,7 +78,6 @@ class Reading:
     missing: int
     left_over: int
     wrong_kind: int
-    sub_spacing_um: float | None
 
 
 def readings(family: Family, rulings: Sequence[Ruling]) -> list[Reading]:
@@ -125,9 +123,9 @@ class _Pattern:
 
 def _rungs(family: Family) -> Iterator[tuple[float, Clusters]]:
     """Yield the lower end of each range of scales with the lines as they are seen at it."""
+    px_per_mm = PX_PER_MM_LEAST
     last: tuple[int, ...] = ()
     clusters = None
-    px_per_mm = PX_PER_MM_LEAST
     while px_per_mm < PX_PER_MM_MOST:
         within = max(1.3, MULTIPLE_WITHIN_MM * px_per_mm)
         starts = np.flatnonzero(np.append(True, np.diff(family.peaks_x) > within))
@@ -145,54 +143,64 @@ def _clusters(family: Family, starts: npt.NDArray[np.int64]) -> Clusters:
     first, last = peaks[starts], peaks[ends - 1]
     gaps_left = np.append(np.inf, first[1:] - last[:-1])
     gaps_right = np.append(first[1:] - last[:-1], np.inf)
+    wide = _line_width(profile, peaks)
     rows = []
     for low, high, left, right in zip(first, last, gaps_left, gaps_right, strict=True):
-        reach = min(0.45 * left, 0.45 * right, 3.0 + 0.6 * (high - low))
+        reach = min(0.45 * left, 0.45 * right, 1.0 + 1.2 * wide + 0.5 * (high - low))
         begin = max(0, round(low - reach))
         end = min(len(profile), round(high + reach) + 1)
         window = profile[begin:end]
         base = min(float(window[:2].mean()), float(window[-2:].mean()))
         weight = np.maximum(window - base, 0.0)
-        x = np.arange(begin, end)
         total = max(float(weight.sum()), 1e-9)
-        place = float((weight * x).sum() / total)
-        rows.append((place, total, float((weight * (x - place) ** 2).sum() / total)))
-    return Clusters(*np.array(rows, np.float64).reshape(-1, 3).T)
+        rows.append((float((weight * np.arange(begin, end)).sum() / total), total))
+    return Clusters(*np.array(rows, np.float64).reshape(-1, 2).T)
+
+
+def _line_width(profile: Doubles, peaks: Doubles) -> float:
+    """Return the usual full width at half height of a peak, in pixels."""
+    widths = []
+    for place in peaks:
+        at = round(float(place))
+        half = 0.5 * profile[at]
+        left = right = at
+        while left > 0 and profile[left] > half:
+            left -= 1
+        while right < len(profile) - 1 and profile[right] > half:
+            right += 1
+        widths.append(right - left - 1)
+    return max(1.0, float(np.percentile(widths, 35.0)))
 
 
 def _read(family: Family, clusters: Clusters, pattern: _Pattern, low: float, high: float) -> list[Reading]:
-    """Try the pattern at all places where two neighbouring lines fit two of its own, and grow the best."""
-    places, marks = clusters.places, pattern.places
+    """Try the pattern at all places where two neighbouring lines fit two of its own, and judge the best."""
+    at = np.arange(len(pattern.places))
     if pattern.name == "even":
-        pairs = np.array([(EVEN_LINES // 2, EVEN_LINES // 2 + 1)])
+        pairs = np.array([[EVEN_LINES // 2, EVEN_LINES // 2 + 1, one] for one in (1, 2)])
     else:
-        at = np.arange(len(marks))
-        pairs = np.concatenate([np.column_stack([at[:-step], at[step:]]) for step in (1, 2)])
-    at = np.arange(len(places))
-    ours = np.concatenate([np.column_stack([at[:-step], at[step:]]) for step in (1, 2) if len(at) > step])
-    gaps = (places[ours[:, 1]] - places[ours[:, 0]])[:, None] / (marks[pairs[:, 1]] - marks[pairs[:, 0]])
-    chosen, which = np.nonzero((gaps >= low) & (gaps < high))
-    if chosen.size == 0:
+        # Neighbours that are neighbours; with one line unseen between them; with one too many.
+        steps = [(at[:-theirs], at[theirs:], ours) for theirs, ours in ((1, 1), (2, 1), (1, 2))]
+        pairs = np.concatenate([np.column_stack([a, b, np.full(len(a), ours)]) for a, b, ours in steps])
+    rows = grid_kernels.best_readings(
+        *(clusters.places, pattern.places, np.ascontiguousarray(pairs, np.int64), low, high),
+        *(pattern.tolerance_mm, TOLERANCE_PX, float(len(family.profile)), GROWN_MOST),
+    )
+    if len(rows) == 0:
         return []
-    scales = gaps[chosen, which]
-    anchors, anchored = places[ours[chosen, 0]], marks[pairs[which, 0]]
-    scores = _loose_scores(family, clusters, pattern, scales, anchors, anchored)
-    grown: list[Reading] = []
-    tried: set[tuple[int, int]] = set()
+    scores = rows[:, 3] - rows[:, 4] - 0.7 * rows[:, 5]
+    found: list[Reading] = []
+    judged: set[tuple[float, ...]] = set()
     for one in np.argsort(-scores, kind="stable"):
-        if len(tried) >= GROWN_MOST or scores[one] < scores.max() - 6.0:
-            break
-        # Neighbouring pairs often stand for one and the same reading.
-        key = (round(np.log(scales[one]) / 0.02), round((anchors[one] / scales[one] - anchored[one]) / 0.03))
-        if key in tried:
+        # Two that grew into the same reading meet the same lines at the same scale.
+        origin = np.polyval(rows[one, :3], pattern.places[0] - rows[one, -1])
+        key = (round(float(origin)), round(float(origin + 100.0 * np.log(rows[one, 1]))))
+        if scores[one] < max(scores.max() - 4.0, 0.0) or key in judged:
             continue
-        tried.add(key)
-        reading = _grow(
-            family, clusters, pattern, float(scales[one]), float(anchors[one]), float(anchored[one])
-        )
+        judged.add(key)
+        reading = _judged(family, clusters, pattern, rows[one, :3], pattern.places - rows[one, -1])
         if reading is not None and (pattern.name == "even" or low * 0.97 <= reading.px_per_mm < high * 1.03):
-            grown.append(reading)
-    return grown
+            found.append(reading)
+    return found
 
 
 def _nearest(places: Doubles, wanted: Doubles) -> tuple[npt.NDArray[np.int64], Doubles]:
@@ -200,52 +208,6 @@ def _nearest(places: Doubles, wanted: Doubles) -> tuple[npt.NDArray[np.int64], D
     left = right - 1
     nearest = np.where(wanted - places[left] <= places[right] - wanted, left, right)
     return nearest, np.abs(places[nearest] - wanted)
-
-
-def _loose_scores(
-    family: Family,
-    clusters: Clusters,
-    pattern: _Pattern,
-    scales: Doubles,
-    anchors: Doubles,
-    anchored: Doubles,
-) -> Doubles:
-    width = len(family.profile)
-    wanted = anchors[:, None] + scales[:, None] * (pattern.places[None, :] - anchored[:, None])
-    _, away = _nearest(clusters.places, wanted)
-    tolerance = np.maximum(pattern.tolerance_mm * scales, TOLERANCE_PX)[:, None]
-    tolerance = tolerance + 0.015 * np.abs(wanted - anchors[:, None])
-    inside = (wanted > 2) & (wanted < width - 3)
-    matched = (inside & (away <= tolerance)).sum(axis=1)
-    begin = np.searchsorted(clusters.places, wanted[:, 0] - 2)
-    within = np.searchsorted(clusters.places, wanted[:, -1] + 2) - begin
-    return np.asarray(2.0 * matched - inside.sum(axis=1) - 0.7 * np.maximum(within - matched, 0), np.float64)
-
-
-def _grow(
-    family: Family, clusters: Clusters, pattern: _Pattern, scale: float, anchor: float, anchored: float
-) -> Reading | None:
-    """Follow the ruling outwards from two lines, bending the scale a little as perspective does."""
-    marks = pattern.places - anchored
-    fit: Doubles = np.array([0.0, scale, anchor])
-    reach = 2.6 * float(np.diff(pattern.places).min()) * scale
-    width = len(family.profile)
-    while True:
-        wanted = np.asarray(np.polyval(fit, marks), np.float64)
-        tolerance = max(pattern.tolerance_mm * fit[1], TOLERANCE_PX)
-        near, away = _nearest(clusters.places, wanted)
-        ok = (away <= tolerance) & (np.abs(wanted - anchor) <= reach)
-        if ok.sum() < 2:
-            return None
-        degree = 1 if ok.sum() < 7 else 2
-        fit = np.polyfit(marks[ok], clusters.places[near[ok]], degree)
-        fit = np.concatenate([np.zeros(3 - len(fit)), fit])
-        if not 0.8 * scale < fit[1] < 1.25 * scale:
-            return None
-        if reach > width:
-            break
-        reach *= 1.6
-    return _judged(family, clusters, pattern, fit, marks)
 
 
 def _judged(
@@ -273,7 +235,7 @@ def _judged(
     left_over_count = (
         0 if len(pattern.places) < EVEN_LINES and _unresolved(pattern, fit[1]) else len(left_over)
     )
-    wrong, sub_um = _kinds(clusters, used, pattern.multiple[ok], fit[1])
+    wrong = _wrong_kinds(clusters.strengths[used], pattern.multiple[ok])
     missing = int(inside.sum() - ok.sum())
     middle = float(np.interp(width / 2.0, wanted, marks))
     return Reading(
@@ -286,7 +248,6 @@ def _judged(
         missing=missing,
         left_over=left_over_count,
         wrong_kind=wrong,
-        sub_spacing_um=sub_um,
     )
 
 
@@ -294,18 +255,40 @@ def _unresolved(pattern: _Pattern, px_per_mm: float) -> bool:
     return FINE_MM * px_per_mm < RESOLVED_PX
 
 
-def _kinds(
-    clusters: Clusters, used: npt.NDArray[np.int64], multiple: npt.NDArray[np.bool_], px_per_mm: float
-) -> tuple[int, float | None]:
-    """Count lines that are multiple where they should be single or the reverse; measure multiple lines."""
-    strengths, variances = clusters.strengths[used], clusters.variances[used]
+def _wrong_kinds(strengths: Doubles, multiple: npt.NDArray[np.bool_]) -> int:
+    """Count the lines that are multiple where they should be single, or the reverse."""
     singles = ~multiple
     if not singles.any():
-        return 0, None
+        return 0
     ratio = strengths / max(float(np.median(strengths[singles])), 1e-9)
-    wrong = int((singles & (ratio > MULTIPLE_FROM)).sum() + (multiple & (ratio < SINGLE_TO)).sum())
-    if not multiple.any():
-        return wrong, None
-    # Three lines d apart have 2/3 d^2 more variance than one of them, however blurred.
-    more = float(np.median(variances[multiple]) - np.median(variances[singles]))
-    return wrong, 1000.0 * (1.5 * max(more, 0.0)) ** 0.5 / px_per_mm
+    return int((singles & (ratio > MULTIPLE_FROM)).sum() + (multiple & (ratio < SINGLE_TO)).sum())
+
+
+def sub_spacing_um(family: Family, reading: Reading) -> float | None:
+    """Measure how far apart the lines of a multiple line are; None where it looks like one bold line.
+
+    The multiple lines as seen are explained by copies of the single lines as seen: blur is in both.
+    """
+    places, multiple, px_per_mm = reading.places, np.array(reading.multiple), reading.px_per_mm
+    if not multiple.any() or multiple.all() or len(places) < 3:
+        return None
+    half = min(0.42 * float(np.diff(places).min()), 2.0 + 0.045 * px_per_mm)
+    if half < 2.0:
+        return None
+    offsets = np.arange(-half, half + 0.25, 0.5)
+    seen = np.interp(places[:, None] + offsets, np.arange(len(family.profile)), family.profile)
+    single, several = np.median(seen[~multiple], axis=0), np.median(seen[multiple], axis=0)
+    single = single - 0.5 * (single[:2].mean() + single[-2:].mean())
+    several = several - 0.5 * (several[:2].mean() + several[-2:].mean())
+    misfits, apart = [], np.linspace(0.0, 0.6 * half, 40)
+    for one in apart:
+        best = np.inf
+        for places_px in ((-one, 0.0, one), (-0.5 * one, 0.5 * one)):
+            model = sum(np.interp(offsets - at, offsets, single, left=0.0, right=0.0) for at in places_px)
+            energy = max(float(model @ model), 1e-12)
+            best = min(best, float(several @ several - (several @ model) ** 2 / energy))
+        misfits.append(best)
+    least = int(np.argmin(misfits))
+    if misfits[0] < SUB_SPACING_SURE * max(misfits[least], 1e-9) or least in (0, len(apart) - 1):
+        return None
+    return 1000.0 * float(apart[least]) / px_per_mm

@@ -36,6 +36,9 @@ LINES_LEAST, LINES_LEAST_SUM = 2, 6
 UNFIT_SHARE_MOST = 0.34
 # Between the lines of a triple line: rulings measure 5 to 6 um; 0.25 mm read as 0.05 mm would give 1.
 SUB_SPACING_UM = (2.2, 9.5)
+EVEN_BUT_FOR_MULTIPLES = ("fuchs-rosenthal",)
+# A strip shows a line where it is this share as bright as in its brighter half, with gaps of so many strips.
+LINE_SHOWS, RUN_GAP_STRIPS = 0.4, 3
 RESIDUAL_UM_MOST = 4.0
 BEND_MOST = 0.012
 SCALE_SPREAD_MOST = 0.06
@@ -195,38 +198,47 @@ def _find_at(grey: Floats, pixels: float) -> Grid | NoGrid:
         return NoGrid("one_direction", WORDS["one_direction"], seen)
     if min(len(one.peaks_x) for one in families) < LINES_LEAST:
         return NoGrid("too_few_lines", WORDS["too_few_lines"], seen)
-    chosen = _choose(*(grid_match.readings(one, rulings()) for one in families))
+    chosen = _choose(families, [grid_match.readings(one, rulings()) for one in families])
     if isinstance(chosen, str):
         return NoGrid(chosen, WORDS[chosen], seen)
     return _fitted(grey.shape, working.factor, families, chosen, seen)
 
 
-def _choose(first: Sequence[Reading], second: Sequence[Reading]) -> tuple[Reading, Reading] | NoGridReason:
+def _choose(
+    families: Sequence[Family], found: Sequence[Sequence[Reading]]
+) -> tuple[Reading, Reading] | NoGridReason:
     """Return the pair of readings that stands clear of all pairs of another scale, or why there is none."""
+    first, second = found
     pairs = []
     for one in first:
         for other in second:
-            if one.ruling != other.ruling:
-                continue
             even = one.ruling == "even"
-            if not even and abs(np.log(one.px_per_mm / other.px_per_mm)) > SCALES_AGREE:
-                continue
-            if even or _sub_spacing_fits(one, other):
+            apart = 0.0 if even else abs(np.log(one.px_per_mm / other.px_per_mm))
+            if one.ruling == other.ruling and apart <= SCALES_AGREE:
                 pairs.append((one.score + other.score, 0.0 if even else one.px_per_mm, one, other))
     pairs.sort(key=lambda pair: -pair[0])
-    named = [pair for pair in pairs if pair[1] > 0]
-    if not named:
+    best = None
+    for pair in pairs:
+        score, scale, one, other = pair
+        if best is not None and score <= best[0] - MARGIN_LEAST:
+            break
+        if best is not None and scale > 0 and abs(np.log(scale / best[1])) <= SCALES_AGREE:
+            continue
+        if scale > 0 and not _sub_spacing_fits(families, (one, other)):
+            continue
+        # The first that stands is the reading; whatever else stands so near it is a rival.
+        if best is not None or scale == 0.0:
+            return "ambiguous"
+        best = pair
+    if best is None:
         return "axes_disagree" if _each_sure(first) and _each_sure(second) else "too_few_lines"
-    score, scale, one, other = named[0]
+    score, _, one, other = best
     if score < SCORE_LEAST or len(one.lines) + len(other.lines) < LINES_LEAST_SUM:
         return "too_few_lines"
-    rivals = [pair[0] for pair in pairs if pair[1] == 0.0 or abs(np.log(pair[1] / scale)) > SCALES_AGREE]
-    # A reading of one axis alone that is much better than its part in the pair: the axes contradict.
+    # One axis alone reads much better than it does in the pair: the axes contradict.
     alone = max(_best_named(first) - one.score, _best_named(second) - other.score)
     if alone > 0.5 * score:
         return "axes_disagree"
-    if rivals and score - rivals[0] < MARGIN_LEAST:
-        return "ambiguous"
     for reading in (one, other):
         unfit = reading.missing + reading.left_over + reading.wrong_kind
         if unfit > UNFIT_SHARE_MOST * (len(reading.lines) + unfit):
@@ -242,14 +254,15 @@ def _each_sure(found: Sequence[Reading]) -> bool:
     return bool(_best_named(found) >= SCORE_LEAST / 2)
 
 
-def _sub_spacing_fits(one: Reading, other: Reading) -> bool:
-    """Say whether the multiple lines, where they can be measured, are as wide as makers rule them."""
-    measured = [
-        r.sub_spacing_um for r in (one, other) if r.sub_spacing_um is not None and r.sub_spacing_um > 0
-    ]
+def _sub_spacing_fits(families: Sequence[Family], readings: Sequence[Reading]) -> bool:
+    """Say whether the multiple lines, where they can be measured, are as wide as makers rule them.
+
+    A ruling that is even but for its multiple lines has nothing else to tell its spacing by.
+    """
+    measured = [one for one in map(grid_match.sub_spacing_um, families, readings) if one is not None]
     if not measured:
-        return True
-    return SUB_SPACING_UM[0] <= float(np.mean(measured)) <= SUB_SPACING_UM[1]
+        return readings[0].ruling not in EVEN_BUT_FOR_MULTIPLES
+    return all(SUB_SPACING_UM[0] <= one <= SUB_SPACING_UM[1] for one in measured)
 
 
 def _to_picture(family: Family, factor: float, x: Doubles, y: Doubles) -> Doubles:
@@ -260,31 +273,38 @@ def _to_picture(family: Family, factor: float, x: Doubles, y: Doubles) -> Double
 
 
 def _line_points(family: Family, place: float, reach: float) -> tuple[Doubles, Doubles]:
-    """Return x and y, in the turned frame, of each strip that shows the line."""
+    """Return x and y, in the turned frame, of each strip that shows the line, from its first to its last."""
+    count, width = family.strips.shape
     lean = float(family.lean(np.array([place]))[0])
-    width = family.strips.shape[1]
-    xs, ys = [], []
-    for row, y in enumerate(family.strips_y):
-        middle = place + lean * (y - family.middle_y())
-        begin, end = int(np.floor(middle - reach)), int(np.ceil(middle + reach)) + 1
-        if begin < 1 or end > width - 1 or not family.valid[row, begin:end].all():
-            continue
-        window = family.strips[row, begin:end].astype(np.float64)
-        window = window - min(window[0], window[-1])
-        weight = np.maximum(window, 0.0)
-        if window.max() < LINE_SHOWS * _strip_spread(family, row) or weight.sum() <= 0:
-            continue
-        xs.append(float((weight * np.arange(begin, end)).sum() / weight.sum()))
-        ys.append(float(y))
-    return np.array(xs), np.array(ys)
+    middles = place + lean * (family.strips_y - family.middle_y())
+    steps = np.arange(-int(np.ceil(reach)), int(np.ceil(reach)) + 1)
+    columns = np.round(middles).astype(np.int64)[:, None] + steps
+    ok = (columns[:, 0] >= 1) & (columns[:, -1] < width - 1)
+    columns = np.clip(columns, 0, width - 1)
+    rows = np.arange(count)[:, None]
+    ok &= family.valid[rows, columns].all(axis=1)
+    windows = family.strips[rows, columns].astype(np.float64)
+    weights = np.maximum(windows - np.minimum(windows[:, :1], windows[:, -1:]), 0.0)
+    tall = windows.max(axis=1)
+    if not ok.any():
+        return np.empty(0), np.empty(0)
+    # A line is as bright all along; what is far dimmer is the ground beyond its end, or a cell upon it.
+    usual = float(np.median(np.sort(tall[ok])[-max(2, int(ok.sum()) // 2) :]))
+    ok &= (tall >= LINE_SHOWS * usual) & (weights.sum(axis=1) > 0)
+    ok[ok] = _longest_run(np.flatnonzero(ok), RUN_GAP_STRIPS)
+    x = (weights * columns).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
+    return x[ok], family.strips_y[ok]
 
 
-LINE_SHOWS = 2.0
-
-
-def _strip_spread(family: Family, row: int) -> float:
-    values = family.strips[row][family.valid[row]]
-    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if values.size else 1.0
+def _longest_run(indices: npt.NDArray[np.int64], gap_most: int) -> npt.NDArray[np.bool_]:
+    """Mark the longest run of ascending indices whose gaps are no wider than `gap_most`."""
+    starts = np.flatnonzero(np.append(True, np.diff(indices) > gap_most))
+    ends = np.append(starts[1:], len(indices))
+    keep = np.zeros(len(indices), bool)
+    if len(indices):
+        longest = int(np.argmax(ends - starts))
+        keep[starts[longest] : ends[longest]] = True
+    return keep
 
 
 def _plain_lines(family: Family, axis: int, factor: float) -> list[GridLine]:
