@@ -41,7 +41,6 @@ DAMAGE = (
     RuntimeError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 Bytes = npt.NDArray[np.uint8]
@@ -99,6 +98,8 @@ def read_grey(path: Path) -> FieldPicture:
         raise PictureUnreadable(
             f"{path.name} needs more memory than there is. Take a smaller field."
         ) from error
+    except Image.DecompressionBombError as error:
+        raise PictureUnreadable(f"{path.name} is too large a picture. Take one field at a time.") from error
     except DAMAGE as error:
         raise PictureUnreadable(f"{path.name} cannot be read as a picture. Take it again.") from error
 
