@@ -6,6 +6,7 @@ evenly ruled paper of any scale, explains the same lines nearly as well.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,11 @@ FINE_MM = 0.06
 # Strength of a line over that of a single one: from here on multiple, up to there single, between neither.
 MULTIPLE_FROM, SINGLE_TO = 1.75, 1.45
 EVEN_LINES = 61
-GROWN_MOST = 24
+EVEN_TOLERANCE = 0.08
+GROWN_MOST, JUDGED_MOST = 24, 40
+LEFT_OVER_COSTS, WRONG_KIND_COSTS = 0.7, 0.7
+# A reading this many lines behind the best of its direction decides nothing.
+SCORE_BEHIND_MOST = 7.0
 # How much better several lines must explain a multiple line than one bold line does.
 SUB_SPACING_SURE = 1.6
 
@@ -80,45 +85,93 @@ class Reading:
     wrong_kind: int
 
 
-def readings(family: Family, rulings: Sequence[Ruling]) -> list[Reading]:
-    """Return the readings of a family of lines, best first; the even ones are among them."""
-    found: list[Reading] = []
-    if len(family.peaks_x) < 2:
-        return found
-    seen: tuple[float, ...] = ()
-    for px_per_mm, clusters in _rungs(family):
-        for ruling in rulings:
-            low, high = px_per_mm, px_per_mm * RUNG
-            found += _read(family, clusters, _Pattern.of(ruling, low), low, high)
-        if tuple(clusters.places) != seen:
-            seen = tuple(clusters.places)
-            found += _read(family, clusters, _Pattern.even(), 0.0, np.inf)
-    return sorted(found, key=lambda one: -one.score)
-
-
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """A ruling as it can be seen: which of its lines are far enough apart."""
+    """A ruling as it can be seen: which of its lines are far enough apart, and which pairs to start from.
+
+    `pairs` is (p, 3) int64: two of its lines, and how many lines apart the two seen are.
+    """
 
     name: str
     places: Doubles  # in mm
     multiple: npt.NDArray[np.bool_]
     indices: npt.NDArray[np.int64]
     tolerance_mm: float
+    pairs: npt.NDArray[np.int64]
+    resolved: bool
 
-    @classmethod
-    def of(cls, ruling: Ruling, px_per_mm: float) -> _Pattern:
-        places = np.array(ruling.positions_mm)
-        multiple = np.array(ruling.multiple)
-        gaps = np.diff(places)
-        fine = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf)) < FINE_MM
-        keep = ~fine | multiple if FINE_MM * px_per_mm < RESOLVED_PX else np.ones(len(places), bool)
-        return cls(ruling.name, places[keep], multiple[keep], np.flatnonzero(keep), TOLERANCE_MM)
 
-    @classmethod
-    def even(cls) -> _Pattern:
-        places = np.arange(EVEN_LINES, dtype=np.float64)
-        return cls("even", places, np.zeros(EVEN_LINES, bool), np.arange(EVEN_LINES), 0.08)
+def readings(family: Family, rulings: Sequence[Ruling]) -> list[Reading]:
+    """Return the readings of a family of lines, best first; the even ones are among them."""
+    if len(family.peaks_x) < 2:
+        return []
+    candidates: list[tuple[float, Clusters, _Pattern, Doubles]] = []
+    seen: tuple[float, ...] = ()
+    for low, clusters in _rungs(family):
+        patterns = [(_pattern(ruling, FINE_MM * low >= RESOLVED_PX), low, low * RUNG) for ruling in rulings]
+        if tuple(clusters.places) != seen:
+            seen = tuple(clusters.places)
+            patterns.append((_even(), 0.0, np.inf))
+        for pattern, least, most in patterns:
+            rows = grid_kernels.best_readings(
+                *(clusters.places, pattern.places, pattern.pairs, least, most, pattern.tolerance_mm),
+                *(TOLERANCE_PX, float(len(family.profile)), GROWN_MOST),
+            )
+            scores = rows[:, 3] - rows[:, 4]
+            scores = scores - LEFT_OVER_COSTS * rows[:, 5] if pattern.resolved else scores
+            candidates += [
+                (float(score), clusters, pattern, row) for score, row in zip(scores, rows, strict=True)
+            ]
+    return _judged_best(family, candidates)
+
+
+def _judged_best(
+    family: Family, candidates: list[tuple[float, Clusters, _Pattern, Doubles]]
+) -> list[Reading]:
+    """Judge the candidates with most lines, each reading once."""
+    candidates.sort(key=lambda one: -one[0])
+    found: list[Reading] = []
+    judged: set[tuple[str, int, int]] = set()
+    for score, clusters, pattern, row in candidates:
+        if score < max(candidates[0][0] - SCORE_BEHIND_MOST, 0.0) or len(judged) >= JUDGED_MOST:
+            break
+        # Two that grew into the same reading start at the same place, at the same scale.
+        start = pattern.places[0] - row[-1]
+        origin = float((row[0] * start + row[1]) * start + row[2])
+        key = (pattern.name, round(origin), round(100.0 * float(np.log(row[1]))))
+        if key in judged:
+            continue
+        judged.add(key)
+        reading = _judged(family, clusters, pattern, row[:3], pattern.places - row[-1])
+        if reading is not None:
+            found.append(reading)
+    return sorted(found, key=lambda one: -one.score)
+
+
+@functools.cache
+def _pattern(ruling: Ruling, resolved: bool) -> _Pattern:
+    places = np.array(ruling.positions_mm)
+    multiple = np.array(ruling.multiple)
+    gaps = np.diff(places)
+    fine = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf)) < FINE_MM
+    keep = np.ones(len(places), bool) if resolved else ~fine | multiple
+    # Neighbours that are neighbours; with one line unseen between them; with one too many.
+    at = np.arange(int(keep.sum()))
+    steps = [(at[:-theirs], at[theirs:], ours) for theirs, ours in ((1, 1), (2, 1), (1, 2))]
+    pairs = np.concatenate([np.column_stack([a, b, np.full(len(a), ours)]) for a, b, ours in steps])
+    return _Pattern(
+        *(ruling.name, places[keep], multiple[keep], np.flatnonzero(keep), TOLERANCE_MM),
+        *(np.ascontiguousarray(pairs, np.int64), resolved),
+    )
+
+
+@functools.cache
+def _even() -> _Pattern:
+    places = np.arange(EVEN_LINES, dtype=np.float64)
+    pairs = np.array([[EVEN_LINES // 2, EVEN_LINES // 2 + 1, one] for one in (1, 2)], np.int64)
+    return _Pattern(
+        "even", places, np.zeros(EVEN_LINES, bool), np.arange(EVEN_LINES), EVEN_TOLERANCE, pairs, True
+    )
 
 
 def _rungs(family: Family) -> Iterator[tuple[float, Clusters]]:
@@ -172,37 +225,6 @@ def _line_width(profile: Doubles, peaks: Doubles) -> float:
     return max(1.0, float(np.percentile(widths, 35.0)))
 
 
-def _read(family: Family, clusters: Clusters, pattern: _Pattern, low: float, high: float) -> list[Reading]:
-    """Try the pattern at all places where two neighbouring lines fit two of its own, and judge the best."""
-    at = np.arange(len(pattern.places))
-    if pattern.name == "even":
-        pairs = np.array([[EVEN_LINES // 2, EVEN_LINES // 2 + 1, one] for one in (1, 2)])
-    else:
-        # Neighbours that are neighbours; with one line unseen between them; with one too many.
-        steps = [(at[:-theirs], at[theirs:], ours) for theirs, ours in ((1, 1), (2, 1), (1, 2))]
-        pairs = np.concatenate([np.column_stack([a, b, np.full(len(a), ours)]) for a, b, ours in steps])
-    rows = grid_kernels.best_readings(
-        *(clusters.places, pattern.places, np.ascontiguousarray(pairs, np.int64), low, high),
-        *(pattern.tolerance_mm, TOLERANCE_PX, float(len(family.profile)), GROWN_MOST),
-    )
-    if len(rows) == 0:
-        return []
-    scores = rows[:, 3] - rows[:, 4] - 0.7 * rows[:, 5]
-    found: list[Reading] = []
-    judged: set[tuple[float, ...]] = set()
-    for one in np.argsort(-scores, kind="stable"):
-        # Two that grew into the same reading meet the same lines at the same scale.
-        origin = np.polyval(rows[one, :3], pattern.places[0] - rows[one, -1])
-        key = (round(float(origin)), round(float(origin + 100.0 * np.log(rows[one, 1]))))
-        if scores[one] < max(scores.max() - 4.0, 0.0) or key in judged:
-            continue
-        judged.add(key)
-        reading = _judged(family, clusters, pattern, rows[one, :3], pattern.places - rows[one, -1])
-        if reading is not None and (pattern.name == "even" or low * 0.97 <= reading.px_per_mm < high * 1.03):
-            found.append(reading)
-    return found
-
-
 def _nearest(places: Doubles, wanted: Doubles) -> tuple[npt.NDArray[np.int64], Doubles]:
     right = np.clip(np.searchsorted(places, wanted), 1, len(places) - 1)
     left = right - 1
@@ -214,7 +236,7 @@ def _judged(
     family: Family, clusters: Clusters, pattern: _Pattern, fit: Doubles, marks: Doubles
 ) -> Reading | None:
     width = len(family.profile)
-    wanted = np.asarray(np.polyval(fit, marks), np.float64)
+    wanted = (fit[0] * marks + fit[1]) * marks + fit[2]
     if np.any(np.diff(wanted) <= 0):
         return None
     tolerance = max(pattern.tolerance_mm * fit[1], TOLERANCE_PX)
@@ -230,18 +252,16 @@ def _judged(
     used = near[ok]
     span = (wanted[inside][0] - tolerance, wanted[inside][-1] + tolerance)
     between = np.flatnonzero((clusters.places >= span[0]) & (clusters.places <= span[1]))
-    left_over = np.setdiff1d(between, used)
+    left_over = set(between.tolist()) - set(used.tolist())
     # Lines too fine to be told apart leave their own bumps between those that are.
-    left_over_count = (
-        0 if len(pattern.places) < EVEN_LINES and _unresolved(pattern, fit[1]) else len(left_over)
-    )
+    left_over_count = len(left_over) if pattern.resolved else 0
     wrong = _wrong_kinds(clusters.strengths[used], pattern.multiple[ok])
     missing = int(inside.sum() - ok.sum())
     middle = float(np.interp(width / 2.0, wanted, marks))
     return Reading(
         ruling=pattern.name,
-        px_per_mm=float(np.polyval(np.polyder(fit), middle)),
-        score=float(ok.sum() - missing - 0.7 * left_over_count - 0.7 * wrong),
+        px_per_mm=float(2.0 * fit[0] * middle + fit[1]),
+        score=float(ok.sum() - missing - LEFT_OVER_COSTS * left_over_count - WRONG_KIND_COSTS * wrong),
         lines=tuple(int(one) for one in pattern.indices[ok]),
         places=clusters.places[used],
         multiple=tuple(bool(one) for one in pattern.multiple[ok]),
@@ -249,10 +269,6 @@ def _judged(
         left_over=left_over_count,
         wrong_kind=wrong,
     )
-
-
-def _unresolved(pattern: _Pattern, px_per_mm: float) -> bool:
-    return FINE_MM * px_per_mm < RESOLVED_PX
 
 
 def _wrong_kinds(strengths: Doubles, multiple: npt.NDArray[np.bool_]) -> int:

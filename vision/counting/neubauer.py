@@ -191,17 +191,18 @@ def _find_at(grey: Floats, pixels: float) -> Grid | NoGrid:
         return NoGrid("no_lines", WORDS["no_lines"])
     order = np.argsort(np.abs((angles - 90.0 + 90.0) % 180.0 - 90.0))
     families = [grid_lines.family(working, float(angles[one]), float(prominences[one])) for one in order]
-    seen = tuple(
-        line for axis, one in enumerate(families) for line in _plain_lines(one, axis, working.factor)
-    )
+    answer: Grid | NoGridReason
     if prominences[1] < PROMINENCE_LEAST:
-        return NoGrid("one_direction", WORDS["one_direction"], seen)
-    if min(len(one.peaks_x) for one in families) < LINES_LEAST:
-        return NoGrid("too_few_lines", WORDS["too_few_lines"], seen)
-    chosen = _choose(families, [grid_match.readings(one, rulings()) for one in families])
-    if isinstance(chosen, str):
-        return NoGrid(chosen, WORDS[chosen], seen)
-    return _fitted(grey.shape, working.factor, families, chosen, seen)
+        answer = "one_direction"
+    elif min(len(one.peaks_x) for one in families) < LINES_LEAST:
+        answer = "too_few_lines"
+    else:
+        chosen = _choose(families, [grid_match.readings(one, rulings()) for one in families])
+        answer = chosen if isinstance(chosen, str) else _fitted(grey.shape, working.factor, families, chosen)
+    if isinstance(answer, Grid):
+        return answer
+    seen = [line for axis, one in enumerate(families) for line in _plain_lines(one, axis, working.factor)]
+    return NoGrid(answer, WORDS[answer], tuple(seen))
 
 
 def _choose(
@@ -331,8 +332,7 @@ def _fitted(
     factor: float,
     families: Sequence[Family],
     chosen: tuple[Reading, Reading],
-    seen: tuple[GridLine, ...],
-) -> Grid | NoGrid:
+) -> Grid | NoGridReason:
     """Fit ruling to picture over all points of all lines, and judge the fit."""
     by_name = {one.name: one for one in rulings()}
     ruling = by_name[chosen[0].ruling]
@@ -351,11 +351,11 @@ def _fitted(
             marks += [mark] * len(ys)
             axes += [axis] * len(ys)
     if len(lines) < LINES_LEAST_SUM:
-        return NoGrid("too_few_lines", WORDS["too_few_lines"], seen)
+        return "too_few_lines"
     fit = _projective(np.concatenate(points), np.array(marks), np.array(axes))
     if fit is None:
-        return NoGrid("too_few_lines", WORDS["too_few_lines"], seen)
-    return _grid_of(shape, ruling, tuple(lines), fit, seen)
+        return "too_few_lines"
+    return _grid_of(shape, ruling, tuple(lines), fit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,8 +409,8 @@ def _jacobian(to_mm: Doubles, point: Doubles) -> Doubles:
 
 
 def _grid_of(
-    shape: tuple[int, ...], ruling: Ruling, lines: tuple[GridLine, ...], fit: _Fit, seen: tuple[GridLine, ...]
-) -> Grid | NoGrid:
+    shape: tuple[int, ...], ruling: Ruling, lines: tuple[GridLine, ...], fit: _Fit
+) -> Grid | NoGridReason:
     middle = 0.5 * (fit.points.min(axis=0) + fit.points.max(axis=0))
     low, high = fit.points.min(axis=0), fit.points.max(axis=0)
     places = np.array([[x, y] for x in (low[0], middle[0], high[0]) for y in (low[1], middle[1], high[1])])
@@ -418,15 +418,15 @@ def _grid_of(
     sides = np.sqrt(areas)
     scale_spread = float((sides.max() - sides.min()) / sides.mean())
     if not np.isfinite(scale_spread) or scale_spread > SCALE_SPREAD_MOST:
-        return NoGrid("tilted", WORDS["tilted"], seen)
+        return "tilted"
     to_px = np.linalg.inv(_jacobian(fit.to_mm, middle))  # pixels by millimetres
     px_per_mm = (float(np.linalg.norm(to_px[:, 0])), float(np.linalg.norm(to_px[:, 1])))
     if abs(np.log(px_per_mm[0] / px_per_mm[1])) > SCALES_AGREE:
-        return NoGrid("axes_disagree", WORDS["axes_disagree"], seen)
+        return "axes_disagree"
     residual_um = 1000.0 * float(np.sqrt(np.mean(fit.residuals_mm**2)))
     bend = _bend(fit, low, high)
     if residual_um > RESIDUAL_UM_MOST + 700.0 / float(np.mean(px_per_mm)) or bend > BEND_MOST:
-        return NoGrid("bent", WORDS["bent"], seen)
+        return "bent"
     along = np.degrees(np.arctan2(to_px[1, 0], to_px[0, 0]))
     down = np.degrees(np.arctan2(to_px[1, 1], to_px[0, 1]))
     skew = float((down - along + 90.0) % 180.0 - 90.0)
