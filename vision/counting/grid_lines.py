@@ -52,8 +52,6 @@ class Family:
 
     Attributes
     ----------
-    angle_deg : float
-        Direction of the lines in the working picture, from the x axis towards the y axis.
     to_turned : (2, 3) float64 ndarray
         Affine map from working pixels to the turned frame.
     strips_y : (s,) float64 ndarray
@@ -74,7 +72,6 @@ class Family:
         How far the family's direction stands out of the spectrum, in robust spreads over all directions.
     """
 
-    angle_deg: float
     to_turned: Doubles
     strips_y: Doubles
     strips: Floats
@@ -178,9 +175,20 @@ def _peak_place(values: Doubles, index: int) -> float:
     return index + (0.5 * (left - right) / bend if bend < 0 else 0.0)
 
 
-def family(working: Working, angle_deg: float, prominence: float) -> Family:
-    """Sum the picture along lines of about this direction and find the lines."""
-    turned, valid, to_turned = _turned(working.detail, angle_deg)
+def turns_deg(angles: Doubles) -> tuple[float, float]:
+    """Return by how much to turn the picture so that the lines of each of two directions stand upright.
+
+    What lies to the right of the first comes out to the right, what lies below along the second too: the
+    two turned frames are the ruling's own axes, not their mirror image.
+    """
+    first = (135.0 - float(angles[0])) % 180.0 - 45.0
+    second = 90.0 - float(angles[1])
+    return first, second + 180.0 * round((first - 90.0 - second) / 180.0)
+
+
+def family(working: Working, turn_deg: float, prominence: float) -> Family:
+    """Turn the picture, sum it along lines that then stand about upright, and find the lines."""
+    turned, valid, to_turned = _turned(working.detail, turn_deg)
     count = int(np.clip(round(turned.shape[0] / STRIP_PX), STRIPS_LEAST, STRIPS_MOST))
     size = (turned.shape[1], count)
     share = cv2.resize(valid, size, interpolation=cv2.INTER_AREA)
@@ -197,17 +205,13 @@ def family(working: Working, angle_deg: float, prominence: float) -> Family:
         profile = _summed(strips, inside, weights, strips_y, shift)
         peaks, heights = _peaks(profile)
         weights = _shown_by_strip(strips, strips_y, shift, peaks, heights)
-    return Family(
-        angle_deg, to_turned, strips_y, strips, inside, shift, profile, peaks, heights, polarity, prominence
-    )
+    return Family(to_turned, strips_y, strips, inside, shift, profile, peaks, heights, polarity, prominence)
 
 
-def _turned(detail: Floats, angle_deg: float) -> tuple[Floats, Floats, Doubles]:
-    """Turn the picture so that lines of this direction stand upright; give its outline and the map too."""
+def _turned(detail: Floats, turn_deg: float) -> tuple[Floats, Floats, Doubles]:
+    """Turn the picture clockwise as seen on a screen; give its outline and the map too."""
     height, width = detail.shape
-    turn = np.deg2rad(90.0 - angle_deg)
-    if turn < -np.pi / 4 - 1e-9:
-        turn += np.pi  # the shorter way round
+    turn = np.deg2rad(turn_deg)
     cos, sin = np.cos(turn), np.sin(turn)
     corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], np.float64)
     matrix = np.array([[cos, -sin], [sin, cos]])

@@ -190,7 +190,11 @@ def _find_at(grey: Floats, pixels: float) -> Grid | NoGrid:
     if prominences[0] < PROMINENCE_LEAST:
         return NoGrid("no_lines", WORDS["no_lines"])
     order = np.argsort(np.abs((angles - 90.0 + 90.0) % 180.0 - 90.0))
-    families = [grid_lines.family(working, float(angles[one]), float(prominences[one])) for one in order]
+    turns = grid_lines.turns_deg(angles[order])
+    families = [
+        grid_lines.family(working, turn, float(prominences[one]))
+        for turn, one in zip(turns, order, strict=True)
+    ]
     answer: Grid | NoGridReason
     if prominences[1] < PROMINENCE_LEAST:
         answer = "one_direction"
