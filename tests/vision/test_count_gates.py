@@ -14,7 +14,7 @@ from PIL import Image
 
 from vision.counting import frame_quality
 from vision.counting.count_images import count_file, count_files, count_picture
-from vision.counting.method import Cell, Scale
+from vision.counting.method import Cell, Finding, Scale
 from vision.counting.methods import UnknownMethod, method_named
 from vision.counting.results import CountResult
 from vision.picture_file import FieldPicture, read_grey
@@ -151,12 +151,12 @@ def test_crowded_and_clumped_fields_are_sent_back():
     crowd = field([(x, y) for x in range(10, 400, 19) for y in range(10, 400, 19)])
     pairs = field([(x + d, y) for x in range(20, 980, 160) for y in range(20, 980, 160) for d in (0, 19)])
     spread = field([(x, y) for x in range(20, 980, 80) for y in range(20, 980, 80)])
-    picture = read_grey(CROWDED[0])
-    quality = _counted(picture.grey)[3]
+    rng = np.random.default_rng(7)
 
     def reasons(cells, side):
-        blank = FieldPicture(np.full((side, side), 90, np.float32), 8, 0.0)
-        return frame_quality.reasons_for(blank, quality, cells)
+        empty = FieldPicture(np.round(rng.normal(90, 2, (side, side))).astype(np.float32), 8, 0.0)
+        finding = Finding(tuple(cells))
+        return list(frame_quality.judge("trypan-blue", [empty], finding, Scale(um_per_px=0.6)).reasons)
 
     assert "dense" in reasons(crowd, 400)
     assert reasons(pairs, 1000) == ["clumped"]

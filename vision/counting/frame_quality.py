@@ -60,7 +60,7 @@ LEVELS: dict[Kind, Levels] = {
         dark_grey=30.0,
         bright_grey=246.0,
         saturated_share=0.2,
-        ground_low=0.25,
+        ground_low=0.2,
         ground_high=1.8,
         dense_cover=0.35,
         clumped_share=0.6,
@@ -95,7 +95,7 @@ REMARKS = ("empty",)
 
 WHAT_TO_DO = {
     "unreadable": "The file cannot be read as a picture. Take it again.",
-    "not_this_kind": "This is not a picture of the kind that the method is for. Check method, sample and lens.",
+    "not_this_kind": "This is no picture of the kind that the method is for. Check method, sample, lens.",
     "channels_differ": "The two channels do not show one field. Take both without moving the stage.",
     "out_of_focus": "Out of focus. Focus on the cells and take the picture again.",
     "dark": "Too dark. Raise the light or the exposure.",
@@ -116,7 +116,7 @@ WHAT_TO_DO_BY_METHOD = {
         "uneven_light": "The light is uneven. Centre the condenser and clear the field.",
     },
     "nuclei": {
-        "not_this_kind": "This is not a picture of bright nuclei on a dark ground. Check stain, filter and method.",
+        "not_this_kind": "This is no picture of bright nuclei on a dark ground. Check stain, filter, method.",
         "dark": "Hardly any light of the stain. Lengthen the exposure or stain again.",
         "bright": "The ground is too bright. Shorten the exposure, or wash off the free stain.",
         "saturated": "The nuclei are over-exposed. Shorten the exposure.",
