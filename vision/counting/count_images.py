@@ -122,19 +122,20 @@ def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
         width_px=width,
         height_px=height,
         area_mm2=None if region is None else region.area_mm2,
-        words=" ".join(frame_quality.WHAT_TO_DO[reason] for reason in judged.reasons),
+        words=frame_quality.words_for(judged.reasons, method.id),
         quality=asdict(judged.quality),
         channels=tuple(str(path) for path in paths) if len(paths) > 1 else (),
         grid=None if known.grid is None else _of_grid(known.grid),
     )
+    # Blur turns live cells grey: a number made of a faulty picture would be read as one.
+    usable = judged.verdict == "counted" or set(judged.reasons) <= {"unknown_scale"}
     numbers = specimen.numbers_of(
         method,
         result,
-        depth_um=settings.depth_um(),
+        depth_um=settings.depth_um() if usable else None,
         dilution=settings.dilution,
         chamber=settings.chamber,
-        # Blur turns live cells grey: a viability made of a faulty picture would be read as one.
-        with_viability=set(judged.reasons) <= {"unknown_scale"},
+        with_viability=usable,
     )
     result = replace(result, numbers=numbers, elapsed_ms=1000 * (time.perf_counter() - began))
     return CountedField(result, pictures, finding, known.grid, region)

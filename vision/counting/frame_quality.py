@@ -107,6 +107,7 @@ WHAT_TO_DO = {
     "detectors_disagree": "Two ways of counting differ. Look at the marked picture and take another field.",
     "empty": "No cells in this field.",
     "unknown_scale": "The scale is not known. Give the size of a pixel or of a cell.",
+    "scale_disagrees": "The ruling in the picture says another scale than was given. Check the size of a pixel.",
     "too_few_cells": "Too few cells for a result. Take more fields of this sample.",
 }
 # Where one method's remedy is not another's.
