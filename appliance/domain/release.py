@@ -1,7 +1,7 @@
 """Results against their limits: viability, concentration, dose, and the text that people sign.
 
-Every result states its rule (F-041): compared by its point value, or by the worse end of its
-interval.
+Every result states its rule (F-041): compared by its point value, or by the ends of its interval that lie
+nearest to the limits: the lower end for a minimum, the upper for a maximum, both for a window.
 """
 
 from __future__ import annotations
@@ -14,11 +14,32 @@ from appliance.domain.phase_logic import Context
 from appliance.domain.quantity import rounded
 from appliance.domain.signatures import newest_change
 
+POINT, LOWER_BOUND, BOTH_BOUNDS = "point", "lower_bound", "both_bounds"
+# What the record says of each rule, of a minimum and of a window.
+MINIMUM_RULES = {POINT: "point value", LOWER_BOUND: "lower end of the 95 % interval"}
+WINDOW_RULES = {
+    POINT: "point value inside the window",
+    BOTH_BOUNDS: "both ends of the 95 % interval inside the window",
+}
+
 
 def judged(value: Decimal, low: Decimal | None, high: Decimal | None) -> str:
     """`pass` inside both bounds, else `fail`."""
     inside = (low is None or value >= low) and (high is None or value <= high)
     return "pass" if inside else "fail"
+
+
+def judged_by(
+    rule: str, value: Decimal, interval: list[Decimal], low: Decimal | None, high: Decimal | None
+) -> str:
+    """`pass` or `fail` by the rule; of an interval the lower end against `low`, the upper against `high`."""
+    if rule == POINT:
+        return judged(value, low, high)
+    assert rule in (LOWER_BOUND, BOTH_BOUNDS), rule
+    if len(interval) != 2:
+        return "fail"  # an interval that nobody gave cannot lie inside anything
+    ends = [judged(interval[0], low, None), judged(interval[1], None, high)]
+    return "pass" if ends == ["pass", "pass"] else "fail"
 
 
 def scientific(value: Decimal) -> str:
@@ -34,6 +55,7 @@ def dose_result(c: Context, filled_ml: Decimal) -> ev.ResultReceived:
     """
     found = c.batch.last(ev.ResultReceived, test="viable_concentration")
     low, high = c.phase.amount("dose_min", "cells/kg"), c.phase.amount("dose_max", "cells/kg")
+    rule = c.phase.text.get("dose_rule", POINT)
     limit = f"{scientific(low)} to {scientific(high)} cells/kg"
     if found is None:
         return ev.ResultReceived(
@@ -55,8 +77,8 @@ def dose_result(c: Context, filled_ml: Decimal) -> ev.ResultReceived:
         interval=[scientific(end) for end in ends],
         unit="cells/kg",
         limit=limit,
-        verdict=judged(dose, low, high),
-        rule="point value inside the window",
+        verdict=judged_by(rule, dose, ends, low, high),
+        rule=WINDOW_RULES[rule],
     )
 
 

@@ -29,14 +29,16 @@ from vision.counting.random_effects import Spread, spread_between
 
 Interval = tuple[float, float]
 
-# Before the fields say anything, the density of cells varies this much (half-t, root mean square)
-# between the fields of one chamber and between fillings of the chamber. Berkson, Magath and Hurn (Am. J.
-# Physiol. 128, 309-323, 1940) found 4.6 % between chambers and no more than Poisson between fields; repeated
-# fillings vary by 7 to 10 % beyond Poisson at 1e6 cells/mL in less skilled hands (Sci. Rep. 2021, 11, 14106).
-FIELD_PRIOR_SCALE = 0.05
-CHAMBER_PRIOR_SCALE = 0.05
-# The same for the live share, in units of sqrt(p (1 - p)): 2.5 points between fields at 50 %, 1.1 at 95 %.
-SHARE_PRIOR_SCALE = 0.05
+# Before the fields say anything, the density of cells varies this much beyond Poisson (half-t, root mean
+# square) between the fields of one filling and between fillings of a chamber. Together 9 %: what repeated
+# fillings at 1e6 cells/mL show once Poisson is taken out (8.5 to 11.3 % at some 500 cells; Sci. Rep. 2021,
+# 11, 14106). Of it 6 % between fillings: between that and the 4.6 % that Berkson, Magath and Hurn found in
+# practised hands (Am. J. Physiol. 128, 309-323, 1940).
+FIELD_PRIOR_SCALE = 0.07
+CHAMBER_PRIOR_SCALE = 0.06
+# The same for the live share, in units of sqrt(p (1 - p)): 4 points between fields at 50 %, 1.7 at 95 %.
+# Assumed: no published figure was found.
+SHARE_PRIOR_SCALE = 0.08
 # Halvings that leave less than a hundred-thousandth of a percentage point.
 HALVINGS = 24
 

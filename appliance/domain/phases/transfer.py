@@ -29,7 +29,7 @@ from appliance.domain.phase_logic import (
 from appliance.domain.prompts import Prompt, PromptFact
 from appliance.domain.quantity import plain, rounded
 from appliance.domain.recipe import Phase
-from appliance.domain.release import dose_result
+from appliance.domain.release import BOTH_BOUNDS, POINT, WINDOW_RULES, dose_result
 
 VOLUME_LEFT_ML_MIN = Decimal("0.3")  # less than this is inside the balance's own uncertainty
 PUMPING_SLACK_S = 300  # a pump that runs for twice its time and this is not pumping
@@ -74,6 +74,8 @@ class Transfer(Logic):
             faults += [f"{place}.parameter: '{name}' in cells/kg is missing." for name in missing]
             if not missing and not self._window_is_open(phase):
                 faults.append(f"{place}.parameter: dose_min and dose_max are no window in cells/kg.")
+        if phase.text.get("dose_rule", POINT) not in WINDOW_RULES:
+            faults.append(f"{place}.text.dose_rule: write {' or '.join(WINDOW_RULES)}.")
         return faults
 
     def _window_is_open(self, phase: Phase) -> bool:
@@ -279,7 +281,11 @@ class Transfer(Logic):
         if dose.verdict == "pass":
             return [dose]
         said = f"{dose.value} {dose.unit}" if dose.value else dose.rule
-        return [dose, deviation(c, f"{c.phase.title}: dose {said}, window {dose.limit}.")]
+        window = dose.limit
+        if dose.rule == WINDOW_RULES[BOTH_BOUNDS]:
+            # The value may lie inside: what failed is its interval.
+            said, window = f"{said} ({' to '.join(dose.interval)})", f"{window}, {dose.rule}"
+        return [dose, deviation(c, f"{c.phase.title}: dose {said}, window {window}.")]
 
     def _rest(self, c: Context) -> list[ev.Event]:
         rest_s = int(c.phase.amount("rest", "s"))
