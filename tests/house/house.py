@@ -27,6 +27,7 @@ BINARY = {
     ".mp4",
     ".mkv",
     ".avi",
+    ".onnx",
 }
 
 
