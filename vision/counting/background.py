@@ -14,8 +14,8 @@ WINDOW_PX = 13
 SMOOTHING_SIGMA_PX = 1.6
 # The second median works on what the first left over, this much up and down (no unit).
 REFINED_SPAN = 0.1
-# Of every so many rows one serves to estimate the noise; that is plenty.
-NOISE_ROW_STRIDE = 4
+# One of every few rows serves to estimate the noise; some so many pixels are plenty.
+NOISE_ROW_STRIDE, NOISE_PIXELS = 4, 250_000
 
 
 def background_of(grey: Grey, factor: float = 1.0) -> Grey:
@@ -80,8 +80,9 @@ def noise_of(relative: Grey) -> float:
     if min(relative.shape) < 3:
         return 0.0
     end = relative.shape[0] - 2
-    above, here, below = (relative[k : end + k : NOISE_ROW_STRIDE] for k in range(3))
+    stride = max(NOISE_ROW_STRIDE, relative.size // NOISE_PIXELS)
+    above, here, below = (relative[k : end + k : stride] for k in range(3))
     corners = above[:, :-2] + above[:, 2:] + below[:, :-2] + below[:, 2:]
     sides = above[:, 1:-1] + below[:, 1:-1] + here[:, :-2] + here[:, 2:]
-    mask = corners - 2.0 * sides + 4.0 * here[:, 1:-1]
+    mask = corners - np.float32(2) * sides + np.float32(4) * here[:, 1:-1]
     return float(np.median(np.abs(mask)) / (6.0 * 0.6745))
