@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vision.counting.count_images import CountedField
+from vision.counting.counting_region import CountingRegion
 from vision.counting.method import Cell, CellClass, Labels
+from vision.counting.neubauer import Grid
 from vision.counting.output_files import png
 from vision.picture_file import FieldPicture
 
@@ -19,8 +22,8 @@ Colours = npt.NDArray[np.uint8]
 
 # OpenCV's order: blue, green, red. Green against magenta, and yellow lighter than both, stay apart for
 # people who do not tell red from green; the shapes say the same again.
-LIVE, DEAD, UNSURE = (60, 200, 60), (220, 60, 230), (40, 220, 250)
-NUCLEUS, LEFT_OUT, GRID = (240, 200, 60), (150, 150, 150), (60, 140, 250)
+LIVE, DEAD, UNSURE = (80, 225, 60), (225, 70, 240), (40, 220, 250)
+NUCLEUS, LEFT_OUT, RULING, REGION = (240, 200, 60), (165, 165, 165), (60, 150, 250), (235, 170, 40)
 INK, PAPER, WARNING = (30, 30, 30), (245, 245, 245), (40, 40, 220)
 COLOUR_OF: dict[CellClass, tuple[int, int, int]] = {
     "live": LIVE,
@@ -34,7 +37,12 @@ WORD_OF: dict[CellClass, str] = {
     "unclassified": "not sure",
     "nucleus": "nuclei",
 }
-REASON_WORDS = {"edge": "at the edge", "grid_line": "on a grid line", "small": "small", "large": "large"}
+REASON_WORDS = {
+    "edge": "outside the counted area",
+    "grid_line": "on a grid line",
+    "small": "small",
+    "large": "large",
+}
 
 SHEET_WIDTH_MAX_PX, SHEET_HEIGHT_MAX_PX = 1600, 4000
 # Small fields are enlarged: a mark on a cell of 20 px would hide it.
@@ -50,17 +58,21 @@ GAP_PX = 4
 LEGEND_PX = 34
 BANNER_PX = 34
 DASHES = 8
+DASH_PX = 5
+# Cells of this radius, as shown, bear a line of two pixels.
+THICK_FROM_PX = 12
 BAR_SHARE_MOST = 0.25
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def _mark(canvas: Colours, cell: Cell, factor: float) -> None:
+def _mark(canvas: Colours, cell: Cell, factor: float, thick: int = 1) -> None:
     x, y = round((cell.x + 0.5) * factor - 0.5), round((cell.y + 0.5) * factor - 0.5)
-    radius = max(4, round(cell.radius * factor))
+    # Just outside of the cell: the mark must not hide what it stands for.
+    radius = max(4, round(cell.radius * factor) + thick)
     if cell.excluded:
-        _left_out_mark(canvas, x, y, radius, cell.excluded)
+        _left_out_mark(canvas, (x, y), radius, cell.excluded)
     elif cell.kind == "dead":
-        cv2.circle(canvas, (x, y), radius, DEAD, 1, cv2.LINE_AA)
+        cv2.circle(canvas, (x, y), radius, DEAD, thick, cv2.LINE_AA)
         arm = max(2, round(radius * 0.7))
         cv2.line(canvas, (x - arm, y - arm), (x + arm, y + arm), DEAD, 1, cv2.LINE_AA)
         cv2.line(canvas, (x - arm, y + arm), (x + arm, y - arm), DEAD, 1, cv2.LINE_AA)
@@ -71,16 +83,50 @@ def _mark(canvas: Colours, cell: Cell, factor: float) -> None:
                 canvas, (x, y), (radius, radius), 0, start, start + 180 / DASHES, UNSURE, 2, cv2.LINE_AA
             )
     else:
-        cv2.circle(canvas, (x, y), radius, COLOUR_OF[cell.kind], 1, cv2.LINE_AA)
+        cv2.circle(canvas, (x, y), radius, COLOUR_OF[cell.kind], thick, cv2.LINE_AA)
 
 
-def _left_out_mark(canvas: Colours, x: int, y: int, radius: int, reason: str) -> None:
-    """Draw a square with one stroke for the reason: its side for the edge, its middle for a grid line."""
+def _left_out_mark(canvas: Colours, centre: tuple[int, int], radius: int, reason: str) -> None:
+    """Draw a square with one stroke for the reason: across for the edge, upright for a grid line."""
+    x, y = centre
     cv2.rectangle(canvas, (x - radius, y - radius), (x + radius, y + radius), LEFT_OUT, 1, cv2.LINE_AA)
     if reason == "edge":
         cv2.line(canvas, (x - radius, y + radius), (x + radius, y - radius), LEFT_OUT, 1, cv2.LINE_AA)
     elif reason == "grid_line":
         cv2.line(canvas, (x, y - radius), (x, y + radius), LEFT_OUT, 1, cv2.LINE_AA)
+
+
+def _ruling(canvas: Colours, grid: Grid, factor: float) -> None:
+    """Draw the ruled lines that were found, dashed: between the dashes the line itself is seen."""
+    for line in grid.lines:
+        _dashed(canvas, (line.x0 * factor, line.y0 * factor), (line.x1 * factor, line.y1 * factor), RULING)
+
+
+def _dashed(
+    canvas: Colours, start: tuple[float, float], end: tuple[float, float], colour: tuple[int, int, int]
+) -> None:
+    length = math.hypot(end[0] - start[0], end[1] - start[1])
+    for k in range(0, max(1, int(length // DASH_PX)), 3):
+        ends = [
+            (round(start[0] + (end[0] - start[0]) * share), round(start[1] + (end[1] - start[1]) * share))
+            for share in (k * DASH_PX / length, min(1.0, (k + 1) * DASH_PX / length))
+        ]
+        cv2.line(canvas, ends[0], ends[1], colour, 1, cv2.LINE_AA)
+
+
+def _region(canvas: Colours, region: CountingRegion, factor: float) -> None:
+    """Draw the area that counts: its top and left edge whole, its bottom and right edge dashed."""
+    for polygon in region.polygons:
+        corners = [(float(x) * factor, float(y) * factor) for x, y in polygon]
+        top_left, top_right, bottom_right, bottom_left = corners
+        for one, other in ((top_left, top_right), (top_left, bottom_left)):
+            cv2.line(canvas, _whole(one), _whole(other), REGION, 1, cv2.LINE_AA)
+        _dashed(canvas, top_right, bottom_right, REGION)
+        _dashed(canvas, bottom_left, bottom_right, REGION)
+
+
+def _whole(point: tuple[float, float]) -> tuple[int, int]:
+    return round(point[0]), round(point[1])
 
 
 def _outline(canvas: Colours, cells: Sequence[Cell], labels: Labels) -> None:
@@ -122,6 +168,8 @@ def annotated(
     width_px: int,
     labels: Labels | None = None,
     um_per_px: float | None = None,
+    grid: Grid | None = None,
+    region: CountingRegion | None = None,
     stretch: bool = False,
 ) -> Colours:
     """Draw the marks of `cells` on a field scaled to `width_px`.
@@ -130,16 +178,22 @@ def annotated(
     -------
     (h, w, 3) uint8 ndarray
         Blue, green, red. Live: plain circle. Dead: crossed circle. Unclassified: dashed circle.
-        Nucleus: its border. Left out: square. With a scale, a bar of a round length.
+        Nucleus: its border. Left out: square. The ruling and the area that counts, where they are
+        known; with a scale, a bar of a round length.
     """
     height, width = pictures[0].grey.shape
     factor = width_px / width
     canvas = _shown(pictures, (width_px, max(1, round(height * factor))), stretch)
+    if grid is not None:
+        _ruling(canvas, grid, factor)
+    if region is not None:
+        _region(canvas, region, factor)
     if labels is not None:
         _outline(canvas, cells, labels)
+    thick = 2 if cells and factor * median(cell.radius for cell in cells) >= THICK_FROM_PX else 1
     for cell in cells:
         if labels is None or cell.excluded or cell.kind in ("dead", "unclassified"):
-            _mark(canvas, cell, factor)
+            _mark(canvas, cell, factor, thick)
     if um_per_px is not None:
         _scale_bar(canvas, um_per_px / factor)
     return canvas
@@ -158,7 +212,7 @@ def _scale_bar(canvas: Colours, um_per_shown_px: float) -> None:
         return
     length_um = bar_um(width * um_per_shown_px)
     length = round(length_um / um_per_shown_px)
-    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} um"
+    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
     size = 0.5 if width >= WIDTH_LEAST_PX else 0.36
     text_width = cv2.getTextSize(text, FONT, size, 1)[0][0]
     right, bottom = width - 10, height - 8
@@ -226,6 +280,8 @@ def field_picture(
         width_px=max(1, fitting if width_px is None else width_px),
         labels=counted.finding.labels,
         um_per_px=counted.result.um_per_px,
+        grid=counted.grid,
+        region=counted.region,
         stretch="nucleus" in classes or len(counted.pictures) > 1,
     )
 

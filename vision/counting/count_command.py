@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="cellwright count",
         description="Count live and dead cells in pictures of a stained sample.",
         allow_abbrev=False,
-        epilog="`cellwright count qualify DESIGN.csv` judges the method by a dilution series (ISO 20391-2).",
+        epilog="`cellwright count qualify DESIGN.csv` judges a method by its dilution series (ISO 20391-2); "
+        "`cellwright count cards` tells how each method was validated.",
     )
     parser.add_argument("paths", nargs="*", metavar="IMAGE", help="picture files, each one field")
     parser.add_argument("--method", choices=METHODS, default=USUAL)

@@ -37,6 +37,19 @@ class CannotBegin(Exception):
     """The run as it was asked for cannot be carried out; `str(error)` says what to change."""
 
 
+class ResultsNotWritten(Exception):
+    """Nobody can be told of further counts: what standard output leads to is full or gone."""
+
+
+def _print(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ResultsNotWritten(f"the results cannot be written: {error.strerror}. Stopped.") from error
+
+
 class Progress:
     """How far a long run is, on a terminal's last line; silent where nobody looks."""
 
@@ -92,7 +105,7 @@ class Run:
         """Count all fields and return the exit status; `names` are their pictures as given."""
         try:
             if not self._options.json:
-                print(HEADER, flush=True)
+                _print(HEADER)
             with self._stopping_at_ctrl_c():
                 for number, name in enumerate(names):
                     if self._stopped:
@@ -100,11 +113,8 @@ class Run:
                     self._count_one(number, name)
             self._progress.clear()
             return self._end()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            self._progress.clear()
-            self._fail(f"the results cannot be written: {error.strerror}. Stopped.")
+        except ResultsNotWritten as loss:
+            self._fail(str(loss))
             # The interpreter flushes stdout once more at exit; that must not fail aloud.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
@@ -118,9 +128,9 @@ class Run:
         result = counted.result
         self._progress.clear()
         if self._options.json:
-            print(json.dumps(result.line(), allow_nan=False), flush=True)
+            _print(json.dumps(result.line(), allow_nan=False))
         else:
-            print(_row(name[-32:], result), flush=True)
+            _print(_row(name[-32:], result))
         for kind, write in tuple(self._writers.items()):
             try:
                 write(counted, number)
@@ -172,9 +182,9 @@ class Run:
     def _print_pooled(self, pooled: PooledResult) -> None:
         if self._options.json:
             line = {**pooled.line(), "method": dict(count_images.method_name_card(self._settings.method))}
-            print(json.dumps(line, allow_nan=False), flush=True)
+            _print(json.dumps(line, allow_nan=False))
         else:
-            print(_row(f"all {pooled.fields} counted", pooled), flush=True)
+            _print(_row(f"all {pooled.fields} counted", pooled))
         self._exit = max(self._exit, EXIT_GOOD if pooled.verdict == "counted" else EXIT_REFUSED)
 
     @contextmanager

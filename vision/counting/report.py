@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vision.counting import report_page
-from vision.counting.annotate import field_picture, legend
+from vision.counting.annotate import field_picture
 from vision.counting.count_images import CountedField, Settings, method_name_card
 from vision.counting.method import Cell, CellClass
 from vision.counting.results import ImageResult, PooledResult
@@ -22,7 +22,7 @@ PICTURES_MOST = 12
 # Fields that are not counted are shown too, so that a person sees why.
 FAULTY_PICTURES_MOST = 3
 ROWS_MOST = 250
-ONE_PICTURE_WIDTH_PX, PICTURE_WIDTH_PX = 1000, 460
+ONE_PICTURE_WIDTH_PX, PICTURE_WIDTH_PX = 900, 460
 JPEG_QUALITY = 88
 CORE_SHARE = 0.6
 
@@ -83,6 +83,7 @@ class Page:
     sizes: Sizes
     unit: str
     quality: Mapping[str, Sequence[float]]
+    left_out: Mapping[str, int]
     note: str
 
 
@@ -111,6 +112,7 @@ class Report:
         self._sizes = Sizes()
         self._scaled = True
         self._quality: dict[str, list[float]] = {}
+        self._left_out: Counter[str] = Counter()
 
     def add(self, counted: CountedField) -> None:
         """Take the next field."""
@@ -126,6 +128,7 @@ class Report:
             for name, value in result.quality.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     self._quality.setdefault(name, []).append(float(value))
+            self._left_out.update(cell.excluded for cell in result.cells if cell.excluded)
         if result.verdict == "counted":
             self._scaled = self._scaled and result.um_per_px is not None
             self._sizes.add(counted)
@@ -150,6 +153,7 @@ class Report:
                 sizes=self._sizes,
                 unit="µm" if self._scaled else "px",
                 quality=self._quality,
+                left_out=self._left_out,
                 note=note,
             )
         ).encode()
@@ -172,14 +176,9 @@ class Report:
     def _show(self, counted: CountedField) -> None:
         height, width = counted.pictures[0].grey.shape
         most = ONE_PICTURE_WIDTH_PX if self._fields == 1 else PICTURE_WIDTH_PX
-        drawn = field_picture(
-            counted, self._settings.method.classes, width_px=min(most, round(most * width / height))
-        )
+        fitting = min(most, round(most * width / height))
+        drawn = field_picture(counted, self._settings.method.classes, width_px=fitting)
         assert drawn is not None, "a field with a finding has pictures"
-        if self._fields == 1:
-            drawn = np.vstack(
-                [drawn, legend(drawn.shape[1], counted.result.cells, self._settings.method.classes)]
-            )
         good, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         assert good, "JPEG encoding of an 8-bit picture cannot fail"
         address = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

@@ -5,7 +5,8 @@ It stands alone: pictures and drawings are in the file, nothing is loaded, nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -35,9 +36,11 @@ h2 { font-size: 1.02rem; font-weight: 600; margin: 1.15rem 0 .35rem; }
 .numbers b { display: block; font-size: 1.75rem; font-weight: 600; line-height: 1.2; white-space: nowrap; }
 .numbers small { font-size: .85rem; color: var(--quiet); font-weight: 400; }
 svg.interval { width: 100%; max-width: 15rem; height: auto; display: block; }
-.pictures { display: flex; flex-wrap: wrap; gap: .6rem; }
-.pictures figure { margin: 0; flex: 1 1 13rem; max-width: 100%; }
-.pictures.many figure { max-width: 15rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: .6rem; }
+.pictures figure { margin: 0; }
+.beside { display: grid; grid-template-columns: 3fr 2fr; gap: 0 2rem; }
+.beside .pictures { display: block; } .beside .pictures img { max-height: 33rem; }
+.beside .plots { display: block; } .beside .plots figure { max-width: 17rem; margin-bottom: .3rem; }
 .pictures img { width: 100%; max-height: 26rem; object-fit: contain; object-position: left top;
   display: block; background: #f4f4f4; }
 figcaption { font-size: .88em; overflow-wrap: anywhere; }
@@ -50,7 +53,7 @@ th, td { text-align: left; vertical-align: top; padding: .18rem .9rem .18rem 0;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; font-size: .92em; }
 td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-svg.bar { width: 5.5rem; height: .5rem; }
+svg.bar { width: 4.5rem; height: .5rem; }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2.2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .3rem 0; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -59,16 +62,23 @@ footer { margin-top: 1.2rem; border-top: 1px solid var(--line); padding-top: .4r
 @media (max-width: 44rem) { .numbers, .two { grid-template-columns: 1fr; } header { display: block; } }
 @page { size: A4; margin: 12mm; }
 @media print { body { margin: 0; max-width: none; padding: 0; font-size: 9.2px; }
-  .pictures img { max-height: 88mm; } .numbers b { font-size: 1.5rem; } h2 { margin-top: .8rem; }
-  .plots figure { max-width: 58mm; } figure, tr, .numbers > div { break-inside: avoid; }
+  .beside .pictures img { max-height: 105mm; } .pictures { grid-template-columns: repeat(4, 1fr); }
+  .beside .pictures { display: block; } .numbers b { font-size: 1.5rem; } h2 { margin-top: .8rem; }
+  .plots figure { max-width: 58mm; } .beside .plots figure { max-width: 50mm; margin-bottom: 0; }
+  td, th { padding-top: .06rem; padding-bottom: .06rem; } figure, tr, .numbers > div { break-inside: avoid; }
   h2 { break-after: avoid; }
   svg rect, .verdict { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 CLASS_WORDS = {"live": "live", "dead": "dead", "unclassified": "not sure", "nucleus": "nuclei"}
 VERDICT_WORDS = {"counted": "✓ counted", "repeat": "↻ repeat", "refused": "✕ refused"}
-COMPONENTS_OF = {"concentration": "of the concentration", "viability": "of the viability"}
-# A card is for machines too; what is too long for a page is left to the JSON file.
-CARD_DEPTH_MOST, CARD_ENTRIES_MOST, CARD_TEXT_MOST = 2, 40, 400
+EXCLUDED_WORDS = {
+    "edge": "outside the counted area",
+    "grid_line": "on a grid line",
+    "small": "too small",
+    "large": "too large",
+}
+COMPONENTS_OF = {"concentration": "Concentration", "viability": "Viability"}
+CARD_TEXTS = {"intended_use": "For", "not_for": "Not for", "split": "Test set", "limits": "Limits"}
 
 
 def page(shown: Page) -> str:
@@ -83,8 +93,7 @@ def page(shown: Page) -> str:
             report_plots.hatches(),
             _head(shown),
             _numbers(shown),
-            _pictures(shown),
-            _histograms(shown),
+            _seen(shown),
             _components(shown),
             _rows(shown),
             '<div class="two">',
@@ -159,18 +168,44 @@ def _power(value: float) -> str:
     return f"{mantissa} × 10{raised}" if value else "0"  # noqa: RUF001
 
 
+def _seen(shown: Page) -> str:
+    """Show pictures and histograms: side by side where there is one picture, else one above the other."""
+    pictures, histograms = _pictures(shown), _histograms(shown)
+    if len(shown.pictures) != 1 or not histograms:
+        return pictures + histograms
+    return f'<div class="beside"><div>{pictures}</div><div>{histograms}</div></div>'
+
+
 def _pictures(shown: Page) -> str:
     if not shown.pictures:
         return ""
-    many = " many" if len(shown.pictures) > 2 else ""
+    names = _short_names([one.name for one in shown.pictures])
     figures = "".join(
-        f'<figure><img src="{one.address}" alt="{escape(one.name)}, cells marked">'
-        f"<figcaption>{escape(one.name)}{_why(one.verdict, one.words)}</figcaption></figure>"
-        for one in shown.pictures
+        f'<figure><img src="{one.address}" alt="{escape(name)}, cells marked">'
+        f"<figcaption>{escape(name)}{_why(one.verdict, one.words)}</figcaption></figure>"
+        for name, one in zip(names, shown.pictures, strict=True)
     )
     left = shown.fields - len(shown.pictures)
     more = f'<p class="quiet">{left} more pictures are not shown.</p>' if left > 0 else ""
-    return f'<h2>Pictures</h2><div class="pictures{many}">{figures}</div>{more}'
+    return f'<h2>Cells as found</h2><p>{_keys(shown)}</p><div class="pictures">{figures}</div>{more}'
+
+
+def _keys(shown: Page) -> str:
+    """Say what each mark means."""
+    marks = [(kind, CLASS_WORDS[kind]) for kind in shown.classes]
+    out = ", ".join(
+        f"{EXCLUDED_WORDS.get(why, why)} {count}" for why, count in sorted(shown.left_out.items())
+    )
+    return "".join(
+        f'<span class="key">{report_plots.mark(kind)}{words}</span>'
+        for kind, words in [*marks, ("left out", f"left out: {out}" if out else "left out")]
+    )
+
+
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """Return names without the folders that all have in common."""
+    folders = {os.path.split(path)[0] for path in paths}
+    return [os.path.split(path)[1] for path in paths] if len(folders) == 1 else list(paths)
 
 
 def _why(verdict: str, words: str) -> str:
@@ -194,7 +229,7 @@ def _histograms(shown: Page) -> str:
         for kind in shown.classes
         if sizes.diameters.get(kind)
     )
-    return f'<h2>Cells</h2><p>{keys}</p><div class="plots">{drawn}</div>'
+    return f'<h2>Cells as measured</h2><p>{keys}</p><div class="plots">{drawn}</div>'
 
 
 def _components(shown: Page) -> str:
@@ -206,7 +241,8 @@ def _components(shown: Page) -> str:
     parts = []
     for of, words in COMPONENTS_OF.items():
         own = [part for part in components if part["of"] == of]
-        if not own or (of == "concentration" and result.concentration_cells_ml is None):
+        given = result.concentration_cells_ml if of == "concentration" else result.viability_percent
+        if not own or given is None:
             continue
         variance = sum(part["relative_standard_uncertainty"] ** 2 for part in own)
         rows = "".join(
@@ -220,8 +256,8 @@ def _components(shown: Page) -> str:
             for part in own
         )
         parts.append(
-            f"<tr><th>{words}</th><th class=n>standard uncertainty</th><th>share</th><th>rests on</th>"
-            f"<th>kind</th></tr>{rows}"
+            f"<tr><th>{words}</th><th class=n>standard uncertainty</th><th class=n>share</th>"
+            f"<th>rests on</th><th>kind</th></tr>{rows}"
         )
     if not parts:
         return ""
@@ -234,7 +270,7 @@ def _row(*cells: tuple[str, str] | float) -> str:
 
 def _cell(cell: tuple[str, str] | float) -> str:
     if isinstance(cell, float):
-        return f"<td>{report_plots.share_bar(cell)} {100 * cell:.0f} %</td>"
+        return f"<td class=n>{report_plots.share_bar(cell)} {100 * cell:.0f} %</td>"
     text, kind = cell
     return f'<td class="{kind}">{escape(text)}</td>' if kind else f"<td>{escape(text)}</td>"
 
@@ -250,14 +286,15 @@ def _rows(shown: Page) -> str:
         *(("live", "dead", "not sure", "viability, %") if told_apart else ()),
     ]
     head = "".join(f'<th class="{"n" if n > 1 else ""}">{word}</th>' for n, word in enumerate(heads))
-    body = "".join(_image_row(image, told_apart) for image in shown.rows)
+    names = _short_names([image.image for image in shown.rows])
+    body = "".join(_image_row(n, image, told_apart) for n, image in zip(names, shown.rows, strict=True))
     left = shown.fields - len(shown.rows)
     more = f'<p class="quiet">{left} more pictures: see the lines of the command.</p>' if left > 0 else ""
-    return f"<h2>Each picture</h2><table><tr>{head}<th>what to do</th></tr>{body}</table>{more}"
+    return f"<h2>Each picture</h2><table class=rows><tr>{head}<th>what to do</th></tr>{body}</table>{more}"
 
 
-def _image_row(image: ImageResult, told_apart: bool) -> str:
-    cells = [(image.image, ""), (image.verdict, ""), (str(image.total), "n")]
+def _image_row(name: str, image: ImageResult, told_apart: bool) -> str:
+    cells = [(name, ""), (image.verdict, ""), (str(image.total), "n")]
     if told_apart:
         shown = NONE
         if image.viability_percent is not None and image.viability_interval_percent is not None:
@@ -284,38 +321,38 @@ def _quality(shown: Page) -> str:
 
 
 def _method(shown: Page) -> str:
-    facts = {
-        "Method": f"{shown.method['id']} {shown.method['version']}",
-        **dict(_card_entries(shown.card)),
-    }
-    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    return (
-        f"<div><h2>Method card</h2><dl>{entries}<dt>Hash</dt>"
-        f"<dd><code>{escape(shown.method['hash'])}</code></dd></dl></div>"
-    )
+    """Show of the method's card what a reader of a result needs; the whole of it is a page of its own."""
+    card = shown.card
+    parts = [f"<dt>Method</dt><dd>{escape(shown.method['id'])} {escape(shown.method['version'])}</dd>"]
+    for key, words in CARD_TEXTS.items():
+        value = card.get(key)
+        text = value.get("how", "") if isinstance(value, Mapping) else value
+        if text and isinstance(text, str | list):
+            parts.append(f"<dt>{words}</dt><dd>{_text(text)}</dd>")
+    figures = card.get("figures")
+    if isinstance(figures, Mapping):
+        shown_figures = [f"{_figure_words(name)} {_figure(value)}" for name, value in figures.items()]
+        parts.append(f"<dt>Figures, out of fold</dt><dd>{_text(shown_figures)}</dd>")
+    parts.append(f"<dt>Hash</dt><dd><code>{escape(shown.method['hash'])}</code></dd>")
+    return f"<div><h2>Method card</h2><dl>{''.join(parts)}</dl></div>"
 
 
-def _card_entries(card: Mapping[str, Any], depth: int = 0) -> Iterable[tuple[str, str]]:
-    """Yield what of a card fits a page: texts and figures, and lists and tables that are short."""
-    entries = 0
-    for name, value in card.items():
-        if entries >= CARD_ENTRIES_MOST or name in ("id", "version", "sha256", "hash"):
-            continue
-        words = name.replace("_", " ")
-        if isinstance(value, Mapping):
-            if depth + 1 < CARD_DEPTH_MOST:
-                yield from ((f"{words}: {inner}", text) for inner, text in _card_entries(value, depth + 1))
-        elif (text := _as_words(value)) and len(text) <= CARD_TEXT_MOST:
-            entries += 1
-            yield (words, text)
+def _text(value: str | Sequence[Any]) -> str:
+    """Write a text, or short lines one below the other; rows of tables stay in the card."""
+    if isinstance(value, str):
+        return escape(value)
+    return "<br>".join(escape(str(item)) for item in value if isinstance(item, str))
 
 
-def _as_words(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return "" if value is None else ("yes" if value else "no")
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        flat = all(isinstance(item, str | int | float) for item in value)
-        return "; ".join(_as_words(item) for item in value) if flat else ""
-    return str(value)
+def _figure_words(name: str) -> str:
+    for ending, sign in ((" percent", ", %:"), (" pp", ", percentage points:")):
+        if (words := name.replace("_", " ")).endswith(ending):
+            return words.removesuffix(ending) + sign
+    return name.replace("_", " ") + ":"
+
+
+def _figure(value: Any) -> str:
+    """Write a figure, with its interval where the card gives one."""
+    if isinstance(value, list) and len(value) == 3:
+        return f"{value[0]:.3g} [{value[1]:.3g}, {value[2]:.3g}]"
+    return f"{value:.3g}" if isinstance(value, int | float) else str(value)

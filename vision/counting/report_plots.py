@@ -34,6 +34,18 @@ def fill_of(kind: str) -> str:
     return f"url(#hatch-{kind})" if kind in HATCH_OF else COLOUR[kind]
 
 
+def mark(kind: str) -> str:
+    """Draw the mark that stands for a class in the pictures, in a text's line."""
+    colour, shape = COLOUR.get(kind, "#8a8a8a"), '<circle cx="8" cy="8" r="6"/>'
+    if kind == "dead":
+        shape += '<path d="M4 4l8 8M12 4l-8 8"/>'
+    elif kind == "unclassified":
+        shape = '<circle cx="8" cy="8" r="6" stroke-dasharray="2.6 2.1"/>'
+    elif kind not in COLOUR:
+        shape = '<rect x="2" y="2" width="12" height="12"/>'
+    return f'<svg width="16" height="16" fill="none" stroke="{colour}" stroke-width="1.8">{shape}</svg>'
+
+
 def histogram(values: Mapping[CellClass, Sequence[float]], title: str, axis: str) -> str:
     """Draw how often each size comes, the classes stacked."""
     every = np.concatenate([np.asarray(v, np.float64) for v in values.values()] or [np.zeros(0)])
