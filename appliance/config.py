@@ -203,6 +203,43 @@ class Station:
     field_depth_tolerance_percent: Decimal
     dilution: Decimal
     fictitious: bool
+    # Camera and lens of the microscope, and the chamber: a qualified count is bound to them and to the scale.
+    optics: str = ""
+    chamber: str = ""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What the record says of the station; what is not named is not said."""
+        said = {
+            "um_per_px": str(self.um_per_px),
+            "field_depth_um": str(self.field_depth_um),
+            "dilution": str(self.dilution),
+            "scale": "fictitious" if self.fictitious else "calibrated",
+        }
+        named = {"optics": self.optics, "chamber": self.chamber}
+        return said | {name: words for name, words in named.items() if words}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """What a counting method must reach to be qualified here, and for how long that holds."""
+
+    cv_percent_max: Decimal = Decimal(10)
+    r2_min: Decimal = Decimal("0.98")
+    deviation_percent_max: Decimal = Decimal(10)
+    pi_squared_max: Decimal = Decimal(0)  # 0: no limit
+    months_max: int = 12
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """The limits by name, as the counting program takes them."""
+        limits = {
+            "cv_percent_max": self.cv_percent_max,
+            "r2_min": self.r2_min,
+            "deviation_percent_max": self.deviation_percent_max,
+            "pi_squared_max": self.pi_squared_max,
+        }
+        return {name: str(limit) for name, limit in limits.items() if limit}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +268,7 @@ class UnitConfig:
     central_url: str
     record: RecordLimits
     backup: Backup = Backup()
+    counting: Counting = Counting()
 
     @property
     def served(self) -> tuple[Device, ...]:
@@ -296,6 +334,7 @@ def parse_config(text: str, home: Home) -> UnitConfig:
         central_url=_central(top.table("central", required=False)),
         record=_record(top.table("record", required=False)),
         backup=_backup(top.table("backup", required=False), home),
+        counting=_counting(top.table("counting", required=False)),
     )
     top.finish()
     faults += _faults_across(config)
@@ -420,9 +459,27 @@ def _station(table: _Table, home: Home) -> Station:
         ),
         dilution=table.decimal("dilution", minimum="1", maximum="10000"),
         fictitious=table.flag("fictitious"),
+        optics=table.text("optics", default=""),
+        chamber=table.text("chamber", default=""),
     )
     table.finish()
     return station
+
+
+def _counting(table: _Table) -> Counting:
+    usual = Counting()
+    percent = {"minimum": "0.1", "maximum": "100"}
+    counting = Counting(
+        cv_percent_max=table.decimal("cv_percent_max", default=str(usual.cv_percent_max), **percent),
+        r2_min=table.decimal("r2_min", minimum="0.5", maximum="1", default=str(usual.r2_min)),
+        deviation_percent_max=table.decimal(
+            "deviation_percent_max", default=str(usual.deviation_percent_max), **percent
+        ),
+        pi_squared_max=table.decimal("pi_squared_max", minimum="0", maximum="1000", default="0"),
+        months_max=table.whole("months_max", 1, 60, default=usual.months_max),
+    )
+    table.finish()
+    return counting
 
 
 def _source(home: Home, told: str) -> str:

@@ -6,15 +6,19 @@ import argparse
 import getpass
 import sys
 from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from appliance.config import add_home_option, home_from
 
 STATION = "service"
+COMMAND_TIMEOUT_S = 10.0
+COUNT_TIMEOUT_S = 150.0  # the counting program may be starting
 
 
 def unit(argv: Sequence[str]) -> int:
-    """Unlock an account of a running unit, confirm its clock, or qualify a device by two persons."""
+    """Unlock an account of a running unit, confirm its clock, or let two persons qualify device or count."""
     parser = argparse.ArgumentParser("cellwright unit", description=unit.__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     unlock = _verb(verbs, "unlock", "open an account that was locked after wrong entries", _unlock)
@@ -31,6 +35,14 @@ def unit(argv: Sequence[str]) -> int:
     qualify.add_argument("--qualified-until", default="", metavar="DAY", help="such as 2028-01-31")
     qualify.add_argument("--reason", required=True, metavar="TEXT")
     qualify.add_argument("--second", required=True, metavar="PERSON", help="the second person")
+    _count_options(
+        _verb(
+            verbs,
+            "qualify-count",
+            "two persons qualify a counting method by a dilution series",
+            _qualify_count,
+        )
+    )
     options = parser.parse_args(argv)
     from appliance.link.client import EngineAway
 
@@ -93,7 +105,59 @@ def _qualify(options: argparse.Namespace) -> int:
     return _as_person(options, "qualify_device", body, second=options.second)
 
 
-def _as_person(options: argparse.Namespace, name: str, body: dict[str, str], *, second: str) -> int:
+def _count_options(count: argparse.ArgumentParser) -> None:
+    count.add_argument("design", type=Path, metavar="FILE.csv", help="the dilution series (ISO 20391-2)")
+    count.add_argument("--method", default="trypan-blue", metavar="ID", help="the counting method it is of")
+    count.add_argument("--series", default="", metavar="NAME", help="its counting_method in the file")
+    count.add_argument("--performed-on", required=True, metavar="DAY", help="when the series was measured")
+    count.add_argument("--expires-months", type=int, default=12, metavar="N", help="from that day on")
+    count.add_argument("--reason", required=True, metavar="TEXT")
+    count.add_argument("--second", required=True, metavar="PERSON", help="the second person")
+
+
+def _qualify_count(options: argparse.Namespace) -> int:
+    """What the series says is shown before the PINs are asked; the unit works it out again by itself."""
+    from appliance.config import read_config
+    from appliance.domain.count_fitness import months_later
+    from appliance.engine.count_commands import DESIGN_BYTES_MAX, packed
+    from vision.counting.dilution_series import SeriesUnusable, read
+    from vision.counting.qualification import Limits, qualify
+    from vision.counting.qualify_command import in_words
+    from vision.counting.qualify_method import series_of
+
+    try:
+        measured = date.fromisoformat(options.performed_on)
+        data = options.design.read_bytes()[: DESIGN_BYTES_MAX + 1]
+        series = series_of(read(data), options.method, options.series)
+        counting = read_config(home_from(options)).counting
+        limits = Limits(**{name: float(limit) for name, limit in counting.limits.items()})
+        print(in_words(qualify(series, limits=limits)), file=sys.stderr)
+    except ValueError:
+        print(f"{options.performed_on!r} is no day such as 2026-11-21.", file=sys.stderr)
+        return 2
+    except (SeriesUnusable, OSError) as why:
+        print(why, file=sys.stderr)
+        return 1
+    body = {
+        "method": options.method,
+        "series": options.series,
+        "file": options.design.name,
+        "design": packed(data),
+        "performed_on": options.performed_on,
+        "qualified_until": months_later(measured, options.expires_months).isoformat(),
+        "reason": options.reason,
+    }
+    return _as_person(options, "qualify_count", body, second=options.second, timeout_s=COUNT_TIMEOUT_S)
+
+
+def _as_person(
+    options: argparse.Namespace,
+    name: str,
+    body: dict[str, str],
+    *,
+    second: str,
+    timeout_s: float = COMMAND_TIMEOUT_S,
+) -> int:
     """Sign in at the service station, act, sign out; a refusal is told in the unit's words."""
     from appliance.link.client import ask
     from appliance.link.messages import Proof, Refused
@@ -104,13 +168,18 @@ def _as_person(options: argparse.Namespace, name: str, body: dict[str, str], *, 
     answer = ask(socket, "sign_in", {"person": options.by}, first, station=STATION)
     if not isinstance(answer, Refused):
         try:
-            answer = ask(socket, name, body, proof, station=STATION)
+            answer = ask(socket, name, body, proof, station=STATION, timeout_s=timeout_s)
         finally:
             ask(socket, "sign_out", station=STATION)
     if isinstance(answer, Refused):
         print(answer.words, file=sys.stderr)
         return 1
     print(f"Done, on record as number {answer.seq}.", file=sys.stderr)
+    if answer.result.get("verdict") == "fail":
+        print(
+            "The series did not pass: no release is counted by this method until one does.", file=sys.stderr
+        )
+        return 3
     return 0
 
 

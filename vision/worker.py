@@ -179,6 +179,42 @@ def _count(request: Request, progress: Progress) -> object:
     return counted.message()
 
 
+def _methods(request: Request, progress: Progress) -> object:
+    from vision.counting.methods import UnknownMethod, identity
+
+    names = request.get("methods")
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise RequestRefused("bad_request", "The methods are a list of names.")
+    try:
+        return {"methods": [identity(name) for name in names]}
+    except UnknownMethod as unknown:
+        raise RequestRefused("unknown_method", str(unknown)) from unknown
+
+
+def _qualify(request: Request, progress: Progress) -> object:
+    from vision.counting.dilution_series import SeriesUnusable
+    from vision.counting.methods import UnknownMethod
+    from vision.counting.qualify_method import judge
+
+    limits, about = request.get("limits"), request.get("about")
+    if not isinstance(limits, dict) or not isinstance(about, dict):
+        raise RequestRefused("bad_request", "Limits and what stands on the page are objects.")
+    try:
+        return judge(
+            Path(_text(request, "design")),
+            method=_text(request, "method"),
+            series=_text(request, "series", ""),
+            limits={str(name): float(limit) for name, limit in limits.items()},
+            about={str(name): str(words) for name, words in about.items()},
+            report=Path(_text(request, "report")),
+            fictitious=request.get("fictitious") is True,
+        )
+    except (SeriesUnusable, UnknownMethod) as why:
+        raise RequestRefused("not_plausible", str(why)) from why
+    except (ValueError, TypeError) as error:
+        raise RequestRefused("bad_request", str(error)) from error
+
+
 def _render_label(request: Request, progress: Progress) -> object:
     from vision.labels.label_picture import LabelNotDrawn, render_label
 
@@ -258,6 +294,8 @@ _OPERATIONS: Mapping[str, Callable[[Request, Progress], object]] = {
     "scan": _scan,
     "scan_source": _scan_source,
     "count": _count,
+    "methods": _methods,
+    "qualify": _qualify,
     "render_label": _render_label,
 }
 

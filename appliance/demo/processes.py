@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.demo.site import QP, REVIEWER, UNIT, Site
+from appliance.demo.site import MAINTENANCE, QP, REVIEWER, SUPERVISOR, UNIT, Site
 
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
@@ -123,6 +124,27 @@ def start_engine(processes: Processes) -> None:
     home = processes.site.home
     processes.start("engine", cellwright("engine", "--home", str(home.root)))
     processes.wait_for("engine", lambda: _answers(home.socket))
+
+
+def qualify_count(site: Site) -> None:
+    """Maintenance and the supervisor put the made-up qualification of the counting method on record."""
+    command = cellwright(
+        "unit",
+        "qualify-count",
+        str(site.dilution_series),
+        "--home",
+        str(site.home.root),
+        "--performed-on",
+        datetime.now(UTC).date().isoformat(),
+        "--reason",
+        "Made up for the demonstration",
+        "--by",
+        MAINTENANCE.id,
+        "--second",
+        SUPERVISOR.id,
+        "--pin-stdin",
+    )
+    run(command, words=f"{MAINTENANCE.pin}\n{SUPERVISOR.pin}\n")
 
 
 def _answers(socket_path: Path) -> bool:

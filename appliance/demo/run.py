@@ -25,13 +25,21 @@ from appliance.demo.processes import (
     cellwright,
     certify,
     make_central,
+    qualify_count,
     run,
     start_agent,
     start_bench,
     start_central,
     start_engine,
 )
-from appliance.demo.site import Site, add_central, draw_labels, fill_microscope, make_unit
+from appliance.demo.site import (
+    Site,
+    add_central,
+    draw_labels,
+    fill_microscope,
+    make_unit,
+    write_dilution_series,
+)
 from appliance.link.messages import Snapshot
 
 BATCH_TIMEOUT_S = 600.0
@@ -94,6 +102,7 @@ def prepare(options: argparse.Namespace, site: Site, processes: Processes) -> st
     tell("Site, keys, people and recipe are made")
     draw_labels(site, now=datetime.now(UTC))
     fill_microscope(site, seed=options.seed)
+    write_dilution_series(site.dilution_series)
     start_bench(processes, seed=options.seed, speed=options.speed)
     make_central(site)
     url, qa_url = start_central(processes)
@@ -102,6 +111,7 @@ def prepare(options: argparse.Namespace, site: Site, processes: Processes) -> st
         processes.end("central")
         qa_url = ""
     start_engine(processes)
+    qualify_count(site)
     start_agent(processes)
     tell("Bench, central, engine and agent run")
     return qa_url

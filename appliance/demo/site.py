@@ -57,7 +57,8 @@ REVIEWER = DemoPerson("p-0004", "Dora Demo", ("qa_reviewer",), "", "244948974278
 DEVELOPER = DemoPerson("p-0005", "Emil Demo", ("recipe_developer",), "", "264575131106")
 QP = DemoPerson("p-0006", "Faye Demo", ("qp",), "", "282842712474")
 ADMINISTRATOR = DemoPerson("p-0007", "Gus Demo", ("administrator",), "531975", "")
-PEOPLE = (OPERATOR, VERIFIER, SUPERVISOR, REVIEWER, DEVELOPER, QP, ADMINISTRATOR)
+MAINTENANCE = DemoPerson("p-0008", "Iris Demo", ("maintenance",), "316227", "")
+PEOPLE = (OPERATOR, VERIFIER, SUPERVISOR, REVIEWER, DEVELOPER, QP, ADMINISTRATOR, MAINTENANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,11 @@ class Site:
     @property
     def qp_key(self) -> Path:
         return self.offline / "qp.json"
+
+    @property
+    def dilution_series(self) -> Path:
+        """The made-up series by which the counting method is qualified in the demonstration."""
+        return self.folder / "fictitious-dilution-series.csv"
 
     @property
     def hands(self) -> Path:
@@ -300,6 +306,24 @@ def _way_round(picture: Image.Image, which: int) -> Image.Image:
     ways = (None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180)
     way = ways[which % len(ways)]
     return picture if way is None else picture.transpose(way)
+
+
+def write_dilution_series(path: Path) -> None:
+    """A made-up ISO 20391-2 experiment of the counting method: five dilutions, three samples, three looks.
+
+    The figures only look like a good method's; each row says that nothing was measured.
+    """
+    head = "counting_method,target_dilution_fraction,random_sample_number,rep_obsv,cell_conc,cell_type"
+    rows = []
+    for level, target in enumerate((0.1, 0.3, 0.5, 0.7, 0.9)):
+        for sample in range(3):
+            for look in range(3):
+                # Looks 4 % apart and samples 1.5 % apart, each dilution in another order.
+                off = 0.04 * ((look + level) % 3 - 1) + 0.015 * ((sample + 2 * level) % 3 - 1)
+                cells_ml = round(2_400_000 * target * (1 + off))
+                number = 3 * level + sample + 1
+                rows.append(f"trypan-blue,{target},{number},{look + 1},{cells_ml},FICTITIOUS")
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
 
 
 def _picture(name: str) -> Path:

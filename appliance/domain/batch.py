@@ -278,6 +278,7 @@ class Unit:
     calibrated_until: dict[str, str] = field(default_factory=dict)  # device → day, where one is told
     qualified_until: dict[str, str] = field(default_factory=dict)  # the same
     qualifications: dict[str, ev.DeviceQualified] = field(default_factory=dict)  # device → the newest
+    count_qualifications: dict[str, ev.CountMethodQualified] = field(default_factory=dict)  # the newest
     wear: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, memory) → writes counted
     warned_on: dict[str, str] = field(default_factory=dict)  # device:what ends → the day of the last notice
     silent: set[str] = field(default_factory=set)
@@ -364,6 +365,8 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             unit.silent.discard(device)
         case ev.DeviceQualified() as qualified:
             _take_qualification(unit, qualified)
+        case ev.CountMethodQualified(method=method) as judged:
+            unit.count_qualifications[method] = judged
         case ev.DeviceNoticeRaised(alarm=key) as warned:
             unit.alarms[key] = (_as_alarm(warned), "active", fact.at)
             kind, _, day = key.rpartition(":")

@@ -10,6 +10,7 @@ from typing import Any
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
 
+COUNTS_TOLD = 3  # the same, of the qualification of counting methods
 FITNESS_TOLD = 2  # the first `BatchOpened.rules` by which a batch's record tells of its devices' fitness
 ALARM_FIELDS = ("alarm", "priority", "title", "cause", "action", "phase")
 
@@ -25,6 +26,7 @@ def before(unit: Unit, order: Order, rules: int) -> dict[str, Any]:
             "batch_count": str(unit.batch_count),
             "time_confirmed": "yes" if unit.time_confirmed else "no",
             "bag_used_in": used_in,
+            **(_counting(unit) if rules >= COUNTS_TOLD else {}),
         },
         "open_alarms": [
             {name: getattr(raised, name) for name in ALARM_FIELDS} | {"state": state, "at": at.isoformat()}
@@ -64,6 +66,20 @@ def _fitness(unit: Unit, spec: DeviceSpec) -> dict[str, str]:
     return {name: day for name, day in days.items() if day} | {
         name: json.dumps(one, sort_keys=True) for name, one in known.items() if one
     }
+
+
+def _counting(unit: Unit) -> dict[str, str]:
+    """How the counting methods were qualified; what there is not is not said."""
+    known = {method: asdict(one) for method, one in unit.count_qualifications.items()}
+    warned = {key: day for key, day in unit.warned_on.items() if key.startswith("count.")}
+    told = {"count_qualifications": known, "count_warned_on": warned}
+    return {name: json.dumps(one, sort_keys=True) for name, one in told.items() if one}
+
+
+def _know_counting(unit: Unit, said: dict[str, str]) -> None:
+    for method, one in json.loads(said.get("count_qualifications", "{}")).items():
+        unit.count_qualifications[method] = ev.CountMethodQualified(**one)
+    unit.warned_on |= json.loads(said.get("count_warned_on", "{}"))
 
 
 def _know(unit: Unit, one: dict[str, str]) -> None:
@@ -110,6 +126,7 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
     for one in opened.open_alarms:
         raised = ev.AlarmRaised(**{name: one[name] for name in ALARM_FIELDS})
         unit.alarms[raised.alarm] = (raised, one["state"], datetime.fromisoformat(one["at"]))
+    _know_counting(unit, said)
     if said["bag_used_in"]:
         order = Order.from_text(opened.order_text)
         unit.used_bags[bag_key(order.din, order.description_code, order.division)] = said["bag_used_in"]

@@ -7,10 +7,10 @@ Each function takes the state, what came in, and now; it returns events or raise
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from appliance.domain import copies, corrections, fitness, phase_states
+from appliance.domain import copies, corrections, count_fitness, fitness, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
@@ -28,7 +28,7 @@ BAG_FORMATS = ["code128", "datamatrix"]
 SUPERVISOR_HOLDS = frozenset(
     {"wrong_bag", "expired", "used", "label_refused", "mass_balance", "corrected_value"}
 )
-RULES = 2  # of a batch that opens now (`BatchOpened.rules`)
+RULES = 3  # of a batch that opens now (`BatchOpened.rules`)
 # Alarms that stand for a state: they end with it and not with being acknowledged.
 STATES_OF_THE_UNIT = ("STOP:", "device:", "unqualified:", "record:", "people:")
 CLOCK_DIFFERENCE_S_MAX = 60
@@ -55,6 +55,7 @@ class Opening:
     build_hash: str = ""
     second_person_within_min: int = 10
     rules: int = RULES
+    count_methods: list[dict[str, str]] = field(default_factory=list)
 
 
 def context(unit: Unit, run: PhaseRun, now: datetime) -> Context:
@@ -93,6 +94,8 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tup
         raise CommandRefused("The order asks for another recipe. Call QA.", reason="recipe_differs")
     refuse_untrained(unit, actor, opening.recipe.id, opening.recipe.version, now)
     _refuse_unqualified(unit, opening.recipe, now)
+    if opening.rules >= count_fitness.RULES_FROM:
+        count_fitness.refuse_unfit(unit, opening.recipe, opening.count_methods, opening.station, now)
     batch = f"{unit.id}-{unit.batch_count + 1:05d}"
     return batch, [_batch_opened(unit, opening)]
 
@@ -120,6 +123,7 @@ def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
         build_hash=opening.build_hash,
         second_person_within_min=opening.second_person_within_min,
         rules=opening.rules,
+        count_methods=opening.count_methods,
         **before(unit, opening.order, opening.rules),
     )
 

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from appliance.domain.event import Event as Event
-from appliance.domain.events_of_devices import *  # noqa: F403  (one vocabulary in four files)
+from appliance.domain.events_of_counting import *  # noqa: F403  (one vocabulary in five files)
+from appliance.domain.events_of_devices import *  # noqa: F403
 from appliance.domain.events_of_people import *  # noqa: F403
 from appliance.domain.events_of_record import *  # noqa: F403
 
@@ -54,8 +55,11 @@ class BatchOpened(Event):
     unit_before: dict[str, str] = field(default_factory=dict)
     open_alarms: list[dict[str, str]] = field(default_factory=list)
     # By which rules it is decided: from 2 on its record tells of each device's fitness, and pump and balance,
-    # bath and probe are held against each other. A batch of before is decided again by the rules of then.
+    # bath and probe are held against each other; from 3 on a count needs a qualified method. A batch of
+    # before is decided again by the rules of then.
     rules: int = 1
+    # What the counting program told of the methods that the recipe asks for: id version hash.
+    count_methods: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -636,6 +640,7 @@ _OF_THE_UNIT = frozenset(
         "IdentityErased",
         "DeviceIdentified",
         "DeviceQualified",
+        "CountMethodQualified",
         "DeviceNoticeRaised",
         "WearCounted",
         "DeviceWentSilent",

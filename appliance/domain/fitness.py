@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from appliance.domain import count_fitness
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Unit
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
@@ -104,7 +105,8 @@ def started(c: Context) -> list[ev.Event]:
     """The phase starts; or an alarm, raised once, says which device keeps it from starting."""
     kind = f"{c.batch.id}:{c.phase.id}:calibration:"
     standing = [key for key in c.unit.alarms if key.startswith(kind)]
-    words = next(filter(None, (_words_of_role(c, role) for role in c.phase.uses)), "")
+    unfit = [*(_words_of_role(c, role) for role in c.phase.uses), _words_of_count(c)]
+    words = next(filter(None, unfit), "")
     if not words:
         cleared = [ev.AlarmCleared(alarm=key) for key in standing]
         return [*cleared, ev.PhaseStarted(phase=c.phase.id)]
@@ -117,9 +119,15 @@ def started(c: Context) -> list[ev.Event]:
             priority="medium",
             title=f"{c.phase.title} cannot start",
             cause=words,
-            action="Call maintenance. The phase starts once the device may be used.",
+            action="Call maintenance. The phase starts once the device may be used."
+            if words != unfit[-1]
+            else f"{count_fitness.WHAT_TO_DO.partition(' Then')[0]} The phase then starts by itself.",
         )
     ]
+
+
+def _words_of_count(c: Context) -> str:
+    return count_fitness.words_of_phase(c.unit, c.batch, c.run, c.now)
 
 
 def _words_of_role(c: Context, role: str) -> str:
@@ -135,6 +143,8 @@ def gated(c: Context, events: list[ev.Event]) -> list[ev.Event]:
             if words:
                 action = f"{MAINTENANCE} Restart the phase once the device may be used."
                 return hold(c, "device_unfit", words, action=action)
+        if isinstance(event, ev.CountRequested) and (words := _words_of_count(c)):
+            return hold(c, count_fitness.REASON, words, action=count_fitness.WHAT_TO_DO)
     return events
 
 
@@ -265,26 +275,32 @@ def warnings(unit: Unit, now: datetime) -> list[ev.Event]:
     if not unit.time_trusted:
         return []
     today = now.date().isoformat()
+    ends = [
+        (device.id, device.title, what, until)
+        for device in unit.devices.values()
+        for what, until in days_of(unit, device.id)
+    ]
+    ends += [(name, title, "qualification", until) for name, title, until in count_fitness.days_of(unit)]
     events: list[ev.Event] = []
-    for device in unit.devices.values():
-        for what, until in days_of(unit, device.id):
-            said, kind = _ends(what, until, unit, now), f"due:{device.id}:{what}:"
-            if not said or unit.warned_on.get(f"{device.id}:{what}") == today:
-                continue
-            over = until < today
-            events.append(
-                ev.DeviceNoticeRaised(
-                    device=device.id,
-                    alarm=kind + today,
-                    priority="medium" if over else "low",
-                    title=f"{device.title}: {said}",
-                    cause=f"The {what} of {device.title} holds up to {until}.",
-                    action="It is given no order. Call maintenance."
-                    if over
-                    else "Have maintenance see to it. Work may go on until then.",
-                )
+    for device, title, what, until in ends:
+        said, kind = _ends(what, until, unit, now), f"due:{device}:{what}:"
+        if not said or unit.warned_on.get(f"{device}:{what}") == today:
+            continue
+        over = until < today
+        idle = "It is given no order." if device in unit.devices else "It counts for no release."
+        events.append(
+            ev.DeviceNoticeRaised(
+                device=device,
+                alarm=kind + today,
+                priority="medium" if over else "low",
+                title=f"{title}: {said}",
+                cause=f"The {what} of {title} holds up to {until}.",
+                action=f"{idle} Call maintenance."
+                if over
+                else "Have maintenance see to it. Work may go on until then.",
             )
-            events += [ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(kind)]
+        )
+        events += [ev.AlarmCleared(alarm=key) for key in unit.alarms if key.startswith(kind)]
     return events
 
 

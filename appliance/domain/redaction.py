@@ -36,6 +36,7 @@ WITHHELD: dict[str, str] = {
     "CommandWasRefused": STAFF,
     "CommentAdded": FREE_TEXT,
     "CorrectionProposed": STAFF,
+    "CountMethodQualified": STAFF,
     "CountRepeated": FREE_TEXT,
     "DeviationOpened": WORDS,
     "DeviceNoticeRaised": WORDS,

@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
-from appliance.domain import copies, corrections, decisions, device_news, fitness, people_rules, recovery
+from appliance.domain import (
+    copies,
+    corrections,
+    count_fitness,
+    decisions,
+    device_news,
+    fitness,
+    people_rules,
+    recovery,
+)
 from appliance.domain import events as ev
 from appliance.domain.batch import Order, Unit
 from appliance.domain.recipe import parse
@@ -170,6 +179,12 @@ def _qualify_device(a: Asked) -> Decided:
     return fitness.qualify(a.unit, a.people[0], a.people[1], fitness.Asked.of(a.taken.body), a.now)
 
 
+def _qualify_count(a: Asked) -> Decided:
+    # What the counting program worked out from the file is a fact; the file is on record with it.
+    asked = count_fitness.Asked.of(a.taken.body)
+    return count_fitness.qualify(a.unit, a.people[0], a.people[1], asked, a.now)
+
+
 COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "open_batch": _open_batch,
     "scan": lambda a: decisions.scan(a.unit, a.text("prompt"), a.actor, a.now),
@@ -184,6 +199,7 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "correct": _correct,
     "confirm_time": _confirm_time,
     "qualify_device": _qualify_device,
+    "qualify_count": _qualify_count,
     "unlock_account": lambda a: people_rules.unlock_account(
         a.unit, a.actor, a.text("person"), a.text("reason")
     ),

@@ -61,6 +61,7 @@ MAY: dict[str, frozenset[str]] = {
     "comment": frozenset(set(ROLES) - {"auditor"}),
     "correct": frozenset({"operator", "supervisor"}),
     "qualify_device": frozenset({"maintenance"}),
+    "qualify_count": frozenset({"maintenance"}),
     # The second person of a qualification: whoever knows devices or answers for them.
     "confirm_qualification": frozenset(
         {"verifier", "supervisor", "qa_reviewer", "integrator", "maintenance"}

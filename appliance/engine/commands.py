@@ -15,6 +15,7 @@ from appliance.domain.roles import Actor
 from appliance.domain.turns import command_taken
 from appliance.engine import exchange_folder
 from appliance.engine.command_body import text_of
+from appliance.engine.count_commands import CountCommands
 from appliance.engine.device_commands import DeviceCommands
 from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.opening import opening_of
@@ -32,7 +33,7 @@ ON_RECORD = frozenset(
         "same_person", "not_permitted", "proof_missing", "supervisor_needed", "order_already_made",
         "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
         "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
-        "not_correctable", "device_not_calibrated", "id_needed", "unknown_command",
+        "not_correctable", "device_not_calibrated", "id_needed", "unknown_command", "count_not_qualified",
     }
 )  # fmt: skip
 
@@ -57,6 +58,7 @@ class Commands:
             "import_file": self._import_file,
             **SignatureCommands(engine).handlers,
             **DeviceCommands(engine).handlers,
+            **CountCommands(engine).handlers,
             "hold": self._hold,
             "restart": self._restart,
             "abort_batch": self._abort,

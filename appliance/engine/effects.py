@@ -304,7 +304,7 @@ class Effects:
     def _counted(
         self, count: ev.CountRequested, result: dict[str, Any], images: list[str], overlay: str
     ) -> ev.CellCountReported:
-        pooled, station = result["pooled"], self._station
+        pooled = result["pooled"]
         interval = pooled["viability_interval_percent"] or ["0", "100"]
         concentration = pooled["concentration_interval_cells_ml"] or ["0", "0"]
         return ev.CellCountReported(
@@ -324,12 +324,7 @@ class Effects:
             images=images,
             overlay=overlay,
             method={key: str(value) for key, value in result["method"].items()},
-            station={
-                "um_per_px": str(station.um_per_px),
-                "field_depth_um": str(station.field_depth_um),
-                "dilution": str(station.dilution),
-                "scale": "fictitious" if station.fictitious else "calibrated",
-            },
+            station=self._station.told,
         )
 
     # Labels

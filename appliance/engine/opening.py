@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from appliance.build import build_hash
+from appliance.domain import count_fitness
 from appliance.domain.decisions import Opening
 from appliance.domain.errors import CommandRefused
 from appliance.engine.port import EnginePort
 from appliance.engine.shelf import Shelf, ShelvedOrder, ShelvedRecipe, load_shelf
+from appliance.engine.vision_client import VisionAway, VisionRefused
 from appliance.record.disk import disk_level
 
 MEDIA_TYPE = "application/json"
+METHODS_DEADLINE_S = 20.0  # a method may have to load what it has learnt
 
 
 async def opening_of(engine: EnginePort, order_id: str) -> Opening:
@@ -45,14 +48,27 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
         site=config.unit.site_words,
         time_zone=config.unit.time_zone,
         second_person_within_min=config.session.second_person_within_min,
-        station={
-            "um_per_px": str(config.station.um_per_px),
-            "field_depth_um": str(config.station.field_depth_um),
-            "dilution": str(config.station.dilution),
-            "scale": "fictitious" if config.station.fictitious else "calibrated",
-        },
+        station=config.station.told,
         build_hash=build_hash(),
+        count_methods=await methods_told(engine, count_fitness.methods_of(recipe.recipe)),
     )
+
+
+async def methods_told(engine: EnginePort, methods: list[str]) -> list[dict[str, str]]:
+    """Id, version and hash of counting methods, as the program that counts tells them.
+
+    Raises
+    ------
+    CommandRefused
+        It does not tell: nobody knows which version would count.
+    """
+    if not methods:
+        return []
+    try:
+        told = await engine.vision.ask("methods", methods=methods, timeout_s=METHODS_DEADLINE_S)
+    except (VisionAway, VisionRefused) as why:
+        raise CommandRefused(str(why), reason="vision_away") from why
+    return [{name: str(one[name]) for name in ("id", "version", "hash")} for one in told["methods"]]
 
 
 async def _keep(engine: EnginePort, data: bytes) -> str:

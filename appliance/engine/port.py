@@ -17,6 +17,7 @@ from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
 from appliance.engine.readings import Readings
 from appliance.engine.shelf import Shelf
+from appliance.engine.vision_client import VisionClient
 from appliance.record.errors import RecordError
 from appliance.record.log import Record
 
@@ -36,6 +37,7 @@ class EnginePort(Protocol):
     desk: Desk
     readings: Readings
     identities: Identities
+    vision: VisionClient
     software_version: str
 
     @property

@@ -71,6 +71,8 @@ SENTENCES: dict[str, str] = {
     "DeviceQualified": "{device}: {maker} {model} {serial_number}, {firmware}, was qualified by "
     "{first_person} and {second_person}; calibrated until {calibrated_until}, qualified until "
     "{qualified_until}",
+    "CountMethodQualified": "Counting method {method}, version {version}, was judged by {first_person} and "
+    "{second_person}: {verdict}; R2 and CV {figures}; qualified until {qualified_until}. {words}",
     "DeviceNoticeRaised": "Notice about {device} ({priority}): {title}. {cause}",
     "WearCounted": "{device}: {writes} writes more into memory {memory}, {total} of {limit}",
     "DeviceLabelRefused": "The label of {device} was refused ({reason}): {words}",

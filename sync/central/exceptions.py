@@ -35,6 +35,7 @@ _ALWAYS: dict[str, tuple[str, str]] = {
     "DeviceWentSilent": ("Device", "words"),
     "DeviceRestartSeen": ("Device", "words"),
     "DeviceQualified": ("Device", "reason"),
+    "CountMethodQualified": ("Count", "reason"),
     "DeviceStopped": ("STOP", "station"),
     "CommandWasRefused": ("Refused", "words"),
     "DocumentRefused": ("Refused", "words"),

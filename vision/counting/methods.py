@@ -39,3 +39,14 @@ def method_named(name: str) -> Method:
         raise UnknownMethod(f"The method {name!r} is not part of this installation.") from missing
     method: Method = module.METHOD
     return method
+
+
+def identity(name: str) -> dict[str, str]:
+    """Id, version and hash of a method: what a qualification and a result are bound to.
+
+    Raises
+    ------
+    UnknownMethod
+    """
+    method = method_named(name)
+    return {"id": method.id, "version": method.version, "hash": method.hash()}

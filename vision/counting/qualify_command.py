@@ -151,7 +151,7 @@ def qualify_design(argv: Sequence[str]) -> int:
         print(f"cellwright count qualify: {error.filename}: {error.strerror}.", file=sys.stderr)
         return EXIT_USAGE
     for one in found:
-        print(json.dumps(as_json(one) | _named(about), allow_nan=False) if options.json else _text(one))
+        print(json.dumps(as_json(one) | _named(about), allow_nan=False) if options.json else in_words(one))
     if not options.json:
         print("\n".join(f"{name}: {value}" for name, value in about.items()))
     return EXIT_PASS if all(one.passed for one in found) else EXIT_FAIL
@@ -190,7 +190,8 @@ def _named(about: dict[str, str]) -> dict[str, str]:
     return {_JSON_NAMES[name]: value for name, value in about.items() if name in _JSON_NAMES}
 
 
-def _text(found: Qualification) -> str:
+def in_words(found: Qualification) -> str:
+    """Verdict, reasons and figures as text."""
     of, ends = found.indicators, found.intervals
 
     def between(name: str, form: str) -> str:

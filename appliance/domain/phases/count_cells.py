@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from appliance.domain import count_fitness
 from appliance.domain import events as ev
 from appliance.domain.phase_logic import Context, Logic, answer_events, check_limit, complete, confirm
 from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
@@ -44,10 +45,14 @@ class CountCells(Logic):
         return int(c.phase.amount("replicates", "count"))
 
     def _series(self, c: Context) -> list[ev.CellCountReported]:
-        """The counts since the chamber was last filled."""
+        """The counts since the chamber was last filled, by the method that is qualified."""
         repeated = c.run.last(ev.CountRepeated)
         after = repeated[0].seq if repeated else 0
-        counts = [count for fact, count in c.run.all(ev.CellCountReported) if fact.seq > after]
+        counts = [
+            count
+            for fact, count in c.run.all(ev.CellCountReported)
+            if fact.seq > after and count_fitness.usable(c.unit, c.batch, count)
+        ]
         return list({count.replicate: count for count in counts}.values())
 
     def _loaded(self, c: Context) -> bool:
@@ -83,9 +88,12 @@ class CountCells(Logic):
             return [
                 ev.CountRequested(phase=c.phase.id, count_id=f"{c.batch.id}-C{number}", replicate=missing)
             ]
-        if c.run.confirmed("accept") is None:
-            return []
-        return self._close(c)
+        return self._close(c) if self._accepted(c) else []
+
+    def _accepted(self, c: Context) -> bool:
+        """Whether a person accepted the counts as they are: one that came later was not looked at."""
+        accepted, counted = c.run.confirmed("accept"), c.run.last(ev.CellCountReported)
+        return accepted is not None and (counted is None or counted[0].seq < accepted[0].seq)
 
     def _close(self, c: Context) -> list[ev.Event]:
         series = self._series(c)
@@ -173,7 +181,7 @@ class CountCells(Logic):
                 button="Count again",
             )
             return [prompt]
-        if self._missing(c) is not None or c.run.confirmed("accept"):
+        if self._missing(c) is not None or self._accepted(c):
             return []
         return [self._review(c)]
 

@@ -27,6 +27,10 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CommentAdded": ("Comment", ("text",)),
     "CountFailed": ("Count", ("words", "replicate")),
     "CountRepeated": ("Count", ("reason", "phase")),
+    "CountMethodQualified": (
+        "Count",
+        ("reason", "method", "version", "verdict", "words", "performed_on", "qualified_until"),
+    ),
     "DeviationOpened": ("Deviation", ("words", "classification", "phase")),
     "DeviceQualified": (
         "Device",

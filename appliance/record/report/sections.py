@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -42,6 +43,7 @@ QUALITY_KINDS = ("DeviationOpened", "AlarmRaised", "AlarmAcknowledged", "AlarmCl
 DEVICE_KINDS = (
     "DeviceIdentified",
     "DeviceQualified",
+    "CountMethodQualified",
     "DeviceOrdered",
     "DeviceReported",
     "DeviceRefusedOrder",
@@ -49,6 +51,7 @@ DEVICE_KINDS = (
     "DeviceRecovered",
     "DeviceRestartSeen",
 )
+QUALIFIED_BY = ("r2", "cv_percent", "pi_squared", "deviation_percent")
 LONG_TABLE = 400
 LONGEST_WORDS = 600
 FACTS = ("No.", "When", "What", "Facts")
@@ -204,7 +207,7 @@ def _table_of(batch: Batch, kinds: Sequence[str], none: str) -> Table:
 
 
 def _counts(batch: Batch) -> list[Block]:
-    blocks: list[Block] = []
+    blocks: list[Block] = _count_qualifications(batch)
     for entry in batch.of("CellCountReported"):
         body = entry.body
         verdict = or_nothing(body.get("verdict"))
@@ -234,7 +237,29 @@ def _counts(batch: Batch) -> list[Block]:
             )
         )
         blocks += _figures(batch, entry, "what was counted")
-    return blocks or [Note("No cells were counted.")]
+    if not batch.of("CellCountReported"):
+        blocks.append(Note("No cells were counted."))
+    return blocks
+
+
+def _count_qualifications(batch: Batch) -> list[Block]:
+    """By what the counting methods were qualified when the batch opened."""
+    blocks: list[Block] = []
+    for entry in batch.of("BatchOpened"):
+        said = json.loads((entry.body.get("unit_before") or {}).get("count_qualifications", "{}"))
+        for method, one in said.items():
+            figures = ", ".join(f"{name} {one['figures'].get(name, NOTHING)}" for name in QUALIFIED_BY)
+            made_up = (Span(" FICTITIOUS", "alert"),) if one.get("fictitious") else ()
+            facts: list[tuple[str, Cell]] = [
+                ("Counting method", (Span(f"{method}, version {one['version']}"), *made_up)),
+                ("SHA-256 of code and weights", one["hash"]),
+                ("Qualified", f"on {one['performed_on']}, until {one['qualified_until']}: {one['verdict']}"),
+                ("By", f"{one['first_person']} and {one['second_person']}: {one['reason']}"),
+                ("Figures (ISO 20391-2)", figures),
+                ("Series and page, SHA-256", f"{one['design_blob']} {one['report_blob']}"),
+            ]
+            blocks.append(Facts(facts))
+    return blocks
 
 
 def _measure(value: object, unit: str, body: dict[str, object], name: str) -> Cell:

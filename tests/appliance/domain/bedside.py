@@ -38,6 +38,7 @@ ADA = Actor("p-0001", "Ada", ("operator",))
 BEN = Actor("p-0002", "Ben", ("verifier",))
 CLEO = Actor("p-0003", "Cleo", ("supervisor",))
 GUS = Actor("p-0007", "Gus", ("administrator",))
+MIA = Actor("p-0009", "Mia", ("maintenance",))
 
 ORDER = {
     "id": "ORD-1",
@@ -61,6 +62,7 @@ ENTERED = {
     "void": "0",
     "destroyed": "0",
 }
+METHOD = {"id": "trypan-blue", "version": "1", "hash": "00"}
 E = TypeVar("E", bound=ev.Event)
 
 
@@ -121,10 +123,34 @@ def counted(request: ev.CountRequested, **changes: object) -> ev.CellCountReport
         fields=12,
         images=[],
         overlay="",
-        method={"id": "trypan-blue", "version": "1", "hash": "00"},
+        method=dict(METHOD),
         station={},
     )
     return dataclasses.replace(report, **changes)  # type: ignore[arg-type]
+
+
+def count_qualified(**changes: object) -> ev.CountMethodQualified:
+    """The counting method was qualified half a year ago, for a year."""
+    qualified = ev.CountMethodQualified(
+        method=METHOD["id"],
+        version=METHOD["version"],
+        hash=METHOD["hash"],
+        station={},
+        series="trypan-blue",
+        design_blob="",
+        report_blob="",
+        figures={"r2": "0.998", "cv_percent": "5.2"},
+        limits={"cv_percent_max": "10"},
+        verdict="pass",
+        words=[],
+        performed_on="2025-09-01",
+        qualified_until="2026-09-01",
+        fictitious=True,
+        reason="First qualification",
+        first_person="p-0009",
+        second_person="p-0003",
+    )
+    return dataclasses.replace(qualified, **changes)  # type: ignore[arg-type]
 
 
 class Bedside:
@@ -147,9 +173,14 @@ class Bedside:
                 )
             ]
         )
+        self.qualifies_the_count()
         for device in devices:
             self.identify(device)
         self.world.says(self.unit, self.now)
+
+    def qualifies_the_count(self, **changes: object) -> None:
+        """Two persons have put the counting method's qualification on record."""
+        self.commit([count_qualified(**changes)], MIA.id)
 
     # ── What happens ───────────────────────────────────────────────────────────────────
 
@@ -234,6 +265,7 @@ class Bedside:
             site="Ward",
             time_zone=TIME_ZONE,
             station={},
+            count_methods=[dict(METHOD)],
         )
 
     def begin_batch(self, by: Actor = ADA, **order: str) -> None:

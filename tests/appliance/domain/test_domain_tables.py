@@ -67,7 +67,7 @@ MAY_DO = {
     "qp": WARD - {"open_emergency"},
     "recipe_developer": WARD,
     "integrator": WARD | {"confirm_qualification"},
-    "maintenance": WARD | {"acknowledge_alarm", "qualify_device", "confirm_qualification"},
+    "maintenance": WARD | {"acknowledge_alarm", "qualify_device", "qualify_count", "confirm_qualification"},
     "administrator": WARD | ACCOUNTS | {"confirm_time", "unlock_account", "enable_account"},
     "auditor": OWN,
 }

@@ -44,6 +44,8 @@ MAY: dict[str, list[tuple[str, str]]] = {
     "end_emergency": [(f"administrator {SUPERVISING} emergency", ALL)],
     "confirm_time": [(f"operator administrator {SUPERVISING}", ALL)],
     "qualify_device": [("maintenance", ALL)],
+    # Where nobody can tell the day, nobody can tell whether it holds.
+    "qualify_count": [("maintenance", ALL.replace(" untrusted", ""))],
     "open_batch": [("operator supervisor unconfirmed", "no_batch")],
     "scan": [("operator supervisor unconfirmed emergency", "scanning released")],
     "import_file": [("", "")],  # this recipe asks for no file of a device

@@ -15,10 +15,10 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "domain"))
 
-from bedside import ADA, BEN, CLEO, ENTERED, START, Bedside, with_proof
+from bedside import ADA, BEN, CLEO, ENTERED, MIA, START, Bedside, count_qualified, with_proof
 from world import DEVICES
 
-from appliance.domain import corrections, decisions, recovery
+from appliance.domain import corrections, count_fitness, decisions, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Unit
 from appliance.domain.roles import Actor
@@ -180,6 +180,21 @@ class Recorded(Bedside):
     def asks_the_camera(self, prompt_id: str, by: Actor = ADA) -> ev.ScanRequested:
         self.asked("scan", by, lambda: decisions.scan(self.unit, prompt_id, by, self.now), prompt=prompt_id)
         return self.last(ev.ScanRequested)
+
+    def qualifies_the_count(self, **changes: object) -> None:
+        said = count_qualified(**changes)
+        names = count_fitness.Asked.__dataclass_fields__
+        asked = count_fitness.Asked(
+            months_max=12, **{name: getattr(said, name) for name in names if name != "months_max"}
+        )
+        people = (MIA, CLEO)
+        self.asked(
+            "qualify_count",
+            MIA,
+            lambda: count_fitness.qualify(self.unit, *people, asked, self.now),
+            people=people,
+            **asked.body(),
+        )
 
     def restart(self, by: Actor = ADA) -> None:
         why = "Looked at everything"
