@@ -19,11 +19,20 @@ POOLED_CELLS_LEAST = 100
 # Nobody takes more pictures than this of one filling; then the sample is too thin.
 FIELDS_MORE_MOST = 100
 UM2_PER_MM2 = 1e6
+_ERRORS: dict[tuple[str, str], MethodError] = {}
 
 
 def tells_live_from_dead(method: Method) -> bool:
     """Say whether the method gives a viability."""
     return "live" in method.classes
+
+
+def method_error(method: Method) -> MethodError:
+    """Return the method's validated error out of its card; read once, since a method is static."""
+    key = (method.id, method.hash())
+    if key not in _ERRORS:
+        _ERRORS[key] = MethodError.from_card(method.card())
+    return _ERRORS[key]
 
 
 def field_count(method: Method, cells: Sequence[Cell], *, size: float = 1.0, chamber: str = "") -> FieldCount:
@@ -65,9 +74,7 @@ def numbers_of_fields(
     if not fields:
         nothing = 0 if tells_live_from_dead(method) else None
         return Numbers(live=nothing, dead=nothing, unclassified=nothing)
-    result = budget(
-        fields, volume=volume, dilution=dilution, method_error=MethodError.from_card(method.card())
-    )
+    result = budget(fields, volume=volume, dilution=dilution, method_error=method_error(method))
     total = sum(field.total for field in fields)
     live = dead = unclassified = None
     if tells_live_from_dead(method):
@@ -145,15 +152,18 @@ def pool(
     The pictures of one folder are taken as the fields of one filling of the chamber.
     """
     counted = [image for image in images if image.verdict == "counted"]
+    areas = [area_um2_of(image) for image in counted]
+    # Where one scale is unknown, pixels are the one unit that all fields have.
+    known = all(area is not None for area in areas)
     fields = [
         FieldCount(
             image.total,
             image.live,
             image.dead,
-            size=area_um2_of(image) or float(image.width_px * image.height_px),
+            size=area if known and area is not None else float(image.width_px * image.height_px),
             chamber=str(Path(image.image).parent),
         )
-        for image in counted
+        for image, area in zip(counted, areas, strict=True)
     ]
     volume = counted_volume(counted, field_depth_um, chamber=chamber)
     numbers = numbers_of_fields(method, fields, volume=volume, dilution=Dilution.of(dilution))
