@@ -4,8 +4,8 @@
 
 The sets are the shared ones beside the checkout (or under CELLWRIGHT_SHARED); where they are missing, the
 committed parts of them. Our figures are out of fold: each picture is counted by a network that saw nothing of
-its acquisition group (trypan blue) or of its fold (nuclei). The peers' knobs are the best on the very set that
-they are scored on, which favours the peers. Values are [value, low, high]: 95 % bootstrap intervals over
+its acquisition group (trypan blue) or of its fold (nuclei). The peers' knobs are the best on the very set
+that they are scored on, which favours the peers. Values are [value, low, high]: 95 % bootstrap intervals over
 pictures, for errors of specimens over specimens. One JSON line a set. Speed has a bench of its own.
 """
 

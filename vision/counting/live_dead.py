@@ -42,6 +42,10 @@ HALO_DIAMETERS = 0.15
 # Seen in one channel alone and smaller than this share of the median nucleus: debris.
 DEBRIS_AREA_SHARE = 0.33
 SEEN_SPREADS = 6.0
+# Where less than this share of the surroundings is free, the background that was taken off already stands.
+FREE_SHARE_LEAST = 0.02
+# So few places say too little of the noise; single pixels are asked then.
+MEANS_LEAST = 50
 # Noise is never taken as less than what rounding to 8 bit leaves.
 NOISE_LEAST_GREY = 0.15
 
@@ -235,11 +239,10 @@ def _lights(
     foreground = (labels[::2, ::2] > 0).astype(np.uint8)
     reach = 2 * max(1, round(HALO_DIAMETERS * diameter_px / 2)) + 1
     free = (cv2.dilate(foreground, np.ones((reach, reach), np.uint8)) == 0).astype(np.float32)
-    noises, around = [], []
-    for channel in (a, b):
-        background, noise = _background(channel[::2, ::2], free, diameter_px / 2)
-        around.append(background[rows, columns].astype(np.float64))
-        noises.append(max(NOISE_LEAST_GREY, noise))
+    around, noises = zip(
+        *(_background(channel[::2, ::2] * free, free, diameter_px / 2, rows, columns) for channel in (a, b)),
+        strict=True,
+    )
     return populations.Lights(
         sums[:, kernels.MEAN_A] - around[0],
         sums[:, kernels.MEAN_B] - around[1],
@@ -249,20 +252,25 @@ def _lights(
     )
 
 
-def _background(channel: Image, mask: Image, diameter_px: float) -> tuple[Image, float]:
-    """Mean of what is no nucleus near each pixel, and the spread of its mean over a quarter's area."""
-    light = channel * mask
+def _background(
+    light: Image, free: Image, diameter_px: float, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Mean of the light off the nuclei near each place, and the noise of a mean over a quarter's area."""
     wide = 2 * round(AROUND_DIAMETERS * diameter_px / 2) + 1
-    weight = cv2.boxFilter(mask, -1, (wide, wide), normalize=True)
+    weight = cv2.boxFilter(free, -1, (wide, wide), normalize=True)
     total = cv2.boxFilter(light, -1, (wide, wide), normalize=True)
-    background = np.asarray(np.where(weight < 0.02, 0.0, total / np.maximum(weight, 1e-6)), np.float32)
+    near = weight[rows, columns]
+    around = np.where(near < FREE_SHARE_LEAST, 0.0, total[rows, columns] / np.maximum(near, FREE_SHARE_LEAST))
     side = max(1, round(QUARTER_DIAMETERS * diameter_px))
-    inside = cv2.boxFilter(mask, -1, (side, side), normalize=True) > 0.999
-    means = cv2.boxFilter(light, -1, (side, side), normalize=True)[inside] - background[inside]
-    if means.size < 50:
-        noise = 1.4826 * float(np.median(np.abs(light - background)[mask > 0])) if mask.any() else 0.0
-        return background, noise / max(1.0, side / 2)
-    return background, 1.4826 * float(np.median(np.abs(means - np.median(means))))
+    # Neighbouring means share most of their pixels: every second row and column says the same.
+    some = (slice(None, None, 2), slice(None, None, 2))
+    inside = cv2.boxFilter(free, -1, (side, side), normalize=True)[some] > 0.999
+    means = cv2.boxFilter(light, -1, (side, side), normalize=True)[some]
+    off = (means - total[some] / np.maximum(weight[some], FREE_SHARE_LEAST))[inside]
+    if off.size < MEANS_LEAST:
+        off = np.asarray(light[free > 0] / max(1.0, side / 2))
+    noise = 1.4826 * float(np.median(np.abs(off - np.median(off)))) if off.size else 0.0
+    return around.astype(np.float64), max(NOISE_LEAST_GREY, noise)
 
 
 def _offset_radii(sums: npt.NDArray[np.float64], decision: populations.Decision) -> float:

@@ -46,9 +46,8 @@ ACCEPTANCE = {
 }
 INTENDED_USE = (
     "Live and dead nucleated cells in two aligned fluorescence channels of one field, taken with fixed "
-    "exposures: first the stain that enters every nucleus (acridine orange, Hoechst), second the one "
-    "that enters "
-    "only dead nuclei (propidium iodide; DAPI beside acridine orange)."
+    "exposures: first the stain that enters every nucleus (acridine orange, Hoechst), second the one that "
+    "enters only dead nuclei (propidium iodide; DAPI beside acridine orange)."
 )
 NOT_FOR = [
     "Channels whose contrast was stretched each by itself: the ratio of the stains is then lost.",
@@ -64,21 +63,16 @@ LEARNT_FROM = [
     {"part": "finding nuclei", "from": "the method nuclei, see its card", "licence": "see its card"},
 ]
 SPLIT = (
-    "No public labelled set of two aligned channels exists: the method was validated on nuclei masks "
-    "and synthetic "
-    "mixes only. Nuclei of real pictures (dsb2018_fluo, CC0) were called live or dead by chance and "
-    "rendered into "
-    "two channels; the network that found them had not seen their pictures. {real} such mixes and "
-    "{drawn} fields "
-    "of drawn nuclei, {least} nuclei or more each."
+    "No public labelled set of two aligned channels exists: the method was validated on nuclei masks and "
+    "synthetic mixes only. Nuclei of real pictures (dsb2018_fluo, CC0) were called live or dead by chance "
+    "and rendered into two channels; the network that found them had not seen their pictures. {real} such "
+    "mixes and {drawn} fields of drawn nuclei, {least} nuclei or more each."
 )
 LIMITS = [
-    "Validated on nuclei masks and synthetic mixes only; how real stains, cells and debris differ "
-    "from the mixes "
-    "is not known. Qualify it with your own dilution series (`count qualify`) and controls.",
-    "Bleed-through of a field without any live nucleus cannot be measured; the typical value is used,"
-    " or the one "
-    "given from single-stained controls.",
+    "Validated on nuclei masks and synthetic mixes only; how real stains, cells and debris differ from "
+    "the mixes is not known. Qualify it with your own dilution series (`count qualify`) and controls.",
+    "Bleed-through of a field without any live nucleus cannot be measured; the typical value is used, or "
+    "the one given from single-stained controls.",
     "Specks that only the dead stain shows and that are a third of a nucleus or larger count as dead.",
     "A dead nucleus that the segmentation joins with a live one is not told apart from it.",
     "The figures are those of fields with 200 nuclei or more; with fewer, populations are less sure.",
@@ -196,9 +190,13 @@ def real_fields(folder: Path) -> Iterator[tuple[int, str, str, two_channel_mixes
         nuclei_here = two_channel_mixes.nuclei_of(grey, labels.astype(np.int32))
         parts.setdefault((fold, row["size_class"]), []).append(nuclei_here)
     for (fold, size_class), pictures in sorted(parts.items()):
+        # Where a class has too few nuclei for a field, its pictures serve once more, mirrored.
+        pictures = pictures + [two_channel_mixes.mirrored(picture) for picture in pictures]
         chosen: list[two_channel_mixes.Nuclei] = []
-        number = 0
-        for picture in pictures:
+        number, last = 0, len(pictures) // 2
+        for place, picture in enumerate(pictures):
+            if number and place >= last:
+                break
             chosen.append(picture)
             columns = max(1, int(np.sqrt(len(chosen))))
             whole = len(chosen) % columns == 0

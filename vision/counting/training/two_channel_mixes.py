@@ -125,6 +125,11 @@ def drawn_nuclei(side_px: int, count: int, radius_px: float, rng: np.random.Gene
     return Nuclei((TYPICAL_GREY * np.maximum(edged, 0)).astype(np.float32), labels)
 
 
+def mirrored(nuclei: Nuclei) -> Nuclei:
+    """Return the same nuclei the other way round."""
+    return Nuclei(np.ascontiguousarray(nuclei.light[:, ::-1]), np.ascontiguousarray(nuclei.labels[:, ::-1]))
+
+
 def joined(parts: list[Nuclei], columns: int) -> Nuclei:
     """Lay pictures of one size side by side, as one field."""
     rows_light, rows_labels, used = [], [], 0
