@@ -522,7 +522,10 @@ class CountRequested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellCountReported(Event):
-    """One replicate: never without interval and verdict (SAFETY 8)."""
+    """One replicate: never without interval and verdict (SAFETY 8).
+
+    `uncertainty` lists what the intervals are made of; a record from before it was told has none.
+    """
 
     phase: str
     count_id: str
@@ -541,6 +544,10 @@ class CellCountReported(Event):
     overlay: str  # blob
     method: dict[str, str]
     station: dict[str, str]
+    viable_concentration_cells_ml: str = ""
+    viable_concentration_interval_cells_ml: list[str] = field(default_factory=list)
+    # name of kind relative_standard_uncertainty degrees_of_freedom rests_on
+    uncertainty: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,11 +83,15 @@ def dose_result(c: Context, filled_ml: Decimal) -> ev.ResultReceived:
 
 
 def viable_concentration(pooled: ev.CellCountReported) -> tuple[Decimal, Decimal, Decimal]:
-    """Viable cells a mL with its 95 % interval: concentration times viability.
+    """Viable cells a mL with its 95 % interval, as the count gave them.
 
-    The relative half-widths of both intervals add in quadrature, each side by itself; the two
-    errors are taken as independent (GUM, JCGM 100:2008, 5.1.6).
+    A count that gave none is of an older record: then it is concentration times viability, and the
+    relative half-widths of both intervals add in quadrature, each side by itself; the two errors
+    are taken as independent (GUM, JCGM 100:2008, 5.1.6).
     """
+    if pooled.viable_concentration_cells_ml and len(pooled.viable_concentration_interval_cells_ml) == 2:
+        low, high = (Decimal(end) for end in pooled.viable_concentration_interval_cells_ml)
+        return Decimal(pooled.viable_concentration_cells_ml), low, high
     share = Decimal(pooled.viability_percent) / 100
     cells = Decimal(pooled.concentration_cells_ml)
     viable = cells * share

@@ -307,6 +307,8 @@ class Effects:
         pooled = result["pooled"]
         interval = pooled["viability_interval_percent"] or ["0", "100"]
         concentration = pooled["concentration_interval_cells_ml"] or ["0", "0"]
+        budget = pooled.get("uncertainty") or {}
+        viable = budget.get("viable_concentration_interval_cells_ml") or []
         return ev.CellCountReported(
             phase=count.phase,
             count_id=count.count_id,
@@ -325,6 +327,12 @@ class Effects:
             overlay=overlay,
             method={key: str(value) for key, value in result["method"].items()},
             station=self._station.told,
+            viable_concentration_cells_ml=str(budget.get("viable_concentration_cells_ml") or ""),
+            viable_concentration_interval_cells_ml=[str(end) for end in viable],
+            uncertainty=[
+                {key: "" if value is None else str(value) for key, value in part.items()}
+                for part in budget.get("components", ())
+            ],
         )
 
     # Labels

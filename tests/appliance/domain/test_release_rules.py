@@ -89,6 +89,37 @@ def test_a_minimum_alone_asks_nothing_of_the_upper_end() -> None:
     assert judged_by(LOWER_BOUND, Decimal(71), [Decimal(66), Decimal(76)], Decimal(70), None) == "fail"
 
 
+def test_the_count_s_own_viable_concentration_goes_into_the_dose() -> None:
+    bedside = Bedside()
+    bedside.begin_batch()
+    bedside.count = lambda request: counted(
+        request,
+        viable_concentration_cells_ml="3900000",
+        viable_concentration_interval_cells_ml=["3100000", "5000000"],
+    )
+
+    bedside.works_through("fill")
+
+    assert bedside.result("viable_concentration").value == "3900000"
+    assert bedside.result("viable_concentration").interval == ["3100000", "5000000"]
+    per_kg = Decimal(bedside.result("dose").value) / Decimal(3900000)
+    low, high = (Decimal(end) for end in bedside.result("dose").interval)
+    assert [round(low / per_kg, -5), round(high / per_kg, -5)] == [3100000, 5000000]
+
+
+def test_of_a_record_without_it_the_viable_concentration_is_the_product_of_both_figures() -> None:
+    bedside = Bedside()
+    bedside.begin_batch()
+
+    bedside.works_through("count")
+
+    assert bedside.result("viable_concentration").value == "4050000"
+    low, high = (int(end) for end in bedside.result("viable_concentration").interval)
+    # Of 4.5 (4.1 to 4.9) million and 90 (86.9 to 92.4) %: 8.9 and 3.4 % below, 8.9 and 2.7 % above.
+    assert low == pytest.approx(4050000 * (1 - 0.0953), rel=1e-3)
+    assert high == pytest.approx(4050000 * (1 + 0.0928), rel=1e-3)
+
+
 def test_every_rule_of_a_window_has_words_for_the_record() -> None:
     assert set(WINDOW_RULES) == {POINT, BOTH_BOUNDS}
     assert all(WINDOW_RULES.values())
