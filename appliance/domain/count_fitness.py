@@ -212,6 +212,8 @@ def qualify(unit: Unit, first: Actor, second: Actor, asked: Asked, now: datetime
     reason = check_reason(asked.reason)
     _check_days(unit, asked, now)
     said = {name: one for name, one in asked.body().items() if name not in ("months_max", "reason")}
+    # In one order only, whether they come from the command or from its record.
+    said |= {name: dict(sorted(said[name].items())) for name in ("station", "figures", "limits")}
     qualified = ev.CountMethodQualified(
         **said,
         fictitious=unit.simulated,
