@@ -1,5 +1,6 @@
-"""The vision worker, `python -m vision.worker`: one JSON request a line in, one JSON answer a line out.
+"""The vision worker, `python -m vision.worker [METHOD …]`: one JSON request a line in, one answer a line out.
 
+The counting methods named are loaded before it says ready; without any, the usual one.
 It runs as a child process, so that a crash in a decoder or a picture library reaches no pump. It answers in
 order, survives bad requests, and ends when its input ends.
 """
@@ -33,7 +34,8 @@ def main() -> int:
     answers = _private_stdout()
     # Ctrl-C in a terminal reaches the whole process group; the end of the input is what ends this worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _send(answers, {"ready": True, "versions": _warm_up()})
+    methods = sys.argv[1:]
+    _send(answers, {"ready": True, "versions": _warm_up(methods)})
     requests = sys.stdin.buffer
     while True:
         line = _next_line(requests)
@@ -57,18 +59,26 @@ def _send(answers: int, message: Mapping[str, object]) -> None:
         data = data[os.write(answers, data) :]
 
 
-def _warm_up() -> dict[str, str]:
+def _warm_up(methods: list[str]) -> dict[str, str]:
     """Load and compile everything before saying ready, so that no request pays for it."""
     import cv2
     import numpy as np
 
-    from vision.counting import count_images
+    from vision.counting import annotate, count_images
+    from vision.counting.kernel_cache import KernelCacheUnusable
+    from vision.counting.methods import USUAL
     from vision.labels.engines import versions
     from vision.labels.symbols import read_symbols
 
     cv2.setNumThreads(1)
     read_symbols(np.full((64, 64), 255, dtype=np.uint8))
-    count_images.warm()
+    annotate.legend(annotate.WIDTH_LEAST_PX, (), ("live",))
+    try:
+        for method in methods or [USUAL]:
+            count_images.warm(method)
+    except KernelCacheUnusable as reason:
+        # Labels can be read all the same; a count by this method is refused with these words.
+        print(f"vision worker: {reason}", file=sys.stderr, flush=True)
     return versions()
 
 
@@ -155,28 +165,54 @@ def _scan_source(request: Request, progress: Progress) -> object:
 
 
 def _count(request: Request, progress: Progress) -> object:
+    from vision.counting.chamber_table import UnknownChamber
     from vision.counting.count_images import count_files
+    from vision.counting.kernel_cache import KernelCacheUnusable
+    from vision.counting.method_error import CardLacksValidation
     from vision.counting.methods import UnknownMethod
+    from vision.counting.output_files import OutputNotWritten
 
-    images = request.get("images")
-    if not isinstance(images, list) or not images or not all(isinstance(each, str) for each in images):
-        raise RequestRefused("bad_request", "The images are a list of paths.")
-    overlay = _text(request, "overlay_dir", "")
+    overlay, tables = _text(request, "overlay_dir", ""), _text(request, "csv_dir", "")
     dilution = _measure(request, "dilution")
     try:
         counted = count_files(
-            [Path(each) for each in images],
+            _fields(request),
             method=_text(request, "method"),
             um_per_px=_measure(request, "um_per_px"),
             field_depth_um=_measure(request, "field_depth_um"),
+            chamber=_text(request, "chamber", ""),
             dilution=1.0 if dilution is None else dilution,
             overlay_dir=Path(overlay) if overlay else None,
+            cells_csv_dir=Path(tables) if tables else None,
             simulated=request.get("simulated") is True,
             on_progress=progress,
         )
-    except (UnknownMethod, ValueError) as error:
+    except (UnknownMethod, UnknownChamber, CardLacksValidation, ValueError) as error:
         raise RequestRefused("bad_request", str(error)) from error
+    except OutputNotWritten as error:
+        raise RequestRefused("not_written", str(error)) from error
+    except KernelCacheUnusable as error:
+        raise RequestRefused("no_kernel_cache", str(error)) from error
     return counted.message()
+
+
+def _fields(request: Request) -> list[Path | list[Path]]:
+    """The pictures of each field: a path, or a list of paths, one a channel."""
+    images = request.get("images")
+    fields: list[Path | list[Path]] = []
+    for each in images if isinstance(images, list) else []:
+        if isinstance(each, str):
+            fields.append(Path(each))
+        elif isinstance(each, list) and each and all(isinstance(path, str) for path in each):
+            fields.append([Path(path) for path in each])
+        else:
+            fields.clear()
+            break
+    if not fields:
+        raise RequestRefused(
+            "bad_request", "The images are a list of paths, or of lists of paths by channel."
+        )
+    return fields
 
 
 def _methods(request: Request, progress: Progress) -> object:

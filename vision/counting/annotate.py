@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,9 +15,11 @@ import numpy.typing as npt
 from vision.counting.count_images import CountedField
 from vision.counting.counting_region import CountingRegion
 from vision.counting.method import Cell, CellClass, Labels
-from vision.counting.neubauer import Grid
 from vision.counting.output_files import png
 from vision.picture_file import FieldPicture
+
+if TYPE_CHECKING:
+    from vision.counting.neubauer import Grid
 
 Colours = npt.NDArray[np.uint8]
 

@@ -9,21 +9,29 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from vision.counting import field_scale, frame_quality, output_files, specimen
+from vision.counting.chamber import Dilution
 from vision.counting.chamber_table import Chamber, chamber_named
 from vision.counting.counting_region import CountingRegion, apply_two_edges
 from vision.counting.field_scale import FieldScale
 from vision.counting.frame_quality import Judgement, Verdict
+from vision.counting.kernel_cache import refuse_parallel_kernels
 from vision.counting.method import Finding, Method, Scale
 from vision.counting.methods import USUAL, method_named
-from vision.counting.neubauer import Grid
 from vision.counting.results import CountResult, ImageResult, Numbers
 from vision.picture_file import FieldPicture, PictureUnreadable, read_grey
 
+if TYPE_CHECKING:
+    from vision.counting.neubauer import Grid
+
 # One object diameter outside this band is no cell that a method was validated for.
 DIAMETER_PX_LEAST, DIAMETER_PX_MOST = 6.0, 200.0
+WARM_SIDE_PX, WARM_PITCH_PX = 200, 40
 POOLED_OVERLAY, CELLS_TABLE = "pooled.png", "cells.csv"
 
 
@@ -67,8 +75,31 @@ def method_card(name: str = USUAL) -> dict[str, str]:
 
 
 def warm(name: str = USUAL) -> None:
-    """Compile or load all that a count by this method needs, so that the first one is not slower."""
-    method_named(name).warm()
+    """Count a small made-up field, so that nothing is left to compile or to load for the first true one.
+
+    Raises
+    ------
+    UnknownMethod
+    KernelCacheUnusable
+    ParallelKernel
+    """
+    method = method_named(name)
+    refuse_parallel_kernels()
+    method.warm()
+    method_name_card(method)
+    picture = FieldPicture(_made_up_field(), 8, 0.0)
+    scale = Scale(um_per_px=0.6)
+    finding, _ = count_picture((picture,) * method.channels, method=method, scale=scale, allow_unscaled=False)
+    fields = [specimen.field_count(method, finding.cells)]
+    specimen.numbers_of_fields(method, fields, volume=None, dilution=Dilution.of(2.0))
+
+
+def _made_up_field() -> npt.NDArray[np.float32]:
+    """Return grey levels with bright cores in dark rings, which every method takes for something."""
+    rows, columns = np.mgrid[0:WARM_SIDE_PX, 0:WARM_SIDE_PX] % WARM_PITCH_PX - WARM_PITCH_PX / 2
+    far = np.hypot(rows, columns)
+    grey = 100 + 90 * np.exp(-((far / 4) ** 2)) - 50 * np.exp(-(((far - 8) / 2) ** 2))
+    return np.asarray(grey, np.float32)
 
 
 def count_picture(
@@ -183,7 +214,7 @@ def count_file(
 
 
 def count_files(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Sequence[Path]],
     *,
     method: str = USUAL,
     um_per_px: float | None = None,
@@ -201,8 +232,9 @@ def count_files(
 
     Parameters
     ----------
-    paths : sequence of Path
-        Picture files, each one field; results come in this order.
+    paths : sequence of Path, or of sequences of Path
+        Picture files, each one field; of a method with several channels the files of each field.
+        Results come in this order.
     method : str
         One of `methods.METHODS`.
     um_per_px, object_diameter_px : float, optional
@@ -228,7 +260,7 @@ def count_files(
     UnknownMethod, UnknownChamber
         No such method or chamber.
     ValueError
-        A scale, depth or dilution that cannot be.
+        A scale, depth or dilution that cannot be, or fields of another number of channels.
     OutputNotWritten
         A file asked for could not be written.
     """
@@ -238,18 +270,21 @@ def count_files(
     scale = Scale(um_per_px, object_diameter_px)
     named = chamber_named(chamber) if chamber else None
     settings = Settings(method_named(method), scale, allow_unscaled, field_depth_um, dilution, named)
-    sheet = ContactSheet(len(paths), settings.method.classes) if overlay_dir is not None and paths else None
+    fields = [(each,) if isinstance(each, Path) else tuple(each) for each in paths]
+    if any(len(files) != settings.method.channels for files in fields):
+        raise ValueError(f"{method} counts a field out of {settings.method.channels} picture(s).")
+    sheet = ContactSheet(len(fields), settings.method.classes) if overlay_dir is not None and fields else None
     results: list[ImageResult] = []
     rows: list[tuple[object, ...]] = []
-    for number, path in enumerate(paths, start=1):
-        counted = count_field([Path(path)], settings)
+    for number, files in enumerate(fields, start=1):
+        counted = count_field(files, settings)
         results.append(counted.result)
         if sheet is not None:
             sheet.add(counted)
         if cells_csv_dir is not None:
             rows += ((number, *row) for row in output_files.rows_of(counted))
         if on_progress is not None:
-            on_progress(number / len(paths))
+            on_progress(number / len(fields))
     pooled = specimen.pool(
         results, settings.method, field_depth_um=settings.depth_um(), dilution=dilution, chamber=named
     )

@@ -19,7 +19,9 @@ from vision.counting import count_images, output_files, specimen
 from vision.counting.chamber_table import UnknownChamber, chamber_named
 from vision.counting.count_command import EXIT_GOOD, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_USAGE
 from vision.counting.count_images import CountedField, Settings
+from vision.counting.kernel_cache import KernelCacheUnusable
 from vision.counting.method import Scale
+from vision.counting.method_error import CardLacksValidation
 from vision.counting.methods import UnknownMethod, method_named
 from vision.counting.output_files import OutputNotWritten, TooManyObjects
 from vision.counting.results import HasNumbers, ImageResult, PooledResult
@@ -31,6 +33,9 @@ HEADER = (
     f"{'picture':32} {'verdict':8} {'cells':>6} {'live':>5} {'dead':>5} {'unsure':>6}  "
     "viability, 95 % interval; cells/mL"
 )
+
+
+METHOD_FAULTS = (UnknownMethod, KernelCacheUnusable, CardLacksValidation)
 
 
 class CannotBegin(Exception):
@@ -226,7 +231,8 @@ def prepared(options: argparse.Namespace, fields: Sequence[Field]) -> Run:
         method = method_named(options.method)
         _check_targets(options, fields)
         method.warm()
-    except (UnknownChamber, UnknownMethod, OutputNotWritten, ValueError) as reason:
+        specimen.method_error(method)
+    except (UnknownChamber, *METHOD_FAULTS, OutputNotWritten, ValueError) as reason:
         raise CannotBegin(str(reason)) from reason
     settings = Settings(
         method,

@@ -22,12 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from vision.counting.method import Cell
-from vision.counting.neubauer import Grid, Square
+
+if TYPE_CHECKING:
+    from vision.counting.neubauer import Grid, Square
 
 Doubles = npt.NDArray[np.float64]
 

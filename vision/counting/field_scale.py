@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
 
-from vision.counting import neubauer
 from vision.counting.chamber_table import Chamber
 from vision.counting.counting_region import CountingRegion, picture_region, squares_region
 from vision.counting.method import Cell, Method, Scale
-from vision.counting.neubauer import Grid
 from vision.picture_file import FieldPicture
+
+if TYPE_CHECKING:
+    from vision.counting.neubauer import Grid
 
 # A station's scale and a ruling that differ by more are not both right.
 SCALES_AGREE = 0.03
@@ -47,8 +49,11 @@ def scale_of(
     ruled = chamber is not None and chamber.ruling is not None
     if "nucleus" in method.classes or method.channels > 1 or (stated.known() and not ruled):
         return FieldScale(stated)
+    # The search is compiled: who states a scale and names no ruling does not wait for it.
+    from vision.counting import neubauer
+
     grid = neubauer.find_grid(pictures[0].grey)
-    if not isinstance(grid, Grid):
+    if isinstance(grid, neubauer.NoGrid):
         return FieldScale(stated)
     if stated.um_per_px is not None:
         return FieldScale(stated, grid, abs(grid.um_per_px / stated.um_per_px - 1) > SCALES_AGREE)

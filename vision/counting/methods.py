@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from vision.counting.kernel_cache import keeping_kernels
+
 if TYPE_CHECKING:
     from vision.counting.method import Method
 
@@ -28,11 +30,14 @@ def method_named(name: str) -> Method:
     Raises
     ------
     UnknownMethod
+    KernelCacheUnusable
+        Its kernels cannot be kept in any folder.
     """
     if name not in MODULES:
         raise UnknownMethod(f"There is no method {name!r}. Use one of: {', '.join(METHODS)}.")
     try:
-        module = importlib.import_module(MODULES[name])
+        with keeping_kernels():
+            module = importlib.import_module(MODULES[name])
     except ModuleNotFoundError as missing:
         if missing.name != MODULES[name]:
             raise
