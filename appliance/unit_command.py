@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from appliance.config import add_home_option, home_from
+from appliance.config import Counting, add_home_option, home_from
 
 STATION = "service"
-COMMAND_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 15.0
 COUNT_TIMEOUT_S = 150.0  # the counting program may be starting
 
 
@@ -120,24 +121,19 @@ def _qualify_count(options: argparse.Namespace) -> int:
     from appliance.config import read_config
     from appliance.domain.count_fitness import months_later
     from appliance.engine.count_commands import DESIGN_BYTES_MAX, packed
-    from vision.counting.dilution_series import SeriesUnusable, read
-    from vision.counting.qualification import Limits, qualify
-    from vision.counting.qualify_command import in_words
-    from vision.counting.qualify_method import series_of
 
     try:
         measured = date.fromisoformat(options.performed_on)
-        data = options.design.read_bytes()[: DESIGN_BYTES_MAX + 1]
-        series = series_of(read(data), options.method, options.series)
-        counting = read_config(home_from(options)).counting
-        limits = Limits(**{name: float(limit) for name, limit in counting.limits.items()})
-        print(in_words(qualify(series, limits=limits)), file=sys.stderr)
+        with options.design.open("rb") as file:
+            data = file.read(DESIGN_BYTES_MAX + 1)
     except ValueError:
         print(f"{options.performed_on!r} is no day such as 2026-11-21.", file=sys.stderr)
         return 2
-    except (SeriesUnusable, OSError) as why:
-        print(why, file=sys.stderr)
-        return 1
+    except OSError as why:
+        print(f"{options.design}: {why.strerror}.", file=sys.stderr)
+        return 2
+    if _shown(options, read_config(home_from(options)).counting) == 2:
+        return 2
     body = {
         "method": options.method,
         "series": options.series,
@@ -148,6 +144,18 @@ def _qualify_count(options: argparse.Namespace) -> int:
         "reason": options.reason,
     }
     return _as_person(options, "qualify_count", body, second=options.second, timeout_s=COUNT_TIMEOUT_S)
+
+
+def _shown(options: argparse.Namespace, limits: Counting) -> int:
+    """Judge the file by the unit's limits in a process of its own, for people to read; its exit code."""
+    judge = [sys.executable, "-m", "appliance.cli", "count", "qualify", str(options.design)]
+    judge += ["--series", options.series or options.method, "--method-id", options.method]
+    judge += ["--cv-max", str(limits.cv_percent_max), "--r2-min", str(limits.r2_min)]
+    judge += ["--deviation-max", str(limits.deviation_percent_max)]
+    if limits.pi_squared_max:
+        judge += ["--pi-max", str(limits.pi_squared_max)]
+    judge += ["--performed-on", options.performed_on, "--expires-months", str(options.expires_months)]
+    return subprocess.run(judge, stdout=sys.stderr, check=False).returncode
 
 
 def _as_person(
