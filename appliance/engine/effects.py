@@ -190,7 +190,7 @@ class Effects:
                 "scan_source",
                 source=self._station.labels,
                 torch=self._station.torch,
-                focus_baseline=str(self._station.focus_baseline),
+                focus_baseline=str(self._station.focus_baseline or ""),  # 0: nobody measured it
                 formats=ANY_FORMAT if looks else scan.formats,
                 timeout_ms=SCAN_TIMEOUT_MS,
                 shown_after=self._scanned_at,
