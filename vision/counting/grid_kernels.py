@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 
 READING_FIELDS = 6
+# What a line costs that the reading has no use for, in lines.
+LEFT_OVER_COSTS = 0.7
 
 
 @njit(cache=True, nogil=True)
@@ -69,13 +71,15 @@ def nearest_place(places, wanted):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def loose_score(places, marks, scale, anchor, anchored, slack_px, least_px, width):  # type: ignore[no-untyped-def]
-    """Score a reading made from two lines: twice the lines met, less those looked for and those left over.
+def loose_score(places, marks, gains, costs, scale, anchor, anchored, slack_px, least_px, width):  # type: ignore[no-untyped-def]
+    """Score a reading made from two lines: the lines met, less those missing and those left over.
 
     Parameters
     ----------
     places, marks : (n,), (m,) float64 ndarray
         Lines seen, in pixels, and lines of the ruling, ascending.
+    gains, costs : (m,) float64 ndarray
+        What a line of the ruling counts when it is met, and when it is in view and missing.
     scale, anchor, anchored : float
         Pixels per unit of `marks`, and the pixel at which the mark `anchored` lies.
     slack_px, least_px : float
@@ -87,7 +91,8 @@ def loose_score(places, marks, scale, anchor, anchored, slack_px, least_px, widt
     -------
     score : float
     """
-    matched, looked_for, between = 0, 0, 0
+    score = 0.0
+    matched, between = 0, 0
     at = 0
     tolerance = max(slack_px, least_px)
     first = anchor + scale * (marks[0] - anchored)
@@ -95,16 +100,18 @@ def loose_score(places, marks, scale, anchor, anchored, slack_px, least_px, widt
     for place in places:
         if first - tolerance <= place <= last + tolerance:
             between += 1
-    for mark in marks:
-        wanted = anchor + scale * (mark - anchored)
+    for number in range(len(marks)):
+        wanted = anchor + scale * (marks[number] - anchored)
         if wanted <= 2 or wanted >= width - 3:
             continue
-        looked_for += 1
         while at + 1 < len(places) and abs(places[at + 1] - wanted) <= abs(places[at] - wanted):
             at += 1
         if abs(places[at] - wanted) <= tolerance + 0.015 * abs(wanted - anchor):
             matched += 1
-    return 2.0 * matched - looked_for - 0.7 * max(between - matched, 0)
+            score += gains[number]
+        else:
+            score -= costs[number]
+    return score - LEFT_OVER_COSTS * max(between - matched, 0)
 
 
 @njit(cache=True, nogil=True)
@@ -147,7 +154,7 @@ def fit_bent_line(u, x, number, degree):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def grow(places, marks, scale, anchor, anchored, tolerance_mm, least_px, reach, width):  # type: ignore[no-untyped-def]
+def grow(places, marks, gains, costs, scale, anchor, anchored, tolerance_mm, least_px, reach, width):  # type: ignore[no-untyped-def]
     """Follow a ruling outwards from two lines, bending the scale a little as perspective does.
 
     Parameters are those of `loose_score`; `reach` is how far from the anchor lines are taken at first, in
@@ -156,8 +163,8 @@ def grow(places, marks, scale, anchor, anchored, tolerance_mm, least_px, reach, 
     Returns
     -------
     (6,) float64 ndarray
-        Coefficients c of x = c[0] u^2 + c[1] u + c[2] with u = mark - anchored, then the numbers of lines
-        met, missing and left over. All 0 when the reading came to nothing.
+        Coefficients c of x = c[0] u^2 + c[1] u + c[2] with u = mark - anchored, then the score (as in
+        `loose_score`), and how many lines were met and left over. All 0 when it came to nothing.
     """
     nothing = np.zeros(READING_FIELDS, np.float64)
     u = np.empty(len(marks), np.float64)
@@ -187,8 +194,8 @@ def grow(places, marks, scale, anchor, anchored, tolerance_mm, least_px, reach, 
     out[:3] = fit
     low, high, before = np.inf, -np.inf, -np.inf
     tolerance = max(tolerance_mm * fit[1], least_px)
-    for mark in marks:
-        at = mark - anchored
+    for number in range(len(marks)):
+        at = marks[number] - anchored
         wanted = fit[0] * at * at + fit[1] * at + fit[2]
         if wanted <= before:
             return nothing
@@ -197,24 +204,28 @@ def grow(places, marks, scale, anchor, anchored, tolerance_mm, least_px, reach, 
             continue
         low, high = min(low, wanted), max(high, wanted)
         if abs(places[nearest_place(places, wanted)] - wanted) <= tolerance:
-            out[3] += 1
-        else:
             out[4] += 1
+            out[3] += gains[number]
+        else:
+            out[3] -= costs[number]
     for place in places:
         if low - tolerance <= place <= high + tolerance:
             out[5] += 1
-    out[5] = max(out[5] - out[3], 0.0)
+    out[5] = max(out[5] - out[4], 0.0)
+    out[3] -= LEFT_OVER_COSTS * out[5]
     return out
 
 
 @njit(cache=True, nogil=True)
-def best_readings(places, marks, pairs, low, high, tolerance_mm, least_px, width, most):  # type: ignore[no-untyped-def]
+def best_readings(places, marks, gains, costs, pairs, low, high, tolerance_mm, least_px, width, most):  # type: ignore[no-untyped-def]
     """Try each two neighbouring lines as each pair of the ruling's, and grow the best.
 
     Parameters
     ----------
     places, marks : (n,), (m,) float64 ndarray
         Lines seen, in pixels, and lines of the ruling, in mm; both ascending, n >= 2.
+    gains, costs : (m,) float64 ndarray
+        See `loose_score`.
     pairs : (p, 3) int64 ndarray
         First and second index into `marks`, and how many lines apart the two seen are (1 or 2).
     low, high : float
@@ -229,16 +240,18 @@ def best_readings(places, marks, pairs, low, high, tolerance_mm, least_px, width
     (k, 7) float64 ndarray
         The fields of `grow` and the mark of the anchor, k <= most; of equal readings the first.
     """
-    best = np.full((most, 4), -1e9)
+    best = np.full((most, 5), -1e9)
     filled = 0
     for pair in range(len(pairs)):
         first, second, apart = pairs[pair, 0], pairs[pair, 1], pairs[pair, 2]
         for at in range(len(places) - apart):
-            scale = (places[at + apart] - places[at]) / (marks[second] - marks[first])
-            if not low <= scale < high:
+            gap = places[at + apart] - places[at]
+            scale = gap / (marks[second] - marks[first])
+            if scale <= 0.0 or not low <= scale < high:
                 continue
             anchor, anchored = places[at], marks[first]
-            score = loose_score(places, marks, scale, anchor, anchored, tolerance_mm * scale, least_px, width)
+            slack = tolerance_mm * scale
+            score = loose_score(places, marks, gains, costs, scale, anchor, anchored, slack, least_px, width)
             # One reading comes from many pairs: of those alike the best is kept.
             origin = anchor / scale - anchored
             slot = -1
@@ -249,15 +262,15 @@ def best_readings(places, marks, pairs, low, high, tolerance_mm, least_px, width
                     break
             if slot >= 0:
                 if score > best[slot, 0]:
-                    best[slot] = (score, scale, anchor, anchored)
+                    best[slot] = (score, scale, anchor, anchored, gap)
                 continue
             if filled < most:
-                best[filled] = (score, scale, anchor, anchored)
+                best[filled] = (score, scale, anchor, anchored, gap)
                 filled += 1
                 continue
             worst = int(np.argmin(best[:, 0]))
             if score > best[worst, 0]:
-                best[worst] = (score, scale, anchor, anchored)
+                best[worst] = (score, scale, anchor, anchored, gap)
     out = np.empty((filled, READING_FIELDS + 1), np.float64)
     spacing = np.inf
     for one in range(len(marks) - 1):
@@ -265,10 +278,10 @@ def best_readings(places, marks, pairs, low, high, tolerance_mm, least_px, width
     number = 0
     for one in range(filled):
         grown = grow(
-            *(places, marks, best[one, 1], best[one, 2], best[one, 3]),
-            *(tolerance_mm, least_px, 2.6 * spacing * best[one, 1], width),
+            *(places, marks, gains, costs, best[one, 1], best[one, 2], best[one, 3]),
+            *(tolerance_mm, least_px, max(2.6 * spacing * best[one, 1], 1.1 * best[one, 4]), width),
         )
-        if grown[3] >= 2:
+        if grown[4] >= 2:
             out[number, :READING_FIELDS] = grown
             out[number, READING_FIELDS] = best[one, 3]
             number += 1
@@ -279,4 +292,4 @@ def warm() -> None:
     """Compile or load every kernel with the types that the grid finder uses."""
     sum_along(np.zeros((2, 8), np.float32), np.ones((2, 8), np.bool_), np.ones(2), np.zeros(2), 0.0, 0.0)
     lines = np.array([3.0, 7.0, 11.0])
-    best_readings(lines, lines, np.array([[0, 1, 1]]), 0.1, 10.0, 0.1, 0.5, 16.0, 2)
+    best_readings(lines, lines, lines, lines, np.array([[0, 1, 1]]), 0.1, 10.0, 0.1, 0.5, 16.0, 2)

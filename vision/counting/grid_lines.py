@@ -31,7 +31,9 @@ BLACK_SHARE = 0.25
 STRIP_PX = 40.0
 STRIPS_LEAST, STRIPS_MOST = 5, 24
 # A peak of the summed profile is a line from here on, in robust spreads of that profile.
-PEAK_SPREADS = 3.6
+PEAK_SPREADS = 4.0
+# Far fainter than the strong ones it is a scratch, or a row of cells.
+FAINT_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,12 +300,19 @@ def _sharpness(profile: Doubles) -> float:
 
 def _peaks(profile: Doubles) -> tuple[Doubles, Doubles]:
     """Return place and height (in robust spreads) of the profile's maxima that are lines."""
-    flat = profile - np.median(profile)
-    lower = flat[flat <= 0]
-    # Lines are bright: the dark half of the profile tells the noise.
-    spread = max(1.4826 * float(np.median(-lower)) if lower.size else 0.0, 0.02)
+    # Where lines stand close the background taken off is brighter: each stretch has its own ground.
+    half = BACKGROUND_PX // 2
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(profile, half, mode="reflect"), 2 * half + 1)
+    flat = profile - np.percentile(windows[:, ::2], 30.0, axis=1)
+    lower = flat[flat < 0]
+    # Lines are bright: what lies below the ground tells the noise.
+    # (Of a normal distribution the middle of the lowest 30 % lies 0.51 spreads under their upper end.)
+    spread = max(1.95 * float(np.median(-lower)) if lower.size else 0.0, 0.02)
     loud = flat / spread
     middle = loud[1:-1]
     top = np.flatnonzero((middle > PEAK_SPREADS) & (middle >= loud[:-2]) & (middle > loud[2:])) + 1
+    if top.size:
+        strong = float(np.sort(loud[top])[-min(3, top.size)])
+        top = top[loud[top] >= FAINT_SHARE * strong]
     places = [_peak_place(loud, int(one)) for one in top]
     return np.array(places, np.float64), loud[top].astype(np.float64)

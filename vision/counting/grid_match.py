@@ -7,6 +7,7 @@ evenly ruled paper of any scale, explains the same lines nearly as well.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,15 +27,16 @@ RUNG = 1.45
 MULTIPLE_WITHIN_MM = 0.012
 # A line is where the ruling says when it is this near, in millimetres and (least) in pixels.
 TOLERANCE_MM, TOLERANCE_PX = 0.004, 0.8
-# Closer lines run into each other and are not looked for one by one.
-RESOLVED_PX = 4.5
-FINE_MM = 0.06
+# Single lines this near each other run together: in pixels, where they begin to say something when met, where
+# they begin to be missed, and from where on they are lines like all others.
+FINE_MM = 0.05
+FINE_PX = (2.5, 4.0, 11.0)
 # Strength of a line over that of a single one: from here on multiple, up to there single, between neither.
 MULTIPLE_FROM, SINGLE_TO = 1.75, 1.45
 EVEN_LINES = 61
 EVEN_TOLERANCE = 0.08
-GROWN_MOST, JUDGED_MOST = 24, 40
-LEFT_OVER_COSTS, WRONG_KIND_COSTS = 0.7, 0.7
+GROWN_MOST, JUDGED_MOST, JUDGED_MOST_OF_SCALE = 24, 36, 3
+WRONG_KIND_COSTS = 0.7
 # A reading this many lines behind the best of its direction decides nothing.
 SCORE_BEHIND_MOST = 7.0
 # How much better several lines must explain a multiple line than one bold line does.
@@ -70,8 +72,10 @@ class Reading:
         Where the matched lines lie, in pixels of the turned frame.
     multiple : tuple of bool
         What the ruling says of them.
-    missing, left_over, wrong_kind : int
-        What does not fit.
+    missing : float
+        Lines in view that were not found, those hard to see counting less than one.
+    left_over, wrong_kind : int
+        What else does not fit.
     """
 
     ruling: str
@@ -80,98 +84,121 @@ class Reading:
     lines: tuple[int, ...]
     places: Doubles
     multiple: tuple[bool, ...]
-    missing: int
+    missing: float
     left_over: int
     wrong_kind: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """A ruling as it can be seen: which of its lines are far enough apart, and which pairs to start from.
+    """A ruling as it can be seen at some scale, and which pairs of its lines to start from.
 
+    `gains` and `costs` are (m,) float64: what a line counts when it is met, and when it is missing.
     `pairs` is (p, 3) int64: two of its lines, and how many lines apart the two seen are.
     """
 
     name: str
     places: Doubles  # in mm
     multiple: npt.NDArray[np.bool_]
-    indices: npt.NDArray[np.int64]
+    gains: Doubles
+    costs: Doubles
     tolerance_mm: float
     pairs: npt.NDArray[np.int64]
-    resolved: bool
+
+
+_Candidate = tuple[float, Clusters, _Pattern, Doubles]
 
 
 def readings(family: Family, rulings: Sequence[Ruling]) -> list[Reading]:
     """Return the readings of a family of lines, best first; the even ones are among them."""
     if len(family.peaks_x) < 2:
         return []
-    candidates: list[tuple[float, Clusters, _Pattern, Doubles]] = []
+    candidates: list[_Candidate] = []
     seen: tuple[float, ...] = ()
     for low, clusters in _rungs(family):
-        patterns = [(_pattern(ruling, FINE_MM * low >= RESOLVED_PX), low, low * RUNG) for ruling in rulings]
+        for ruling in rulings:
+            candidates += _candidates(family, clusters, _pattern(ruling, low), low, low * RUNG)
         if tuple(clusters.places) != seen:
             seen = tuple(clusters.places)
-            patterns.append((_even(), 0.0, np.inf))
-        for pattern, least, most in patterns:
-            rows = grid_kernels.best_readings(
-                *(clusters.places, pattern.places, pattern.pairs, least, most, pattern.tolerance_mm),
-                *(TOLERANCE_PX, float(len(family.profile)), GROWN_MOST),
-            )
-            scores = rows[:, 3] - rows[:, 4]
-            scores = scores - LEFT_OVER_COSTS * rows[:, 5] if pattern.resolved else scores
-            candidates += [
-                (float(score), clusters, pattern, row) for score, row in zip(scores, rows, strict=True)
-            ]
+            candidates += _candidates(family, clusters, _even(), 0.0, np.inf)
     return _judged_best(family, candidates)
 
 
-def _judged_best(
-    family: Family, candidates: list[tuple[float, Clusters, _Pattern, Doubles]]
-) -> list[Reading]:
-    """Judge the candidates with most lines, each reading once."""
+def readings_near(family: Family, ruling: Ruling, px_per_mm: float, within: float) -> list[Reading]:
+    """Return the readings of a family of lines as one ruling at one scale, best first."""
+    if len(family.peaks_x) < 2:
+        return []
+    starts = _cluster_starts(family, px_per_mm)
+    if len(starts) < 2:
+        return []
+    pattern = _pattern(ruling, px_per_mm)
+    low, high = px_per_mm * (1.0 - within), px_per_mm * (1.0 + within)
+    return _judged_best(family, _candidates(family, _clusters(family, starts), pattern, low, high))
+
+
+def _candidates(
+    family: Family, clusters: Clusters, pattern: _Pattern, low: float, high: float
+) -> list[_Candidate]:
+    rows = grid_kernels.best_readings(
+        *(clusters.places, pattern.places, pattern.gains, pattern.costs, pattern.pairs, low, high),
+        *(pattern.tolerance_mm, TOLERANCE_PX, float(len(family.profile)), GROWN_MOST),
+    )
+    return [(float(row[3]), clusters, pattern, row) for row in rows]
+
+
+def _judged_best(family: Family, candidates: list[_Candidate]) -> list[Reading]:
+    """Judge the best candidates: each reading once, and few of one scale, as even lines fit anywhere."""
     candidates.sort(key=lambda one: -one[0])
     found: list[Reading] = []
     judged: set[tuple[str, int, int]] = set()
+    of_scale: Counter[tuple[str, int]] = Counter()
     for score, clusters, pattern, row in candidates:
         if score < max(candidates[0][0] - SCORE_BEHIND_MOST, 0.0) or len(judged) >= JUDGED_MOST:
             break
         # Two that grew into the same reading start at the same place, at the same scale.
         start = pattern.places[0] - row[-1]
-        origin = float((row[0] * start + row[1]) * start + row[2])
-        key = (pattern.name, round(origin), round(100.0 * float(np.log(row[1]))))
-        if key in judged:
+        scale = (pattern.name, round(50.0 * float(np.log(row[1]))))
+        key = (*scale, round(float((row[0] * start + row[1]) * start + row[2])))
+        if key in judged or of_scale[scale] >= JUDGED_MOST_OF_SCALE:
             continue
         judged.add(key)
+        of_scale[scale] += 1
         reading = _judged(family, clusters, pattern, row[:3], pattern.places - row[-1])
         if reading is not None:
             found.append(reading)
     return sorted(found, key=lambda one: -one.score)
 
 
+def _pattern(ruling: Ruling, px_per_mm: float) -> _Pattern:
+    return _pattern_at(ruling, min(round(FINE_MM * px_per_mm, 1), 20.0))
+
+
 @functools.cache
-def _pattern(ruling: Ruling, resolved: bool) -> _Pattern:
+def _pattern_at(ruling: Ruling, fine_px: float) -> _Pattern:
     places = np.array(ruling.positions_mm)
     multiple = np.array(ruling.multiple)
     gaps = np.diff(places)
-    fine = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf)) < FINE_MM
-    keep = np.ones(len(places), bool) if resolved else ~fine | multiple
+    fine = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf)) < 1.2 * FINE_MM
+    # Single lines too near each other to be told apart say little when met and nothing when missing.
+    faint = fine & ~multiple & (fine_px < FINE_PX[2])
+    gains = np.where(faint, np.clip((fine_px - FINE_PX[0]) / (FINE_PX[2] - FINE_PX[0]), 0.05, 1.0), 1.0)
+    costs = np.where(faint, np.clip((fine_px - FINE_PX[1]) / (FINE_PX[2] - FINE_PX[1]), 0.0, 1.0), 1.0)
     # Neighbours that are neighbours; with one line unseen between them; with one too many.
-    at = np.arange(int(keep.sum()))
+    at = np.arange(len(places))
     steps = [(at[:-theirs], at[theirs:], ours) for theirs, ours in ((1, 1), (2, 1), (1, 2))]
+    if faint.any():
+        firm = at[~faint]
+        steps += [(firm[:-1], firm[1:], 1)]
     pairs = np.concatenate([np.column_stack([a, b, np.full(len(a), ours)]) for a, b, ours in steps])
-    return _Pattern(
-        *(ruling.name, places[keep], multiple[keep], np.flatnonzero(keep), TOLERANCE_MM),
-        *(np.ascontiguousarray(pairs, np.int64), resolved),
-    )
+    pairs = np.ascontiguousarray(np.unique(pairs, axis=0), np.int64)
+    return _Pattern(ruling.name, places, multiple, gains, gains * costs, TOLERANCE_MM, pairs)
 
 
 @functools.cache
 def _even() -> _Pattern:
-    places = np.arange(EVEN_LINES, dtype=np.float64)
+    places, ones = np.arange(EVEN_LINES, dtype=np.float64), np.ones(EVEN_LINES)
     pairs = np.array([[EVEN_LINES // 2, EVEN_LINES // 2 + 1, one] for one in (1, 2)], np.int64)
-    return _Pattern(
-        "even", places, np.zeros(EVEN_LINES, bool), np.arange(EVEN_LINES), EVEN_TOLERANCE, pairs, True
-    )
+    return _Pattern("even", places, np.zeros(EVEN_LINES, bool), ones, ones, EVEN_TOLERANCE, pairs)
 
 
 def _rungs(family: Family) -> Iterator[tuple[float, Clusters]]:
@@ -179,15 +206,20 @@ def _rungs(family: Family) -> Iterator[tuple[float, Clusters]]:
     px_per_mm = PX_PER_MM_LEAST
     last: tuple[int, ...] = ()
     clusters = None
+    px_per_mm = PX_PER_MM_LEAST
     while px_per_mm < PX_PER_MM_MOST:
-        within = max(1.3, MULTIPLE_WITHIN_MM * px_per_mm)
-        starts = np.flatnonzero(np.append(True, np.diff(family.peaks_x) > within))
+        starts = _cluster_starts(family, px_per_mm)
         if clusters is None or tuple(starts) != last:
             clusters = _clusters(family, starts)
             last = tuple(starts)
         if len(clusters.places) >= 2:
             yield px_per_mm, clusters
         px_per_mm *= RUNG
+
+
+def _cluster_starts(family: Family, px_per_mm: float) -> npt.NDArray[np.int64]:
+    within = max(1.3, MULTIPLE_WITHIN_MM * px_per_mm)
+    return np.flatnonzero(np.append(True, np.diff(family.peaks_x) > within))
 
 
 def _clusters(family: Family, starts: npt.NDArray[np.int64]) -> Clusters:
@@ -207,7 +239,10 @@ def _clusters(family: Family, starts: npt.NDArray[np.int64]) -> Clusters:
         weight = np.maximum(window - base, 0.0)
         total = max(float(weight.sum()), 1e-9)
         rows.append((float((weight * np.arange(begin, end)).sum() / total), total))
-    return Clusters(*np.array(rows, np.float64).reshape(-1, 2).T)
+    found = np.array(rows, np.float64).reshape(-1, 2)
+    # Windows of neighbours may overlap by a pixel; their middles must still ascend.
+    keep = np.append(True, np.diff(np.maximum.accumulate(found[:, 0])) > 0.2)
+    return Clusters(*np.ascontiguousarray(found[keep].T))
 
 
 def _line_width(profile: Doubles, peaks: Doubles) -> float:
@@ -250,23 +285,22 @@ def _judged(
     if ok.sum() < 2:
         return None
     used = near[ok]
-    span = (wanted[inside][0] - tolerance, wanted[inside][-1] + tolerance)
-    between = np.flatnonzero((clusters.places >= span[0]) & (clusters.places <= span[1]))
-    left_over = set(between.tolist()) - set(used.tolist())
-    # Lines too fine to be told apart leave their own bumps between those that are.
-    left_over_count = len(left_over) if pattern.resolved else 0
+    begin, end = wanted[inside][0] - tolerance, wanted[inside][-1] + tolerance
+    between = np.flatnonzero((clusters.places >= begin) & (clusters.places <= end))
+    left_over = len(set(between.tolist()) - set(used.tolist()))
     wrong = _wrong_kinds(clusters.strengths[used], pattern.multiple[ok])
-    missing = int(inside.sum() - ok.sum())
+    missing = float(pattern.costs[inside & ~ok].sum())
+    gained = float(pattern.gains[ok].sum())
     middle = float(np.interp(width / 2.0, wanted, marks))
     return Reading(
         ruling=pattern.name,
         px_per_mm=float(2.0 * fit[0] * middle + fit[1]),
-        score=float(ok.sum() - missing - LEFT_OVER_COSTS * left_over_count - WRONG_KIND_COSTS * wrong),
-        lines=tuple(int(one) for one in pattern.indices[ok]),
+        score=gained - missing - grid_kernels.LEFT_OVER_COSTS * left_over - WRONG_KIND_COSTS * wrong,
+        lines=tuple(int(one) for one in np.flatnonzero(ok)),
         places=clusters.places[used],
         multiple=tuple(bool(one) for one in pattern.multiple[ok]),
         missing=missing,
-        left_over=left_over_count,
+        left_over=left_over,
         wrong_kind=wrong,
     )
 

@@ -24,19 +24,29 @@ from vision.counting.grid_match import Reading
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 NoGridReason = Literal[
-    "no_lines", "one_direction", "too_few_lines", "ambiguous", "axes_disagree", "bent", "tilted"
+    "no_lines",
+    "one_direction",
+    "too_few_lines",
+    "ambiguous",
+    "axes_disagree",
+    "other_ruling",
+    "bent",
+    "tilted",
 ]
 
 # Most lines are seen at a megapixel; finer ones at the picture's own pixels, coarse ones at fewer.
 WORKING_PIXELS = (1.0e6, 0.25e6)
 PROMINENCE_LEAST = 6.0
 SCALES_AGREE = 0.03
+GUIDES_MOST = 8
 SCORE_LEAST, MARGIN_LEAST = 7.0, 2.5
 LINES_LEAST, LINES_LEAST_SUM = 2, 6
 UNFIT_SHARE_MOST = 0.34
 # Between the lines of a triple line: rulings measure 5 to 6 um; 0.25 mm read as 0.05 mm would give 1.
 SUB_SPACING_UM = (2.2, 9.5)
 EVEN_BUT_FOR_MULTIPLES = ("fuchs-rosenthal",)
+# The other rulings of the table are known so that they are not taken for one of these.
+RULINGS_MEASURED = ("neubauer-improved", "fuchs-rosenthal")
 # A strip shows a line where it is this share as bright as in its brighter half, with gaps of so many strips.
 LINE_SHOWS, RUN_GAP_STRIPS = 0.4, 3
 RESIDUAL_UM_MOST = 4.0
@@ -49,6 +59,7 @@ WORDS: dict[NoGridReason, str] = {
     "too_few_lines": "Too few ruled lines are in view to be sure of their spacing. Show more of the grid.",
     "ambiguous": "The lines in view fit more than one spacing. Show a place where the spacing changes.",
     "axes_disagree": "The two directions of lines give different scales. Give the size of a pixel.",
+    "other_ruling": "These lines look like a ruling that is not measured by. Give the size of a pixel.",
     "bent": "The lines are bent, so the scale changes over the picture. Use a camera on the microscope.",
     "tilted": "The picture is tilted, so that the scale changes over it. Take it straight from above.",
 }
@@ -175,8 +186,10 @@ def find_grid(grey: Floats) -> Grid | NoGrid:
 
 
 def _pixels_to_try(size: int) -> list[float]:
-    tries = [one for one in WORKING_PIXELS if one < 1.3 * size]
-    return tries or [float(size)]
+    tries = [float(min(size, WORKING_PIXELS[0]))]
+    if size > 2 * WORKING_PIXELS[1]:
+        tries.append(WORKING_PIXELS[1])
+    return tries
 
 
 def rulings() -> list[Ruling]:
@@ -214,14 +227,7 @@ def _choose(
 ) -> tuple[Reading, Reading] | NoGridReason:
     """Return the pair of readings that stands clear of all pairs of another scale, or why there is none."""
     first, second = found
-    pairs = []
-    for one in first:
-        for other in second:
-            even = one.ruling == "even"
-            apart = 0.0 if even else abs(np.log(one.px_per_mm / other.px_per_mm))
-            if one.ruling == other.ruling and apart <= SCALES_AGREE:
-                pairs.append((one.score + other.score, 0.0 if even else one.px_per_mm, one, other))
-    pairs.sort(key=lambda pair: -pair[0])
+    pairs = _pairs(families, first, second)
     best = None
     for pair in pairs:
         score, scale, one, other = pair
@@ -238,6 +244,8 @@ def _choose(
     if best is None:
         return "axes_disagree" if _each_sure(first) and _each_sure(second) else "too_few_lines"
     score, _, one, other = best
+    if one.ruling not in RULINGS_MEASURED:
+        return "other_ruling"
     if score < SCORE_LEAST or len(one.lines) + len(other.lines) < LINES_LEAST_SUM:
         return "too_few_lines"
     # One axis alone reads much better than it does in the pair: the axes contradict.
@@ -249,6 +257,34 @@ def _choose(
         if unfit > UNFIT_SHARE_MOST * (len(reading.lines) + unfit):
             return "ambiguous"
     return one, other
+
+
+def _pairs(
+    families: Sequence[Family], first: Sequence[Reading], second: Sequence[Reading]
+) -> list[tuple[float, float, Reading, Reading]]:
+    """Return score, scale (0 for even lines) and readings of both axes that agree, best first.
+
+    Each axis is also read again at the scales that the other suggests: a few even lines alone fit too many.
+    """
+    by_name = {one.name: one for one in rulings()}
+    pairs = []
+    for axis, found in enumerate((first, second)):
+        tried: list[tuple[str, float]] = []
+        for one in found:
+            near = any(one.ruling == name and abs(np.log(one.px_per_mm / px)) < 0.01 for name, px in tried)
+            if one.ruling == "even" or near or len(tried) >= GUIDES_MOST:
+                continue
+            tried.append((one.ruling, one.px_per_mm))
+            others = grid_match.readings_near(
+                families[1 - axis], by_name[one.ruling], one.px_per_mm, SCALES_AGREE
+            )
+            for other in others[:1]:
+                both = (one, other) if axis == 0 else (other, one)
+                pairs.append((one.score + other.score, one.px_per_mm, *both))
+    evens = [next((one for one in found if one.ruling == "even"), None) for found in (first, second)]
+    if evens[0] is not None and evens[1] is not None:
+        pairs.append((evens[0].score + evens[1].score, 0.0, evens[0], evens[1]))
+    return sorted(pairs, key=lambda pair: -pair[0])
 
 
 def _best_named(found: Sequence[Reading]) -> float:
