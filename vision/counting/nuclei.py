@@ -1,6 +1,6 @@
 """Method `nuclei`: count nuclei that shine on a dark background, and give each its pixels.
 
-A small static network says for each pixel whether it lies in a nucleus and how deep inside; flooding from
+A small static network says for each pixel whether it lies in a nucleus and how deep inside; climbing to
 the deepest places parts nuclei that touch. A second detector without any learned part (local half-maximum,
 distance to the background) says on how many of them it agrees.
 """
@@ -46,9 +46,10 @@ FACTOR_LEAST, FACTOR_MOST = 0.05, 3.0
 NUCLEUS_UM = 12.0
 
 # The second detector: half-maximum within this window, in pixels of the half-size picture.
-WINDOW_PX = 41
-HALF_MAXIMUM = 0.4
+WINDOW_PX = 31
+HALF_MAXIMUM = 0.3
 GRAINS_LEAST = 6.0
+WIDEST_LEAST_PX, ROOM_SHARE = 1.0, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Levels:
     """Where the method decides; chosen on out-of-fold answers, kept in the card.
 
     `inside` and `peak` are of 255; `speck_px` is an area at the working scale; `confidence` the mean
-    foreground of a nucleus, 0 to 1.
+    foreground of a nucleus, 0 to 1. A nucleus is brighter than what surrounds it by `grains` times the
+    noise and by `glare_share` of the brightest nuclei: less is a lens' glare or a trace of compression.
     """
 
     inside: int = 127
@@ -65,6 +67,8 @@ class Levels:
     seed_px: int = 4
     speck_px: int = 18
     confidence: float = 0.6
+    grains: float = 2.0
+    glare_share: float = 0.012
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def find_plainly(grey: Image, light: nuclei_light.Light) -> Plain:
     bordered = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     distance = cv2.distanceTransform(bordered, cv2.DIST_L2, 5)[1:-1, 1:-1]
     smooth = np.ascontiguousarray(cv2.GaussianBlur(distance, (5, 5), 1.0), np.float32)
-    places = kernels.strongest_places(smooth, 1.4, 0.9)
+    places = kernels.strongest_places(smooth, WIDEST_LEAST_PX, ROOM_SHARE)
     places[:, :2] = 2 * places[:, :2] + np.float32(0.5)
     places[:, 2] = 2 * places[:, 2] + np.float32(1.0)
     return Plain(places=places)
@@ -161,7 +165,7 @@ def _mirrored(view: Image, fill: tuple[int, int, int, int]) -> Image:
 def _pieces(inside: Bytes, depth: Bytes, levels: Levels) -> tuple[Labels, Table]:
     """Part the foreground into nuclei and drop what is none; return labels and measurements."""
     smooth = np.asarray(cv2.GaussianBlur(depth, (3, 3), 0.8), np.uint8)
-    labels, made, parent = kernels.flood(
+    labels, made, parent = kernels.part(
         inside, smooth, levels.inside, levels.saddle_share, levels.peak, levels.seed_px
     )
     found = kernels.settle(labels, parent, inside, smooth, np.zeros(made + 1, np.int32))
@@ -252,6 +256,11 @@ def _finding(
     """Put cells, agreement and measures together."""
     smooth = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0.8), np.float32)
     edges = kernels.edges_and_light(smooth, labels, len(found))
+    brightest = float((light.high - light.low).max())
+    least = max(model.levels.grains * light.noise, model.levels.glare_share * brightest)
+    bright = _contrast(found, edges, light) >= least
+    labels, found = _without(labels, found, bright)
+    edges = edges[bright]
     looks = _looks(found, edges, light)
     x, y = found[:, 9] + found[:, 1] / found[:, 0], found[:, 10] + found[:, 2] / found[:, 0]
     radius, confidence = _diameters_px(found) / 2, found[:, 6] / found[:, 0] / 255
