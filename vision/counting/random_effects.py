@@ -16,9 +16,13 @@ References
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 # The grid is finer towards zero (squares of even steps) and reaches to twelve prior scales, beyond which the
 # prior has 2e-4 of its weight.
@@ -61,27 +65,22 @@ def spread_between(clusters: Sequence[Sequence[tuple[float, float]]], prior_scal
     # `prior_scale` is the prior's root mean square: a half-t's own scale times sqrt(n / (n - 2)).
     square = prior_scale**2 * (PRIOR_DEGREES - 2) / PRIOR_DEGREES
     # At zero the step of the grid vanishes, and with it the weight.
-    steps = [node / NODES for node in range(1, NODES + 1)]
-    variances = [(reach * step**2) ** 2 for step in steps]
-    compared = [cluster for cluster in clusters if len(cluster) > 1]
-    scores = [
-        math.log(step)
-        - (PRIOR_DEGREES + 1) / 2 * math.log1p(variance / square / PRIOR_DEGREES)
-        + sum(_restricted_likelihood(cluster, variance) for cluster in compared)
-        for step, variance in zip(steps, variances, strict=True)
-    ]
-    best = max(scores)
-    weights = [math.exp(score - best) for score in scores]
-    mean = sum(w * v for w, v in zip(weights, variances, strict=True)) / sum(weights)
+    steps = np.arange(1, NODES + 1) / NODES
+    variances = (reach * steps**2) ** 2
+    scores = np.log(steps) - (PRIOR_DEGREES + 1) / 2 * np.log1p(variances / square / PRIOR_DEGREES)
+    for cluster in clusters:
+        if len(cluster) > 1:
+            scores = scores + _restricted_likelihood(cluster, variances)
+    weights = np.exp(scores - scores.max())
+    mean = float((weights * variances).sum() / weights.sum())
     return Spread(mean, sum(max(0, len(cluster) - 1) for cluster in clusters))
 
 
-def _restricted_likelihood(cluster: Sequence[tuple[float, float]], between: float) -> float:
-    precisions = [1 / (chance + between) for _, chance in cluster]
-    whole = sum(precisions)
-    mean = sum(p * value for p, (value, _) in zip(precisions, cluster, strict=True)) / whole
-    return 0.5 * (
-        sum(math.log(p) for p in precisions)
-        - math.log(whole)
-        - sum(p * (value - mean) ** 2 for p, (value, _) in zip(precisions, cluster, strict=True))
-    )
+def _restricted_likelihood(cluster: Sequence[tuple[float, float]], between: Floats) -> Floats:
+    """Return the logarithm of the restricted likelihood at each variance, (n,) of (n,) float64."""
+    values, chance = np.array(cluster).T
+    precisions = 1 / (chance + between[:, np.newaxis])
+    whole = precisions.sum(axis=1)
+    mean = (precisions * values).sum(axis=1) / whole
+    squares = (precisions * (values - mean[:, np.newaxis]) ** 2).sum(axis=1)
+    return np.asarray(0.5 * (np.log(precisions).sum(axis=1) - np.log(whole) - squares))
