@@ -548,6 +548,7 @@ class CellCountReported(Event):
     viable_concentration_interval_cells_ml: list[str] = field(default_factory=list)
     # name of kind relative_standard_uncertainty degrees_of_freedom rests_on
     uncertainty: list[dict[str, str]] = field(default_factory=list)
+    cells_blob: str = ""  # the table of all cells, one a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, replace
@@ -18,7 +20,7 @@ from appliance.domain import events as ev
 from appliance.domain import exchange_file, fitness
 from appliance.domain.batch import Fact, Unit
 from appliance.domain.phases.operator_device import PICTURE
-from appliance.engine import exchange_folder
+from appliance.engine import counting, exchange_folder
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
 from appliance.engine.vision_client import VisionAway, VisionClient, VisionRefused
@@ -29,7 +31,6 @@ COUNT_DEADLINE_S = 120.0
 LABEL_DEADLINE_S = 30.0
 POOLED = 0
 PICTURES = ("*.png", "*.tif", "*.tiff", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
-MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 ANY_FORMAT = ["datamatrix"]  # the worker looks for something in each frame; what it finds is not used
 
@@ -256,84 +257,61 @@ class Effects:
 
     async def _put(self, path: Path) -> str:
         data = await asyncio.to_thread(path.read_bytes)
-        media_type = MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
+        media_type = counting.MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
         reference = await self._journal.in_writer(self._journal.record.put_blob, data, media_type)
         return str(reference.sha256)
 
     # Counting
 
     def _fields_of(self, replicate: int) -> list[Path]:
-        """The pictures of one replicate: `replicate-N/` in the microscope's folder; all of them pooled."""
-        folder = self._station.microscope
-        pattern = "replicate-*" if replicate == POOLED else f"replicate-{replicate}"
+        """The pictures of one replicate: `replicate-N/` in the microscope's folder."""
+        folder = self._station.microscope / f"replicate-{replicate}"
+        return sorted(path for kind in PICTURES for path in folder.glob(kind))
+
+    def _pictures_of(self, count: ev.CountRequested) -> list[tuple[int, Callable[[], bytes]]]:
+        """What is counted: a replicate's pictures as they lie there, or pooled those that are on record."""
+        batch = self._unit.batch
+        assert batch is not None
+        if count.replicate != POOLED:
+            return [(count.replicate, path.read_bytes) for path in self._fields_of(count.replicate)]
+        run, load = batch.runs[count.phase], self._journal.record.blob
+        newest = [
+            run.last(ev.CellCountReported, replicate=number)
+            for number in range(1, int(run.phase.amount("replicates", "count")) + 1)
+        ]
         return [
-            picture
-            for series in sorted(folder.glob(pattern))
-            for picture in sorted(path for kind in PICTURES for path in series.glob(kind))
+            (found[1].replicate, functools.partial(load, name))
+            for found in newest
+            if found is not None
+            for name in found[1].images
         ]
 
     async def _count(self, count: ev.CountRequested) -> None:
         assert self._unit.batch is not None
+        folder, station = self._home.run / "counts" / count.count_id, self._station.told
         method = self._unit.batch.recipe.phases[count.phase].text["method"]
-        fields = self._fields_of(count.replicate)
-        if not fields:
+        pictures = self._pictures_of(count)
+        if not pictures:
             words = f"No pictures of replicate {count.replicate} came from the microscope."
             return await self._count_failed(count, words)
-        overlay_dir = self._home.run / "overlays" / count.count_id
         try:
-            result = await self._vision.ask(
-                "count",
-                images=[str(path) for path in fields],
-                method=method,
-                um_per_px=str(self._station.um_per_px),
-                field_depth_um=str(self._station.field_depth_um),
-                dilution=str(self._station.dilution),
-                overlay_dir=str(overlay_dir),
-                simulated=self._unit.simulated,
-                timeout_s=COUNT_DEADLINE_S,
-            )
+            fields = await asyncio.to_thread(counting.laid_out, folder, pictures)
+            asked = counting.request(fields, method, station, folder=folder, simulated=self._unit.simulated)
+            result = await self._vision.ask("count", **asked, timeout_s=COUNT_DEADLINE_S)
+            images = [await self._put(path) for path in fields] if count.replicate != POOLED else []
+            overlay, cells = [
+                await self._put(Path(result[name])) if result.get(name) else ""
+                for name in ("overlay", "cells_csv")
+            ]
         except (VisionAway, VisionRefused) as away:
             return await self._count_failed(count, str(away))
-        images = [await self._put(path) for path in fields] if count.replicate != POOLED else []
-        overlay = await self._put(Path(result["overlay"])) if result.get("overlay") else ""
-        await self._report(self._counted(count, result, images, overlay))
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        said = counting.reported(count, result, station, images=images, overlay=overlay, cells_blob=cells)
+        await self._report(said)
 
     async def _count_failed(self, count: ev.CountRequested, words: str) -> None:
         await self._report(_count_failed(count, words))
-
-    def _counted(
-        self, count: ev.CountRequested, result: dict[str, Any], images: list[str], overlay: str
-    ) -> ev.CellCountReported:
-        pooled = result["pooled"]
-        interval = pooled["viability_interval_percent"] or ["0", "100"]
-        concentration = pooled["concentration_interval_cells_ml"] or ["0", "0"]
-        budget = pooled.get("uncertainty") or {}
-        viable = budget.get("viable_concentration_interval_cells_ml") or []
-        return ev.CellCountReported(
-            phase=count.phase,
-            count_id=count.count_id,
-            replicate=count.replicate,
-            verdict=str(pooled["verdict"]),
-            reasons=[str(reason) for reason in pooled["reasons"]],
-            live=int(pooled["live"]),
-            dead=int(pooled["dead"]),
-            unclassified=int(pooled.get("unclassified", 0)),
-            viability_percent=str(pooled["viability_percent"] or "0"),
-            viability_interval_percent=[str(end) for end in interval],
-            concentration_cells_ml=str(pooled["concentration_cells_ml"] or "0"),
-            concentration_interval_cells_ml=[str(end) for end in concentration],
-            fields=int(pooled["fields"]),
-            images=images,
-            overlay=overlay,
-            method={key: str(value) for key, value in result["method"].items()},
-            station=self._station.told,
-            viable_concentration_cells_ml=str(budget.get("viable_concentration_cells_ml") or ""),
-            viable_concentration_interval_cells_ml=[str(end) for end in viable],
-            uncertainty=[
-                {key: "" if value is None else str(value) for key, value in part.items()}
-                for part in budget.get("components", ())
-            ],
-        )
 
     # Labels
 
