@@ -66,19 +66,20 @@ def _warm_up(methods: list[str]) -> dict[str, str]:
 
     from vision.counting import annotate, count_images
     from vision.counting.kernel_cache import KernelCacheUnusable
-    from vision.counting.methods import USUAL
+    from vision.counting.method_error import CardLacksValidation
+    from vision.counting.methods import USUAL, UnknownMethod
     from vision.labels.engines import versions
     from vision.labels.symbols import read_symbols
 
     cv2.setNumThreads(1)
     read_symbols(np.full((64, 64), 255, dtype=np.uint8))
     annotate.legend(annotate.WIDTH_LEAST_PX, (), ("live",))
-    try:
-        for method in methods or [USUAL]:
+    for method in methods or [USUAL]:
+        try:
             count_images.warm(method)
-    except KernelCacheUnusable as reason:
-        # Labels can be read all the same; a count by this method is refused with these words.
-        print(f"vision worker: {reason}", file=sys.stderr, flush=True)
+        except (KernelCacheUnusable, UnknownMethod, CardLacksValidation) as reason:
+            # Labels can be read all the same; a count by this method is refused with these words.
+            print(f"vision worker: {reason}", file=sys.stderr, flush=True)
     return versions()
 
 
