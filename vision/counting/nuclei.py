@@ -225,8 +225,21 @@ def _diameters_px(found: Table) -> npt.NDArray[np.float64]:
     return out
 
 
-def find_nuclei(picture: FieldPicture, scale: Scale, model: Model) -> Finding:
-    """Find the nuclei of one field with a given model."""
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field with its nuclei found: labels, measurements and edges have one row a nucleus."""
+
+    grey: Image
+    light: nuclei_light.Light
+    plain: Plain
+    labels: Labels
+    found: Table
+    edges: Table
+    factor: float
+
+
+def _look_through(picture: FieldPicture, scale: Scale, model: Model) -> Field:
+    """Find the nuclei of one field at the scale that suits them."""
     grey = picture.grey
     light = nuclei_light.light_of(grey)
     plain = find_plainly(grey, light)
@@ -235,36 +248,32 @@ def find_nuclei(picture: FieldPicture, scale: Scale, model: Model) -> Finding:
     labels, found = _at_factor(grey, light, factor, model)
     if expected is None and len(found) > 0:
         # What was found at the first scale decides whether that scale was right.
-        diameters = _diameters_px(found)
-        seen = _weighted_median(diameters, found[:, 0])
-        again = _factor(seen)
+        again = _factor(_weighted_median(_diameters_px(found), found[:, 0]))
         if max(again, factor) > 1.3 * min(again, factor):
             factor = again
             labels, found = _at_factor(grey, light, factor, model)
-    return _finding(grey, light, plain, labels, found, factor, model)
-
-
-def _finding(
-    grey: Image,
-    light: nuclei_light.Light,
-    plain: Plain,
-    labels: Labels,
-    found: Table,
-    factor: float,
-    model: Model,
-) -> Finding:
-    """Put cells, agreement and measures together."""
     smooth = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0.8), np.float32)
     edges = kernels.edges_and_light(smooth, labels, len(found))
     brightest = float((light.high - light.low).max())
     least = max(model.levels.grains * light.noise, model.levels.glare_share * brightest)
     bright = _contrast(found, edges, light) >= least
     labels, found = _without(labels, found, bright)
-    edges = edges[bright]
-    looks = _looks(found, edges, light)
+    return Field(grey, light, plain, labels, found, edges[bright], factor)
+
+
+def looks_in(picture: FieldPicture, scale: Scale, model: Model) -> Table:
+    """Describe the nuclei of a field as `typicality` compares them, (n, 5) float64."""
+    field = _look_through(picture, scale, model)
+    return _looks(field.found, field.edges, field.light)
+
+
+def find_nuclei(picture: FieldPicture, scale: Scale, model: Model) -> Finding:
+    """Find the nuclei of one field with a given model."""
+    field = _look_through(picture, scale, model)
+    found = field.found
     x, y = found[:, 9] + found[:, 1] / found[:, 0], found[:, 10] + found[:, 2] / found[:, 0]
     radius, confidence = _diameters_px(found) / 2, found[:, 6] / found[:, 0] / 255
-    strange = _strangeness(looks, model.looks)
+    strange = _strangeness(_looks(found, field.edges, field.light), model.looks)
     cells = tuple(
         Cell(
             x=round(float(x[k]), 3),
@@ -278,9 +287,9 @@ def _finding(
     )
     return Finding(
         cells=cells,
-        labels=labels,
-        agreement=_agreement(plain, labels, len(found)),
-        measures=_measures(found, edges, light, plain, labels.size, factor),
+        labels=field.labels,
+        agreement=_agreement(field.plain, field.labels, len(found)),
+        measures=_measures(field),
     )
 
 
@@ -337,30 +346,28 @@ def _agreement(plain: Plain, labels: Labels, count: int) -> float | None:
     return round(2 * int((hit > 0).sum()) / (count + len(plain.places)), 4)
 
 
-def _measures(
-    found: Table, edges: Table, light: nuclei_light.Light, plain: Plain, pixels: int, factor: float
-) -> dict[str, float]:
+def _measures(field: Field) -> dict[str, float]:
+    """Measure the field for gates and report; greys are levels of 0 to 255."""
+    light, found, edges = field.light, field.found, field.edges
     out = {
         "background_grey": float(np.median(light.low)),
         "background_low_grey": float(np.percentile(light.low, 5)),
         "background_high_grey": float(np.percentile(light.low, 95)),
         "noise_grey": light.noise,
-        "working_factor": factor,
-        "second_detector_cells": float(len(plain.places)),
-        "foreground_share": float(found[:, 0].sum() / pixels),
+        "working_factor": field.factor,
+        "second_detector_cells": float(len(field.plain.places)),
+        "foreground_share": float(found[:, 0].sum() / field.labels.size),
     }
     if len(found):
         contrast = np.maximum(_contrast(found, edges, light), light.noise)
-        steep = edges[:, 1] / contrast
+        radius = _diameters_px(found) / 2
         seen = edges[:, 1] > 0
-        diameters = _diameters_px(found)
+        steep = (edges[:, 1] / contrast)[seen] if seen.any() else np.zeros(1)
         out |= {
-            "diameter_px": float(np.median(diameters)),
+            "diameter_px": float(2 * np.median(radius)),
             "contrast_grey": float(np.median(contrast)),
-            "edge_steepness_per_px": float(np.median(steep[seen])) if seen.any() else 0.0,
-            "edge_steepness_per_radius": float(np.median((steep * diameters / 2)[seen]))
-            if seen.any()
-            else 0.0,
+            "edge_steepness_per_px": float(np.median(steep)),
+            "edge_steepness_per_radius": float(np.median(steep * radius[seen])) if seen.any() else 0.0,
             "confidence_mean": float((found[:, 6] / found[:, 0]).mean() / 255),
         }
     return {name: round(value, 5) for name, value in out.items()}
