@@ -14,7 +14,7 @@ $(STAMP): requirements-dev.txt pyproject.toml deploy/install_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/python -c "from vision.counting.kernels import warm; warm()"
+	$(BIN)/python -m vision.counting.warm_kernels
 	touch $(STAMP)
 
 demo: setup

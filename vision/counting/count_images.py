@@ -87,14 +87,14 @@ def warm(name: str = USUAL) -> None:
     refuse_parallel_kernels()
     method.warm()
     method_name_card(method)
-    picture = FieldPicture(_made_up_field(), 8, 0.0)
+    picture = FieldPicture(made_up_field(), 8, 0.0)
     scale = Scale(um_per_px=0.6)
     finding, _ = count_picture((picture,) * method.channels, method=method, scale=scale, allow_unscaled=False)
     fields = [specimen.field_count(method, finding.cells)]
     specimen.numbers_of_fields(method, fields, volume=None, dilution=Dilution.of(2.0))
 
 
-def _made_up_field() -> npt.NDArray[np.float32]:
+def made_up_field() -> npt.NDArray[np.float32]:
     """Return grey levels with bright cores in dark rings, which every method takes for something."""
     rows, columns = np.mgrid[0:WARM_SIDE_PX, 0:WARM_SIDE_PX] % WARM_PITCH_PX - WARM_PITCH_PX / 2
     far = np.hypot(rows, columns)

@@ -1,0 +1,56 @@
+"""Compile all kernels once, at installation: `python -m vision.counting.warm_kernels`.
+
+The kernels are kept in NUMBA_CACHE_DIR where it is set, and beside the software otherwise. They are made for
+the processor at hand and for the files as they are; none are shipped.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from vision.counting import count_images
+from vision.counting.kernel_cache import KernelCacheUnusable, ParallelKernel, keeping_kernels
+from vision.counting.method_error import CardLacksValidation
+from vision.counting.methods import METHODS, UnknownMethod
+
+
+def main() -> int:
+    """Warm each method and the search for the ruling; 1 when something cannot be kept."""
+    began = time.perf_counter()
+    works: dict[str, Callable[[], None]] = {name: partial(count_images.warm, name) for name in METHODS}
+    faults = [
+        f"{name}: {fault}"
+        for name, work in (works | {"ruling": _warm_ruling}).items()
+        if (fault := _tried(work))
+    ]
+    if faults:
+        print("\n".join(faults), file=sys.stderr)
+        return 1
+    print(f"Kernels of {', '.join(METHODS)} are ready after {time.perf_counter() - began:.1f} s.")
+    return 0
+
+
+def _warm_ruling() -> None:
+    from vision.counting import grid_kernels
+
+    grid_kernels.warm()
+
+
+def _tried(work: Callable[[], None]) -> str:
+    """Do it and return what is wrong, in words; nothing where nothing is."""
+    try:
+        with keeping_kernels():
+            work()
+    except (KernelCacheUnusable, ParallelKernel, UnknownMethod) as fault:
+        return str(fault)
+    except CardLacksValidation:
+        # Its kernels are made all the same; counting by it says what its card lacks.
+        return ""
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
