@@ -1,0 +1,214 @@
+"""A count on the real engine with the real counting program: qualified, kept, counted again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import json
+import zlib
+from pathlib import Path
+
+import pytest
+from engine_room import ADA, BEN, CLEO, RECIPE, Room, bag_texts, make_room, told
+from test_engine_devices import MIA, with_pump
+
+from appliance.access.documents import add_signature, dump, sign
+from appliance.demo.site import Site, fill_microscope, write_dilution_series
+from appliance.domain import events as ev
+from appliance.domain.blob_names import named_blobs
+from appliance.recount_command import Archived, count_again, recount
+
+PICTURES = 26  # of each replicate: some hundred cells
+COUNTING = """
+[phase.count]
+title = "Count the cells"
+type = "count_cells"
+operation = "all"
+after = ["bag"]
+instruction = { load = "Fill the chamber." }
+text = { method = "trypan-blue", rule = "point" }
+parameter = { replicates = "2 count" }
+[phase.count.limit]
+cells_per_replicate = { action = ">= 1 cells", on_action = "deviation" }
+replicate_cv = { action = "<= 100 %", on_action = "deviation" }
+viability = { action = ">= 1 %", on_action = "deviation" }
+"""
+
+
+@dataclasses.dataclass
+class Told:
+    """What a whole story left behind."""
+
+    room: Room
+    refused_first: str
+    refused_garbled: str
+    qualified: dict[str, object]
+    counts: list[ev.CellCountReported]
+    files: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Refused without a qualification; two persons put one on record; counted and accepted; sealed."""
+    folder = tmp_path_factory.mktemp("count")
+    room = with_pump(folder, "")
+    room.home.unit_toml.write_text(room.home.unit_toml.read_text().split("[[device]]")[0], encoding="utf-8")
+    text = RECIPE.replace('after = ["bag"]', 'after = ["count"]') + COUNTING
+    envelope = sign("recipe", text.encode(), room.keys["developer"], "recipe_developer")
+    dump(add_signature(envelope, room.keys["reviewer"], "qa_reviewer"), room.home.recipes / "short.json")
+    _under_the_microscope(folder)
+    series = folder / "series.csv"
+    write_dilution_series(series)
+    kept: list[Told] = []
+    told(room, lambda: _whole(room, series, kept))
+    return kept[0]
+
+
+def _under_the_microscope(folder: Path) -> None:
+    fill_microscope(Site(folder), seed=1)
+    microscope = folder / "unit" / "sources" / "microscope"
+    for replicate in microscope.iterdir():
+        for picture in sorted(replicate.iterdir())[PICTURES:]:
+            picture.unlink()
+
+
+async def _whole(room: Room, series: Path, kept: list[Told]) -> None:
+    engine = room.engine
+    await engine.vision.start()
+    try:
+        await room.signs_in(ADA)
+        refused = await room.refused("open_batch", {"order": "ORD-1"})
+        body = {
+            "method": "trypan-blue",
+            "file": series.name,
+            "design": base64.b64encode(zlib.compress(series.read_bytes())).decode(),
+            "performed_on": "2026-02-20",
+            "qualified_until": "2027-02-20",
+            "reason": "First qualification",
+        }
+        await room.signs_in(MIA)
+        garbled = await room.refused("qualify_count", body | {"design": "AAAA"}, CLEO.by_pin)
+        answer = await room.done("qualify_count", body, CLEO.by_pin)
+        await _counted(room)
+        record = engine.record
+        counts = [one for one in room.events(ev.CellCountReported) if isinstance(one, ev.CellCountReported)]
+        names = [
+            name
+            for one in room.events(ev.CountMethodQualified, ev.CellCountReported)
+            for name in named_blobs(ev.to_body(one))
+        ]
+        files = {name: record.blob(name) for name in names}
+        kept.append(Told(room, refused.words, garbled.words, dict(answer.result), counts, files))
+    finally:
+        await engine.vision.close()
+
+
+async def _counted(room: Room) -> None:
+    await room.begins_batch()
+    for prompt, proof in (("clear/clear", None), ("clear/clear.verify", BEN.by_pin), ("bag/retrieve", None)):
+        await room.answers(prompt, proof)
+    await room.shows("bag", "bag", bag_texts())
+    await room.answers("bag/identity")
+    await room.answers("bag/identity.verify", BEN.by_pin)
+    await room.answers("count/load")
+    async with asyncio.timeout(60):
+        while room.code_shown("count/accept") == "":
+            await asyncio.sleep(0.05)
+    body = {"prompt": "count/accept", "values": {"decision": "accept"}}
+    await room.done("answer", body, ADA.by_password)
+    await room.answers("seal/performed", ADA.by_password)
+    await room.answers("seal/verified", BEN.by_password)
+    await room.until(lambda: room.batch.sealed is not None)
+
+
+# ── Qualified ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-039", "T30")
+def test_no_batch_opens_before_the_counting_method_is_qualified(story: Told) -> None:
+    assert "trypan-blue is not qualified on this unit" in story.refused_first
+
+
+@pytest.mark.requirement("F-039", "R-07")
+def test_two_persons_put_the_series_its_figures_and_its_page_on_record(story: Told) -> None:
+    (said,) = story.room.events(ev.CountMethodQualified)
+    assert isinstance(said, ev.CountMethodQualified)
+
+    assert story.qualified["verdict"] == said.verdict == "pass"
+    assert (said.first_person, said.second_person) == (MIA.id, CLEO.id)
+    assert said.hash == story.counts[0].method["hash"]
+    assert said.station == {"um_per_px": "0.6", "field_depth_um": "100"}
+    assert story.files[said.design_blob].startswith(b"counting_method,")
+    page = story.files[said.report_blob].decode()
+    assert "FICTITIOUS: made up for demonstration" in page
+    assert "Mia Demo" in page
+    assert said.hash in page
+    assert page.count("<svg") == 3
+    assert float(said.figures["r2"]) > 0.99
+
+
+def test_a_file_that_did_not_come_whole_is_refused(story: Told) -> None:
+    assert "did not come whole" in story.refused_garbled
+
+
+# ── Kept ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-042", "R-45")
+def test_pictures_marks_and_cells_of_each_count_are_in_the_record(story: Told) -> None:
+    first, second, pooled = story.counts
+
+    assert [one.replicate for one in story.counts] == [1, 2, 0]
+    assert len(first.images) == len(second.images) == PICTURES
+    for count in story.counts:
+        assert story.files[count.overlay].startswith(b"\x89PNG")
+        table = story.files[count.cells_blob].decode()
+        assert table.count("\n") > count.live + count.dead
+    assert pooled.live + pooled.dead == first.live + first.dead + second.live + second.dead
+
+
+def test_nothing_of_a_count_is_left_lying_beside_the_record(story: Told) -> None:
+    left = [path for path in (story.room.home.run / "counts").rglob("*") if path.is_file()]
+
+    assert left == []
+
+
+# ── Counted again ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-042")
+def test_the_archived_pictures_counted_again_give_the_identical_result(story: Told, capsys) -> None:
+    code = recount(["UNIT-1-00001", "--home", str(story.room.home.root), "--json"])
+
+    said = json.loads(capsys.readouterr().out)
+    assert said["identical"] is True, said
+    assert [one["replicate"] for one in said["counts"]] == [1, 2, 0]
+    assert code == 0
+
+
+@pytest.mark.requirement("F-042")
+def test_another_answer_is_listed_and_another_version_is_named(story: Told) -> None:
+    first = story.counts[0]
+    forged = dataclasses.replace(first, live=first.live + 1, overlay="00" * 32)
+    older = dataclasses.replace(first, method=first.method | {"version": "0.0.1", "hash": "ab" * 32})
+    archived = Archived("UNIT-1-00001", True, story.files.__getitem__, [(7, forged), (8, older)])
+
+    differs, other = asyncio.run(count_again(archived))
+
+    assert f"live is {first.live}, on record {first.live + 1}." in differs.differences
+    assert any(words.startswith("overlay is") for words in differs.differences)
+    assert len(differs.differences) == 2
+    assert "with the software that has version 0.0.1" in other.why
+
+
+def test_a_batch_without_a_count_says_so(tmp_path: Path, capsys) -> None:
+    room = make_room(tmp_path / "unit")
+
+    async def nothing() -> None:
+        await room.begins_batch()
+
+    told(room, nothing)
+
+    assert recount(["UNIT-1-00001", "--home", str(room.home.root)]) == 2
+    assert "holds no count" in capsys.readouterr().err
