@@ -43,6 +43,8 @@ SIDE_LEAST_PX = 24
 STRIDE_PX, MULTIPLE_PX, MARGIN_PX, TILE_PX = 4, 16, 32, 768
 RADIUS_UNIT_PX = 10.0
 RADIUS_LEAST_PX, RADIUS_MOST_PX = 3.0, 40.0
+# Peaks of the network's answer below this probability are not looked at.
+LEAST_LEVEL = 0.1
 # A centre must rule a disc of this many pixels of the network's answer, across.
 RULED_PX = 5
 # Two centres nearer than this share of the larger radius are one cell.
@@ -64,6 +66,37 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Certainty:
+    """How sure a cell is: weights of the network's odds, and of what share of its radius an edge cuts off.
+
+    People count a cell on the left or top edge and leave out one on the right or bottom edge (the rule of
+    two edges), and so do the labels, if not always; hence the two weights.
+    """
+
+    odds: float
+    cut_left_top: float
+    cut_right_bottom: float
+    offset: float
+
+    def of(self, found: Centres, shape: tuple[int, ...]) -> Array:
+        """Return the probability that each centre is a cell to be counted, in a picture of this shape."""
+        first, last = cut_shares(found, shape)
+        odds = self.odds * found.odds + self.cut_left_top * first + self.cut_right_bottom * last
+        return _sigmoid(np.asarray(odds + self.offset, np.float32))
+
+
+def cut_shares(found: Centres, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return the share of its radius that each cell misses at left or top, and at right or bottom."""
+    height, width = shape
+    nearest = (
+        np.minimum(found.x, found.y),
+        np.minimum(width - 1 - found.x, height - 1 - found.y),
+    )
+    first, last = (np.clip((found.radius - d) / found.radius, 0, 1) for d in nearest)
+    return np.asarray(first, np.float32), np.asarray(last, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """The learned part of the method: the network, its decision levels and its card."""
 
@@ -72,7 +105,7 @@ class Model:
     cell_level: float
     dead_level: float
     grey_zone: tuple[float, float]
-    confidence: tuple[float, float]
+    certainty: Certainty
     live: Spread
     dead: Spread
 
@@ -107,7 +140,7 @@ def model_of(weights: bytes | Path, card: Mapping[str, Any]) -> Model:
     """
     if content_hash(card) != card["content_sha256"]:
         raise WeightsUnusable(f"{card['id']} (card)")
-    levels = card["levels"]
+    levels = card["decision_levels"]
     spreads = {
         kind: Spread(*(np.array(rows[name], np.float32) for name in ("middle", "spread")))
         for kind, rows in card["typical"].items()
@@ -115,7 +148,7 @@ def model_of(weights: bytes | Path, card: Mapping[str, Any]) -> Model:
     return Model(
         network=Network(
             weights,
-            card["sha256"],
+            card["weights_sha256"],
             multiple=MULTIPLE_PX,
             stride=STRIDE_PX,
             margin=MARGIN_PX,
@@ -126,7 +159,7 @@ def model_of(weights: bytes | Path, card: Mapping[str, Any]) -> Model:
         cell_level=levels["cell"],
         dead_level=levels["cell_if_dead"],
         grey_zone=(levels["grey_zone"][0], levels["grey_zone"][1]),
-        confidence=(levels["confidence"][0], levels["confidence"][1]),
+        certainty=Certainty(**levels["certainty"]),
         live=spreads["live"],
         dead=spreads["dead"],
     )
@@ -302,12 +335,11 @@ def find_with(model: Model, picture: FieldPicture, scale: Scale) -> Finding:
         )
     relative = working_picture(picture.grey, factor)
     answer = model.network.run(relative[None])
-    found = centres_of(answer, min(model.cell_level, model.dead_level))
-    least = np.where(found.dead > 0.5, model.dead_level, model.cell_level)
-    found = _chosen(found, np.flatnonzero(_sigmoid(found.odds) > least))
+    found = centres_of(answer, LEAST_LEVEL)
+    certain = model.certainty.of(found, relative.shape)
+    kept = np.flatnonzero(certain > np.where(found.dead > 0.5, model.dead_level, model.cell_level))
+    found, confidence = _chosen(found, kept), certain[kept]
     typicality = _typicality(model, describe(relative, found), found.dead)
-    slope, offset = model.confidence
-    confidence = _sigmoid(np.asarray(slope * found.odds + offset, np.float32))
     cells = sorted(
         (
             Cell(
@@ -381,7 +413,7 @@ class TrypanBlue:
 
     def hash(self) -> str:
         """Return the SHA-256 over code, weights and card: what a record binds a count to."""
-        return _hash_of(str(self._model().card["sha256"]), str(self._model().card["content_sha256"]))
+        return _hash_of(str(self._model().card["weights_sha256"]), str(self._model().card["content_sha256"]))
 
     def _model(self) -> Model:
         return self._own or committed_model()

@@ -14,7 +14,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +31,30 @@ from vision.counting.training.trypan_folds import PARTS
 from vision.picture_file import FieldPicture, read_grey
 
 VERSION = "0.2.0"
-CELL_LEVEL, CELL_LEVEL_IF_DEAD = 0.5, 0.45
+CELL_LEVEL, CELL_LEVEL_IF_DEAD = 0.5, 0.4
 GREY_ZONE = (0.45, 0.55)
-# Peaks from this probability on teach what a probability is worth.
-LEAST_LEVEL = 0.1
 # Diameters that 20 px cells are resized to, to see what another magnification costs.
 ZOOMS_PX = (12, 16, 26, 32, 40)
+ZOOMED_EVERY = 3
 LEAST_SPREAD = 0.02
 
-PURPOSE = (
+DATE = "2026-11-21"
+BOOTSTRAPS = 400
+ACCEPTANCE = {
+    "f1": {"at_least": 0.95},
+    "sample_count_error_percent": {"at_most": 3.0},
+    "viability_error_pp": {"at_most": 2.5},
+    "dead_sensitivity": {"at_least": 0.90},
+}
+INTENDED_USE = (
     "Live and dead cells in brightfield pictures of a suspension stained with trypan blue, in a counting "
     "chamber, through a grey camera: cells of some 8 to 20 um, at 12 to 40 pixels a cell."
 )
-LIMITS = (
+NOT_FOR = (
+    "Fluorescence, stained smears, tissue, colonies, phase contrast, and any sample without trypan blue.",
+    "Cells in clumps that a person cannot part, and cells far out of focus.",
+)
+LIMITS = [
     "One public set of one laboratory (LDC): other instruments are seen only as six acquisition groups. "
     "Groups image and image_ look alike, so a group held out is not always an instrument held out.",
     "Labels themselves differ by 1.4 % in count and 1.7 percentage points in viability (70 patches "
@@ -52,7 +63,7 @@ LIMITS = (
     "Cells cut by the picture's edge are found or not, as the labels are uneven there.",
     "Dead cells of faint contrast are missed first, and debris of the look of a dead cell is called one.",
     "Cells far out of focus are not told apart; trypan blue itself reads high below some 70 % viability.",
-)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +71,8 @@ class Held:
     """A labelled picture with the peaks of the network that never saw its group."""
 
     image: scoring.LabelledImage
+    shape: tuple[int, ...]
     centres: trypan_blue.Centres
-
-
-def _odds(level: float) -> float:
-    return float(np.log(level / (1 - level)))
 
 
 def bare_card(weights: bytes) -> dict[str, Any]:
@@ -73,12 +81,12 @@ def bare_card(weights: bytes) -> dict[str, Any]:
     card: dict[str, Any] = {
         "id": "trypan-blue",
         "version": VERSION,
-        "sha256": hashlib.sha256(weights).hexdigest(),
-        "levels": {
-            "cell": LEAST_LEVEL,
-            "cell_if_dead": LEAST_LEVEL,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "decision_levels": {
+            "cell": 0.0,
+            "cell_if_dead": 0.0,
             "grey_zone": list(GREY_ZONE),
-            "confidence": [1.0, 0.0],
+            "certainty": {"odds": 1.0, "cut_left_top": 0.0, "cut_right_bottom": 0.0, "offset": 0.0},
         },
         "typical": {"live": nothing, "dead": nothing},
     }
@@ -95,29 +103,33 @@ def held_out(images: Sequence[scoring.LabelledImage], networks: Path) -> list[He
             if image.group in groups:
                 relative = trypan_blue.working_picture(read_grey(image.path).grey, 1.0)
                 answer = model.network.run(relative[None])
-                out.append(Held(image, trypan_blue.centres_of(answer, LEAST_LEVEL)))
+                centres = trypan_blue.centres_of(answer, trypan_blue.LEAST_LEVEL)
+                out.append(Held(image, relative.shape, centres))
     return out
 
 
 def decided(
-    centres: trypan_blue.Centres, level: float, level_if_dead: float, grey_zone: tuple[float, float]
+    each: Held, certainty: trypan_blue.Certainty, level: float, if_dead: float, zone: tuple[float, float]
 ) -> list[scoring.Found]:
     """Turn peaks into cells by levels."""
-    least = np.where(centres.dead > 0.5, _odds(level_if_dead), _odds(level))
-    kinds = np.where(
-        centres.dead < grey_zone[0], "live", np.where(centres.dead > grey_zone[1], "dead", "unclassified")
-    )
+    centres = each.centres
+    sure = certainty.of(centres, each.shape)
+    kinds = np.where(centres.dead < zone[0], "live", np.where(centres.dead > zone[1], "dead", "unclassified"))
     return [
         scoring.Found(float(centres.x[n]), float(centres.y[n]), str(kinds[n]))
-        for n in np.flatnonzero(centres.odds > least)
+        for n in np.flatnonzero(sure > np.where(centres.dead > 0.5, if_dead, level))
     ]
 
 
 def figures_of(
-    held: Sequence[Held], level: float, if_dead: float, zone: tuple[float, float]
+    held: Sequence[Held],
+    certainty: trypan_blue.Certainty,
+    level: float,
+    if_dead: float,
+    zone: tuple[float, float],
 ) -> dict[str, float]:
     """Score held-out pictures at given levels."""
-    tallies = [scoring.tally(decided(h.centres, level, if_dead, zone), h.image.cells) for h in held]
+    tallies = [scoring.tally(decided(h, certainty, level, if_dead, zone), h.image.cells) for h in held]
     whole = scoring.total(tallies)
     unsure = whole.found - whole.found_live - whole.found_dead
     return {
@@ -129,35 +141,38 @@ def figures_of(
 def study(held: Sequence[Held]) -> None:
     """Print the figures around the levels in use."""
     shown = ("f1", "bias_percent", "sample_count_error_percent", "viability_error_pp", "dead_sensitivity")
-    for level in (0.35, 0.4, 0.45, 0.5, 0.55, 0.6):
-        for if_dead in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55):
-            got = figures_of(held, level, if_dead, GREY_ZONE)
+    certainty = certainty_of(held)
+    print(certainty)
+    for level in (0.4, 0.45, 0.5, 0.55, 0.6):
+        for if_dead in (0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
+            got = figures_of(held, certainty, level, if_dead, GREY_ZONE)
             print(level, if_dead, *(f"{key} {got[key]:.4f}" for key in shown))
-    for zone in ((0.5, 0.5), (0.45, 0.55), (0.4, 0.6), (0.35, 0.55), (0.35, 0.65), (0.3, 0.5), (0.5, 0.7)):
-        got = figures_of(held, CELL_LEVEL, CELL_LEVEL_IF_DEAD, zone)
+    for zone in ((0.5, 0.5), (0.45, 0.55), (0.4, 0.6), (0.35, 0.55), (0.35, 0.65), (0.3, 0.5), (0.3, 0.4)):
+        got = figures_of(held, certainty, CELL_LEVEL, CELL_LEVEL_IF_DEAD, zone)
         print(
             zone, *(f"{key} {got[key]:.4f}" for key in (*shown, "viability_bias_pp", "unclassified_percent"))
         )
 
 
-def confidence_of(held: Sequence[Held]) -> tuple[float, float]:
-    """Fit slope and offset that turn a peak's odds into the odds of being a labelled cell (Newton)."""
-    odds, right = [], []
+def certainty_of(held: Sequence[Held]) -> trypan_blue.Certainty:
+    """Fit what turns odds and cuts into the probability of being a labelled cell (logistic, by Newton)."""
+    rows: list[tuple[float, float, float, float]] = []
+    right: list[bool] = []
     for each in held:
-        found = [
-            scoring.Found(float(x), float(y), "") for x, y in zip(each.centres.x, each.centres.y, strict=True)
+        centres = each.centres
+        places = zip(centres.x, centres.y, strict=True)
+        matched = scoring.match([scoring.Found(float(x), float(y), "") for x, y in places], each.image.cells)
+        first, last = trypan_blue.cut_shares(centres, each.shape)
+        rows += [
+            (float(o), float(a), float(b), 1.0) for o, a, b in zip(centres.odds, first, last, strict=True)
         ]
-        matched = scoring.match(found, each.image.cells)
-        odds += each.centres.odds.tolist()
-        right += [n in matched for n in range(len(found))]
-    x = np.column_stack([odds, np.ones(len(odds))])
-    y, coefficients = np.array(right, float), np.zeros(2)
+        right += [n in matched for n in range(len(centres.x))]
+    x, y, weights = np.array(rows), np.array(right, float), np.zeros(4)
     for _ in range(30):
-        chance = 1 / (1 + np.exp(-x @ coefficients))
-        slope = x.T @ (y - chance)
-        bend = (x * (chance * (1 - chance))[:, None]).T @ x + 1e-6 * np.eye(2)
-        coefficients += np.linalg.solve(bend, slope)
-    return round(float(coefficients[0]), 4), round(float(coefficients[1]), 4)
+        chance = 1 / (1 + np.exp(-x @ weights))
+        bend = (x * (chance * (1 - chance))[:, None]).T @ x + 1e-2 * np.eye(4)
+        weights += np.linalg.solve(bend, x.T @ (y - chance) - 1e-2 * weights)
+    return trypan_blue.Certainty(*(round(float(w), 3) for w in weights))
 
 
 def typical_of(images: Sequence[scoring.LabelledImage], model: trypan_blue.Model) -> dict[str, Any]:
@@ -165,7 +180,7 @@ def typical_of(images: Sequence[scoring.LabelledImage], model: trypan_blue.Model
     rows: dict[str, list[npt.NDArray[np.float32]]] = {"live": [], "dead": []}
     for image in images:
         relative = trypan_blue.working_picture(read_grey(image.path).grey, 1.0)
-        centres = trypan_blue.centres_of(model.network.run(relative[None]), LEAST_LEVEL)
+        centres = trypan_blue.centres_of(model.network.run(relative[None]), trypan_blue.LEAST_LEVEL)
         if not len(centres.x):
             continue
         description = trypan_blue.describe(relative, centres)
@@ -207,15 +222,72 @@ def at_other_zooms(
     return out
 
 
-def validation_of(
+def counted(
     images: Sequence[scoring.LabelledImage], models: Mapping[str, trypan_blue.Model]
-) -> dict[str, Any]:
-    """Count every picture as a unit would, by its fold's model, and score it."""
+) -> tuple[list[scoring.Tally], float]:
+    """Count every picture as a unit would, by its fold's model; return tallies and the mean agreement."""
     tallies, agreements = [], []
     for image in images:
         finding = trypan_blue.find_with(models[image.group], read_grey(image.path), Scale())
-        tallies.append(scoring.tally([scoring.Found(c.x, c.y, c.kind) for c in finding.cells], image.cells))
+        found = [scoring.Found(c.x, c.y, c.kind) for c in finding.cells]
+        tallies.append(scoring.tally(found, image.cells))
         agreements += [finding.agreement] if finding.agreement is not None else []
+    return tallies, float(np.mean(agreements))
+
+
+def with_intervals(
+    tallies: Sequence[scoring.Tally], samples: Sequence[str]
+) -> dict[str, list[float] | float]:
+    """Return each figure as value, low, high: 95 % bootstrap over pictures, or over specimens for errors."""
+    members: dict[str, list[int]] = {}
+    for n, sample in enumerate(samples):
+        members.setdefault(sample, []).append(n)
+    rng = np.random.default_rng(0)
+    draws: list[dict[str, float]] = []
+    for _ in range(BOOTSTRAPS):
+        pictures = rng.integers(0, len(tallies), len(tallies))
+        one = scoring.figures([tallies[n] for n in pictures], [samples[n] for n in pictures])
+        names = [list(members)[k] for k in rng.integers(0, len(members), len(members))]
+        chosen = [(n, str(turn)) for turn, name in enumerate(names) for n in members[name]]
+        pools = scoring.figures([tallies[n] for n, _ in chosen], [turn for _, turn in chosen])
+        shares = ("f1", "precision", "recall", "dead_sensitivity")
+        draws.append({key: (one if key in shares else pools)[key] for key in one})
+    value = scoring.figures(tallies, samples)
+    return {
+        key: [round(float(v), 4) for v in (value[key], *np.percentile([d[key] for d in draws], [2.5, 97.5]))]
+        for key in value
+    }
+
+
+def specimen_rows(
+    images: Sequence[scoring.LabelledImage], tallies: Sequence[scoring.Tally]
+) -> list[dict[str, Any]]:
+    """Count events by specimen and acquisition group, as `method_error` reads them."""
+    pools: dict[tuple[str, str], list[scoring.Tally]] = {}
+    for image, each in zip(images, tallies, strict=True):
+        pools.setdefault((image.sample, image.group), []).append(each)
+    rows = []
+    for (specimen, group), several in sorted(pools.items()):
+        whole = scoring.total(several)
+        unsure = whole.found - whole.found_live - whole.found_dead
+        row: dict[str, Any] = {
+            "specimen": specimen,
+            "group": group,
+            "truth_live": whole.truth_live,
+            "truth_dead": whole.truth_dead,
+        }
+        for kind, found in (("live", whole.found_live), ("dead", whole.found_dead), ("unclassified", unsure)):
+            right = [whole.confusion[truth, kind] for truth in ("live", "dead")]
+            row |= {f"live_{kind}": right[0], f"dead_{kind}": right[1], f"false_{kind}": found - sum(right)}
+        rows.append(row)
+    return rows
+
+
+def validation_of(
+    images: Sequence[scoring.LabelledImage], models: Mapping[str, trypan_blue.Model]
+) -> dict[str, Any]:
+    """Score every picture out of fold: the parts of a card that hold figures."""
+    tallies, agreement = counted(images, models)
     by_group: dict[str, Any] = {}
     for group in sorted({image.group for image in images}):
         own = [n for n, image in enumerate(images) if image.group == group]
@@ -225,22 +297,28 @@ def validation_of(
             "images": len(own),
             "labelled_live": labelled.truth_live,
             "labelled_dead": labelled.truth_dead,
-            **{key: round(value, 4) for key, value in got.items()},
+            **{
+                key: round(got[key], 4)
+                for key in ("f1", "bias_percent", "viability_bias_pp", "dead_sensitivity")
+            },
         }
     whole = scoring.total(tallies)
     unsure = whole.found - whole.found_live - whole.found_dead
+    figures = with_intervals(tallies, [image.sample for image in images])
+    figures["unclassified_percent"] = round(100 * unsure / whole.found, 2)
+    figures["agreement_with_votes"] = round(agreement, 4)
     return {
-        "split": "each acquisition group held out once, the three small ones together",
-        "set": "LDC (maxKudi/Cell-Dataset), 480 patches",
-        "images": len(images),
-        "labelled_cells": whole.truth,
-        "cells_per_specimen": round(whole.truth / len({image.sample for image in images})),
-        **{k: round(v, 4) for k, v in scoring.figures(tallies, [i.sample for i in images]).items()},
-        "unclassified_percent": round(100 * unsure / whole.found, 4),
-        "mean_agreement_with_votes": round(float(np.mean(agreements)), 4),
-        "confusion_truth_found": {f"{a}/{b}": n for (a, b), n in sorted(whole.confusion.items())},
-        "by_group": by_group,
-        "at_other_zooms": at_other_zooms(images, models),
+        "figures": figures,
+        "by": {
+            "acquisition_group": by_group,
+            "cell_diameter": at_other_zooms(images[::ZOOMED_EVERY], models),
+        },
+        "validation": {
+            "images": len(images),
+            "labelled_cells": whole.truth,
+            "cells_per_specimen": round(whole.truth / len({image.sample for image in images})),
+            "specimens": specimen_rows(images, tallies),
+        },
     }
 
 
@@ -265,15 +343,23 @@ def write_all(
     card: dict[str, Any] = {
         "id": "trypan-blue",
         "version": VERSION,
-        "purpose": PURPOSE,
-        "learnt_from": "the 480 labelled patches of the LDC set, MIT licence, (c) 2021 Okerulu Chukwudi",
-        "script": "vision/counting/training/train_trypan_blue.py",
-        "sha256": hashlib.sha256(shipped).hexdigest(),
-        "levels": {
+        "date": DATE,
+        "intended_use": INTENDED_USE,
+        "not_for": list(NOT_FOR),
+        "learnt_from": "The 480 labelled patches of the public LDC set (maxKudi/Cell-Dataset, MIT licence, "
+        "(c) 2021 Okerulu Chukwudi), 1343 live and 321 dead cells, by "
+        "vision/counting/training/train_trypan_blue.py.",
+        "split": {
+            "how": "Each acquisition group of the set is held out once, the three small ones together.",
+            "folds": {part: list(groups) for part, groups in PARTS.items()},
+        },
+        "acceptance": ACCEPTANCE,
+        "weights_sha256": hashlib.sha256(shipped).hexdigest(),
+        "decision_levels": {
             "cell": CELL_LEVEL,
             "cell_if_dead": CELL_LEVEL_IF_DEAD,
             "grey_zone": list(GREY_ZONE),
-            "confidence": list(confidence_of(held)),
+            "certainty": asdict(certainty_of(held)),
         },
         "typical": typical_of(images, bare),
         "limits": list(LIMITS),
@@ -288,13 +374,13 @@ def write_all(
         by_group |= dict.fromkeys(groups, trypan_folds.model_with(weights, card))
     plan = {"places": places}
     (folds / trypan_folds.PLACES_FILE).write_text(json.dumps(plan) + "\n", encoding="utf-8")
-    card["validation"] = validation_of(images, by_group)
+    card |= validation_of(images, by_group)
     card["content_sha256"] = trypan_blue.content_hash(card)
     models.mkdir(parents=True, exist_ok=True)
     (models / trypan_blue.WEIGHTS_FILE.name).write_bytes(shipped)
     text = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     (models / trypan_blue.CARD_FILE.name).write_text(text, encoding="utf-8")
-    print(json.dumps(card["validation"], indent=1))
+    print(json.dumps({"figures": card["figures"], "by": card["by"]}, indent=1))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

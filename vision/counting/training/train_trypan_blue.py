@@ -31,6 +31,8 @@ CHANNELS = (8, 24, 48)
 SEED = 0
 STEPS, BATCH = 1800, 16
 RATE, WARMING_STEPS, DECAY = 4e-3, 100, 1e-3
+# The second leg goes on from the first's shipped form, in which every norm is part of its layer.
+SECOND_STEPS, SECOND_RATE = 1400, 1.5e-3
 # The shipped weights are a running mean over about this many steps.
 MEAN_STEPS = 250
 # Errors of the centre map weigh by their size to this power: sure background soon stops teaching.
@@ -95,6 +97,8 @@ def loss_of(answer: torch.Tensor, targets: torch.Tensor, sure: torch.Tensor) -> 
     hill = targets[:, 0]
     error = (torch.sigmoid(answer[:, 0]) - hill).abs().pow(FOCUS)
     odds = nn.functional.binary_cross_entropy_with_logits(answer[:, 0], hill, reduction="none")
+    # Dead cells are few and faint: what is said of their places weighs more.
+    error = error * (1 + DEAD_WEIGHT * targets[:, 1] * targets[:, 3])
     centres = (odds * error * sure).sum() / (hill > 0.999).sum().clamp(min=1)
     weight = targets[:, 3] * (1 + DEAD_WEIGHT * targets[:, 1])
     dead = targets[:, 1] * (1 - 2 * SOFTENED) + SOFTENED
@@ -115,17 +119,39 @@ def _batch(scenes: Sequence[Scene]) -> tuple[torch.Tensor, torch.Tensor, torch.T
     return image.to(memory_format=torch.channels_last), targets, sure
 
 
-def train(scenes: Scenes, *, steps: int, seed: int, tell: str) -> CentreNetwork:
-    """Teach one network and return the running mean of its weights."""
-    torch.manual_seed(seed)
-    network: CentreNetwork = CentreNetwork().to(memory_format=torch.channels_last)
+def _gone_on_from(path: Path) -> CentreNetwork:
+    """Read an exported network back, its norms fixed to what they add to their layer."""
+    network = CentreNetwork()
+    graph = onnx.load(str(path)).graph
+    values = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    convolutions = [node.input for node in graph.node if node.op_type == "Conv"]
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert len(convolutions) == len(layers), path
+    following = iter(norms)
+    with torch.no_grad():
+        for layer, (_, weight, bias) in zip(layers, convolutions, strict=True):
+            layer.weight.copy_(torch.from_numpy(values[weight].copy()))
+            if layer.bias is None:
+                norm = next(following)
+                norm.bias.copy_(torch.from_numpy(values[bias].copy()))
+                norm.running_var.fill_(1 - norm.eps)
+            else:
+                layer.bias.copy_(torch.from_numpy(values[bias].copy()))
+    return network
+
+
+def train(network: CentreNetwork, scenes: Scenes, *, steps: int, rate: float, fixed: bool, tell: str) -> None:
+    """Teach a network and leave it the running mean of its weights; `fixed` norms learn no spread."""
+    network.to(memory_format=torch.channels_last)
     mean = {name: value.clone() for name, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=DECAY)
+    network.train(not fixed)
     began, shown = time.monotonic(), 0.0
     for step in range(steps):
-        rate = RATE * min(1, (step + 1) / WARMING_STEPS) * (0.51 + 0.5 * np.cos(np.pi * step / steps))
+        share = min(1, (step + 1) / WARMING_STEPS) * (0.51 + 0.5 * np.cos(np.pi * step / steps))
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * share
         image, targets, sure = _batch([scenes.draw() for _ in range(BATCH)])
         with torch.autocast("cpu", torch.bfloat16):
             answer = network(image)
@@ -144,7 +170,6 @@ def train(scenes: Scenes, *, steps: int, seed: int, tell: str) -> CentreNetwork:
             shown = 0.0
     network.load_state_dict(mean)
     network.eval()
-    return network
 
 
 def export(network: CentreNetwork, path: Path) -> None:
@@ -174,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", nargs="*", default=["all", *PARTS], choices=["all", *PARTS])
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--second", action="store_true", help="only the second leg, from OUT's networks")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -183,8 +208,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     patches = {image.path: read_patch(image) for image in images}
     for part in options.only:
         learnt = [patches[image.path] for image in images if image.group not in PARTS.get(part, ())]
-        network = train(Scenes(learnt, SEED), steps=options.steps, seed=SEED, tell=part)
-        export(network, options.out / f"{part}.onnx")
+        path = options.out / f"{part}.onnx"
+        if not options.second:
+            torch.manual_seed(SEED)
+            network = CentreNetwork()
+            train(network, Scenes(learnt, SEED), steps=STEPS, rate=RATE, fixed=False, tell=part)
+            export(network, path)
+        network = _gone_on_from(path)
+        train(network, Scenes(learnt, SEED + 1), steps=SECOND_STEPS, rate=SECOND_RATE, fixed=True, tell=part)
+        export(network, path)
     return 0
 
 

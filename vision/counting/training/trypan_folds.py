@@ -27,7 +27,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 def model_with(weights: bytes, card: Mapping[str, Any]) -> trypan_blue.Model:
     """Return a model that decides by a card's levels with other weights."""
-    own = {**card, "sha256": hashlib.sha256(weights).hexdigest()}
+    own = {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     return trypan_blue.model_of(weights, {**own, "content_sha256": trypan_blue.content_hash(own)})
 
 
