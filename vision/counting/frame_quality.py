@@ -56,7 +56,7 @@ class Levels:
 LEVELS: dict[Kind, Levels] = {
     "brightfield": Levels(
         kind_odds_least=0.5,
-        blur_most=0.0,
+        blur_most=0.3,
         dark_grey=30.0,
         bright_grey=246.0,
         saturated_share=0.2,
@@ -68,12 +68,12 @@ LEVELS: dict[Kind, Levels] = {
     ),
     "fluorescence": Levels(
         kind_odds_least=0.1,
-        blur_most=0.0,
+        blur_most=0.6,
         dark_grey=4.0,
         bright_grey=200.0,
-        saturated_share=0.3,
-        ground_low=0.05,
-        ground_high=20.0,
+        saturated_share=0.15,
+        ground_low=0.4,
+        ground_high=1.6,
         dense_cover=0.75,
         clumped_share=0.98,
         agreement_least=0.3,
@@ -85,6 +85,8 @@ SATURATED_GREY = 254.5
 # A camera's grain spreads over more levels than that, however empty the field.
 FLAT_LEVELS = 2
 SAMPLED_PIXELS = 250_000
+# The ground of a fluorescence field is compared in so many parts a side.
+GROUND_PARTS = 4
 CLUMPED_DISTANCE, CLUMPED_LEAST_CELLS = 1.05, 20
 AGREEMENT_LEAST_CELLS = 8
 PAIRS_AT_ONCE = 200_000
@@ -107,7 +109,7 @@ WHAT_TO_DO = {
     "detectors_disagree": "Two ways of counting differ. Look at the marked picture and take another field.",
     "empty": "No cells in this field.",
     "unknown_scale": "The scale is not known. Give the size of a pixel or of a cell.",
-    "scale_disagrees": "The ruling in the picture says another scale than was given. Check the size of a pixel.",
+    "scale_disagrees": "The ruling in the picture tells another scale than was given. Check the pixel size.",
     "too_few_cells": "Too few cells for a result. Take more fields of this sample.",
 }
 # Where one method's remedy is not another's.
@@ -151,7 +153,7 @@ class Quality:
     median_grey, saturated_share : float
         Middle brightness, and the share of pixels at the top level.
     ground_low, ground_high : float
-        5th and 95th percentile of the ground's brightness over its middle.
+        How far the ground's brightness goes down and up from its middle: see `_ground_of`.
     contrast : float
         Contrast of the strongest spot (logarithm of brightness).
     kind_odds : float or None
@@ -225,21 +227,37 @@ def factor_of(method_id: str, finding: Finding, scale: Scale) -> float:
     return min(max(LOOKED_AT_DIAMETER_PX / max(diameter_px, 1e-3), FACTOR_LEAST), FACTOR_MOST)
 
 
-def _measured(picture: FieldPicture, factor: float, places: npt.NDArray[np.float32]) -> _Channel:
+def _ground_of(kind: Kind, sample: npt.NDArray[np.float32], span_grey: float) -> tuple[float, float]:
+    """Return how far the ground's brightness goes down and up from its middle, which is 1.
+
+    In brightfield 1 is the middle itself; in fluorescence, whose ground is next to black, it is the
+    brightness of the objects above it. There the ground is the dark tenth of each part of the field.
+    """
+    if kind == "brightfield":
+        ground = picture_kind.background_of(sample, small=True) + 1.0
+        low, middle, high = np.percentile(ground, [5, 50, 95])
+        return float(low / middle), float(high / middle)
+    rows = np.array_split(np.arange(sample.shape[0]), GROUND_PARTS)
+    columns = np.array_split(np.arange(sample.shape[1]), GROUND_PARTS)
+    ground = np.array([np.percentile(sample[np.ix_(r, c)][::2, ::2], 10) for r in rows for c in columns])
+    change = (ground - np.median(ground)) / max(span_grey, 1.0)
+    return 1.0 + float(change.min()), 1.0 + float(change.max())
+
+
+def _measured(kind: Kind, picture: FieldPicture, factor: float, places: npt.NDArray[np.float32]) -> _Channel:
     step = max(1, int(np.sqrt(picture.grey.size / SAMPLED_PIXELS)))
     sample = np.ascontiguousarray(picture.grey[::step, ::step])
-    ground = picture_kind.background_of(sample, small=True)
-    low, middle, high = np.percentile(ground, [5, 50, 95]) + 1.0
     least, half, most = np.percentile(sample, [1, 50, 99.8])
+    low, high = _ground_of(kind, sample, float(most - least))
     return _Channel(
         median_grey=float(half),
         saturated_share=float((sample >= SATURATED_GREY).mean()),
-        ground_low=float(low / middle),
-        ground_high=float(high / middle),
+        ground_low=low,
+        ground_high=high,
         span_grey=float(most - least),
         flat=len(np.unique(sample[:: max(1, len(sample) // 128)])) <= FLAT_LEVELS
         and float(sample.max() - sample.min()) <= FLAT_LEVELS,
-        look=picture_kind.look_at(picture, factor, places),
+        look=picture_kind.look_at(picture, factor, places, kind=kind),
     )
 
 
@@ -366,7 +384,7 @@ def judge(
     kind = KIND_OF_METHOD[method_id]
     factor = factor_of(method_id, finding, scale)
     places = np.array([(cell.x, cell.y) for cell in finding.cells], np.float32).reshape(-1, 2)
-    channels = [_measured(picture, factor, places) for picture in pictures]
+    channels = [_measured(kind, picture, factor, places) for picture in pictures]
     quality = _quality_of(kind, channels, finding, pictures[0].grey.size)
     reasons = _kind_reasons(kind, pictures, channels, quality) + _channel_reasons(finding)
     if quality.blur is not None and quality.blur > LEVELS[kind].blur_most:

@@ -29,9 +29,10 @@ MODEL_FILE = Path(__file__).parent / "models" / "picture_kind.json"
 KINDS = ("brightfield", "fluorescence", "other")
 WINDOW_PX = 224
 # Of a large field so many windows are looked at, and so many of them wherever nothing need be.
-WINDOWS_MOST, WINDOWS_ANYWHERE = 9, 3
-# Windows whose strongest spot is fainter than this (in logarithm of brightness) show nothing to judge by.
-QUIET_CONTRAST = 0.04
+WINDOWS_MOST, WINDOWS_ANYWHERE = 8, 2
+# Windows whose strongest spot is fainter than this (in logarithm of brightness) show nothing to judge by:
+# a brightfield out of focus leaves next to nothing, while nuclei stand far above their haze.
+QUIET_CONTRAST = {"brightfield": 0.015, "fluorescence": 0.3}
 BACKGROUND_SHRINK = 12
 # Added to grey levels before the logarithm, so that the grain of a black ground stays small.
 GREY_OFFSET = 4.0
@@ -467,14 +468,19 @@ FULL_VOTE_CONTRAST = 0.25
 
 
 def look_at(
-    picture: FieldPicture, factor: float, places: Array | None = None, model: Model | None = None
+    picture: FieldPicture,
+    factor: float,
+    places: Array | None = None,
+    *,
+    kind: str,
+    model: Model | None = None,
 ) -> Look:
-    """Look at a field; parameters as in `windows_of`."""
+    """Look at a field for a method of pictures of this kind; the first parameters as in `windows_of`."""
     model = model or committed_model()
     windows = windows_of(picture, factor, places)
     described = [describe(grey, windows.colour) for grey in windows.greys]
     strengths = np.array([strength for _, strength in described])
-    telling = strengths > QUIET_CONTRAST
+    telling = strengths > QUIET_CONTRAST[kind]
     if not telling.any():
         return Look({}, {}, float(strengths.max()))
     numbers = np.stack([description for description, _ in described])[telling]
@@ -484,8 +490,8 @@ def look_at(
     level = np.average(np.maximum(raw, -SURENESS_MOST), axis=0, weights=votes)
     grown = np.exp(level - level.max())
     blur = {}
-    for kind in KINDS[:2]:
-        two = outputs(model, "focus_" + kind, numbers)
+    for name in KINDS[:2]:
+        two = outputs(model, "focus_" + name, numbers)
         margin = np.clip(two[:, 1] - two[:, 0], -SURENESS_MOST, SURENESS_MOST)
-        blur[kind] = float(np.average(margin, weights=votes))
+        blur[name] = float(np.average(margin, weights=votes))
     return Look(dict(zip(KINDS, (grown / grown.sum()).tolist(), strict=True)), blur, float(strengths.max()))

@@ -32,6 +32,8 @@ VARIANTS_BRIGHTFIELD, VARIANTS_DSB, VARIANTS_BBBC = 12, 30, 20
 VARIANTS_FAMILY = 240
 OTHER_SIDES_PX = (200, 300, 450, 700, 1100, 1800)
 WINDOWS_OF_ONE = 3
+# Windows whose strongest spot is fainter than this teach nothing.
+LEARNT_CONTRAST = 0.02
 WORKING_DIAMETER_PX = 20.0
 SHARP, BLURRED, BETWEEN = 0, 1, -1
 VERSION = "1.0.0"
@@ -79,7 +81,7 @@ def _refocused(grey: Array, unit_px: float, rng: np.random.Generator) -> tuple[A
             grey = defocused(grey, float(rng.uniform(0.4, 1.1)) * unit_px, False)
         return grey, SHARP
     as_disc = bool(rng.random() < 0.4)
-    low, high = ((5.0, 14.0) if as_disc else (3.0, 8.0)) if turn < 0.85 else (1.3, 2.7)
+    low, high = ((5.0, 20.0) if as_disc else (3.0, 12.0)) if turn < 0.85 else (1.3, 2.7)
     strength = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * unit_px
     return defocused(grey, strength, as_disc), BLURRED if turn < 0.85 else BETWEEN
 
@@ -119,7 +121,7 @@ def _example(
     grey: Array, colour: tuple[float, float], kind: int, family: str, source: str, focus: int = BETWEEN
 ) -> Iterator[Example]:
     description, strength = picture_kind.describe(grey, colour)
-    if strength > picture_kind.QUIET_CONTRAST:
+    if strength > LEARNT_CONTRAST:
         yield Example(description, kind, focus, family, source)
 
 
