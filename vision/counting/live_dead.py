@@ -136,6 +136,8 @@ class LiveDead:
         both = two_channels.picture_of_both(a, b, diameter_px)
         nuclei = self._segment(FieldPicture(both, 8, 0.0), scale)
         measures = {
+            "channel_a_has_light": float(two_channels.brightest(a, diameter_px) > 0),
+            "channel_b_has_light": float(two_channels.brightest(b, diameter_px) > 0),
             "channel_shift_x_px": round(shift.x_px, 3),
             "channel_shift_y_px": round(shift.y_px, 3),
             "channel_shift_px": round(shift.length_px, 3),
@@ -266,9 +268,11 @@ def _background(
     some = (slice(None, None, 2), slice(None, None, 2))
     inside = cv2.boxFilter(free, -1, (side, side), normalize=True)[some] > 0.999
     means = cv2.boxFilter(light, -1, (side, side), normalize=True)[some]
-    off = (means - total[some] / np.maximum(weight[some], FREE_SHARE_LEAST))[inside]
+    off: npt.NDArray[np.floating[Any]] = (means - total[some] / np.maximum(weight[some], FREE_SHARE_LEAST))[
+        inside
+    ]
     if off.size < MEANS_LEAST:
-        off = np.asarray(light[free > 0] / max(1.0, side / 2))
+        off = light[free > 0] / max(1.0, side / 2)
     noise = 1.4826 * float(np.median(np.abs(off - np.median(off)))) if off.size else 0.0
     return around.astype(np.float64), max(NOISE_LEAST_GREY, noise)
 
