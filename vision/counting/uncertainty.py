@@ -32,8 +32,8 @@ Interval = tuple[float, float]
 # Before the fields say anything, the density of cells varies this much beyond Poisson (half-t, root mean
 # square) between the fields of one filling and between fillings of a chamber. Together 9 %: what repeated
 # fillings at 1e6 cells/mL show once Poisson is taken out (8.5 to 11.3 % at some 500 cells; Sci. Rep. 2021,
-# s41598-021-93477-1). Of it 6 % between fillings: between that and the 4.6 % that Berkson, Magath and Hurn found in
-# practised hands (Am. J. Physiol. 128, 309-323, 1940).
+# s41598-021-93477-1). Of it 6 % between fillings: between that and the 4.6 % that Berkson, Magath and Hurn
+# found in practised hands (Am. J. Physiol. 128, 309-323, 1940).
 FIELD_PRIOR_SCALE = 0.07
 CHAMBER_PRIOR_SCALE = 0.06
 # The same for the live share, in units of sqrt(p (1 - p)): 4 points between fields at 50 %, 1.7 at 95 %.
