@@ -47,7 +47,15 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class PictureUnreadable(Exception):
-    """The file is no picture that can be counted; `str(error)` says what to do."""
+    """The file is no picture that can be counted; `str(error)` says what to do, `reason` is its key."""
+
+    reason = "unreadable"
+
+
+class ChannelsDiffer(PictureUnreadable):
+    """The pictures of one field's channels are not of one size."""
+
+    reason = "channels_differ"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from vision.counting.kernel_cache import refuse_parallel_kernels
 from vision.counting.method import Finding, Method, Scale
 from vision.counting.methods import USUAL, method_named
 from vision.counting.results import CountResult, ImageResult, Numbers
-from vision.picture_file import FieldPicture, PictureUnreadable, read_grey
+from vision.picture_file import ChannelsDiffer, FieldPicture, PictureUnreadable, read_grey
 
 if TYPE_CHECKING:
     from vision.counting.neubauer import Grid
@@ -124,12 +124,13 @@ def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
     known = FieldScale(settings.scale)
     try:
         pictures = tuple(read_grey(path) for path in paths)
+        _check_one_size(pictures)
         known = field_scale.scale_of(pictures, method, settings.scale, settings.chamber)
         finding, judged = count_picture(
             pictures, method=method, scale=known.scale, allow_unscaled=settings.allow_unscaled
         )
     except PictureUnreadable as error:
-        refused = _unreadable(paths, method, str(error), known)
+        refused = _unreadable(paths, method, error, known)
         return CountedField(replace(refused, elapsed_ms=1000 * (time.perf_counter() - began)))
     height, width = pictures[0].grey.shape
     region = None
@@ -188,18 +189,27 @@ def _of_grid(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _unreadable(paths: Sequence[Path], method: Method, words: str, known: FieldScale) -> ImageResult:
+def _check_one_size(pictures: Sequence[FieldPicture]) -> None:
+    if len({picture.grey.shape for picture in pictures}) > 1:
+        raise ChannelsDiffer(
+            "The two channels are pictures of different size. Take both with one camera and one binning."
+        )
+
+
+def _unreadable(
+    paths: Sequence[Path], method: Method, error: PictureUnreadable, known: FieldScale
+) -> ImageResult:
     nothing = 0 if specimen.tells_live_from_dead(method) else None
     return ImageResult(
         image=str(paths[0]),
         verdict="refused",
-        reasons=("unreadable",),
+        reasons=(error.reason,),
         cells=(),
         numbers=Numbers(live=nothing, dead=nothing, unclassified=nothing),
         elapsed_ms=0.0,
         method=method_name_card(method),
         um_per_px=known.scale.um_per_px,
-        words=words,
+        words=str(error),
         channels=tuple(str(path) for path in paths) if len(paths) > 1 else (),
         grid=None if known.grid is None else _of_grid(known.grid),
     )

@@ -481,6 +481,9 @@ def look_at(
     described = [describe(grey, windows.colour) for grey in windows.greys]
     strengths = np.array([strength for _, strength in described])
     telling = strengths > QUIET_CONTRAST[kind]
+    if places is not None and len(places):
+        # Where a method found cells there must be something to judge by.
+        telling[np.argmax(strengths)] = True
     if not telling.any():
         return Look({}, {}, float(strengths.max()))
     numbers = np.stack([description for description, _ in described])[telling]
