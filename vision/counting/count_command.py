@@ -85,6 +85,10 @@ def count(argv: Sequence[str]) -> int:
         from vision.counting.qualify_command import qualify_design
 
         return qualify_design(argv[1:])
+    if argv and argv[0] == "cards":
+        from vision.counting.cards import show
+
+        return show(argv[1:])
     try:
         options = _parser().parse_args(argv)
     except SystemExit as stop:
