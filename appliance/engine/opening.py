@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from appliance.build import build_hash
 from appliance.domain import count_fitness
 from appliance.domain.decisions import Opening
@@ -12,7 +14,7 @@ from appliance.engine.vision_client import VisionAway, VisionRefused
 from appliance.record.disk import disk_level
 
 MEDIA_TYPE = "application/json"
-METHODS_DEADLINE_S = 20.0  # a method may have to load what it has learnt
+METHODS_DEADLINE_S = 12.0  # sooner than whoever asked gives up waiting
 
 
 async def opening_of(engine: EnginePort, order_id: str) -> Opening:
@@ -65,7 +67,11 @@ async def methods_told(engine: EnginePort, methods: list[str]) -> list[dict[str,
     if not methods:
         return []
     try:
-        told = await engine.vision.ask("methods", methods=methods, timeout_s=METHODS_DEADLINE_S)
+        async with asyncio.timeout(METHODS_DEADLINE_S):
+            told = await engine.vision.ask("methods", methods=methods)
+    except TimeoutError as late:
+        words = "The counting program is still starting. Try again in a moment."
+        raise CommandRefused(words, reason="vision_away") from late
     except (VisionAway, VisionRefused) as why:
         raise CommandRefused(str(why), reason="vision_away") from why
     return [{name: str(one[name]) for name in ("id", "version", "hash")} for one in told["methods"]]

@@ -77,6 +77,9 @@ async def _whole(room: Room, series: Path, kept: list[Told]) -> None:
     engine = room.engine
     await engine.vision.start()
     try:
+        async with asyncio.timeout(90):
+            while not engine.vision.ready:
+                await asyncio.sleep(0.05)
         await room.signs_in(ADA)
         refused = await room.refused("open_batch", {"order": "ORD-1"})
         body = {
