@@ -25,7 +25,8 @@ SPECTRUM_ANGLES = 1440  # over the full turn: a quarter of a degree
 SPECTRUM_RADIUS_LEAST = 14
 # How far the second family may be from square to the first: a tilted stage, a skewed camera.
 SQUARE_WITHIN_DEG = 4.0
-BACKGROUND_PX = 41
+# The background is the median of every fourth pixel of a window this wide.
+BACKGROUND_PX, BACKGROUND_STRIDE = 44, 4
 # Darker than this share of the bright parts is outside the field of view.
 BLACK_SHARE = 0.25
 STRIP_PX = 40.0
@@ -103,7 +104,7 @@ def prepare(grey: Floats, pixels_most: float) -> Working:
     if factor < 1.0:
         size = (max(8, round(width * factor)), max(8, round(height * factor)))
         small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
-    detail = small - cv2.blur(small, (BACKGROUND_PX, BACKGROUND_PX), borderType=cv2.BORDER_REFLECT_101)
+    detail = small - _background(small)
     light = small[::3, ::3]
     # Seen through an eyepiece a field ends in black; its rim is no line.
     black = np.float32(BLACK_SHARE * float(np.percentile(light, 90.0)))
@@ -122,6 +123,18 @@ def prepare(grey: Floats, pixels_most: float) -> Working:
     most = max(4.0 * spread, float(np.percentile(sample, 98.0))) if sample.size else 1.0
     np.clip(detail, -most, most, out=detail)
     return Working(detail * np.float32(1.0 / spread), factor)
+
+
+def _background(small: Floats) -> Floats:
+    """Return the brightness between the lines: a wide median, which lines do not pull along as a mean."""
+    thin = np.ascontiguousarray(small[1::BACKGROUND_STRIDE, 1::BACKGROUND_STRIDE])
+    low, high = float(thin.min()), float(thin.max())
+    step = max((high - low) / 255.0, 1e-6)
+    side = BACKGROUND_PX // BACKGROUND_STRIDE // 2 * 2 + 1
+    levels = cv2.medianBlur(((thin - low) / step + 0.5).astype(np.uint8), side)
+    smooth = cv2.blur(levels.astype(np.float32), (5, 5))
+    wide = cv2.resize(smooth, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(wide * np.float32(step) + np.float32(low), np.float32)
 
 
 def directions(working: Working) -> tuple[Doubles, Doubles]:

@@ -244,10 +244,10 @@ def _choose(
     if best is None:
         return "axes_disagree" if _each_sure(first) and _each_sure(second) else "too_few_lines"
     score, _, one, other = best
-    if one.ruling not in RULINGS_MEASURED:
-        return "other_ruling"
     if score < SCORE_LEAST or len(one.lines) + len(other.lines) < LINES_LEAST_SUM:
         return "too_few_lines"
+    if one.ruling not in RULINGS_MEASURED:
+        return "other_ruling"
     # One axis alone reads much better than it does in the pair: the axes contradict.
     alone = max(_best_named(first) - one.score, _best_named(second) - other.score)
     if alone > 0.5 * score:
