@@ -549,6 +549,7 @@ class CellCountReported(Event):
     # name of kind relative_standard_uncertainty degrees_of_freedom rests_on
     uncertainty: list[dict[str, str]] = field(default_factory=list)
     cells_blob: str = ""  # the table of all cells, one a line
+    words: str = ""  # the reasons for people, with what to do; empty when there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

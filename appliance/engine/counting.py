@@ -114,4 +114,5 @@ def reported(
             for part in budget.get("components", ())
         ],
         cells_blob=cells_blob,
+        words=str(pooled.get("words", "")),
     )

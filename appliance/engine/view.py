@@ -142,6 +142,7 @@ def _count_view(count: ev.CellCountReported, record: Record) -> CountView:
         viability_percent=count.viability_percent,
         viability_interval_percent=count.viability_interval_percent,
         picture=picture_path(record, count.overlay) if count.replicate == POOLED else "",
+        words=count.words or ", ".join(count.reasons),
     )
 
 

@@ -260,6 +260,7 @@ class CountView(msgspec.Struct, kw_only=True):
     viability_percent: str
     viability_interval_percent: list[str]
     picture: str = ""
+    words: str = ""  # why it cannot be used, and what to do
 
 
 class BatchView(msgspec.Struct, kw_only=True):

@@ -7,6 +7,8 @@ from tui import wording
 from tui.widgets.bar_with_band import bar_text
 from tui.widgets.words import Words
 
+COUNTED = "counted"
+
 
 def _interval(count: CountView) -> tuple[float, float] | None:
     try:
@@ -22,6 +24,8 @@ def count_text(count: CountView, *, width: int) -> str:
     title = wording.REPLICATE if count.replicate else wording.POOLED
     head = title.format(number=count.replicate, verdict=count.verdict)
     interval = _interval(count)
+    if count.verdict != COUNTED and count.words:
+        return f"{head}\n{count.words}"
     if interval is None:
         return f"{head}\n{wording.NO_INTERVAL}"
     low, high = interval

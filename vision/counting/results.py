@@ -196,6 +196,7 @@ class PooledResult(HasNumbers):
         return {
             "verdict": self.verdict,
             "reasons": list(self.reasons),
+            "words": self.words,
             **self.numbers.record(),
             "fields": self.fields,
             "fields_left_out": self.fields_left_out,

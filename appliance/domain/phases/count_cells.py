@@ -11,7 +11,7 @@ from appliance.domain.phase_logic import Context, Logic, answer_events, check_li
 from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
 from appliance.domain.quantity import rounded
 from appliance.domain.recipe import Phase
-from appliance.domain.release import judged, replicate_cv_percent, viable_concentration
+from appliance.domain.release import judged, replicate_cv_percent, scientific, viable_concentration
 from appliance.domain.roles import Actor
 
 REPLICATES_MAX = 9
@@ -252,6 +252,9 @@ class CountCells(Logic):
             low, high = count.viability_interval_percent or ["", ""]
             text = f"{count.live + count.dead} cells, {count.viability_percent} % viable ({low} to {high} %)"
             if count.verdict != "counted":
-                text = f"{count.verdict}: {', '.join(count.reasons)}"
+                text = f"{count.verdict}: {count.words or ', '.join(count.reasons)}"
+            elif count.replicate == POOLED:
+                viable, least, most = (scientific(one) for one in viable_concentration(count))
+                text += f", {viable} viable cells/mL ({least} to {most})"
             facts.append(PromptFact(name, text, count.verdict != "counted"))
         return facts

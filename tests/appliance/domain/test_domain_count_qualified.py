@@ -272,3 +272,26 @@ def test_a_unit_that_knows_of_no_qualification_has_the_digest_that_it_always_had
 
     assert "count_qualifications" not in json.dumps(unit_digest(without.unit))
     assert unit_digest(without.unit) != unit_digest(bedside.unit)
+
+
+# ── What people read of a count ────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-040", "F-043")
+def test_the_count_is_shown_with_its_viable_cells_and_their_interval_or_with_words(bedside):
+    at_the_count(bedside)
+    bedside.answer("count/load")
+
+    pooled = bedside.prompt("count/accept").facts[-1]
+
+    assert pooled.label == "Pooled"
+    assert "90.0 % viable (86.9 to 92.4 %)" in pooled.value
+    assert "4.05e6 viable cells/mL (" in pooled.value
+
+    blurred = "Out of focus. Focus on the cells and take the picture again."
+    bedside.count = lambda asked: counted(asked, verdict="repeat", reasons=["out_of_focus"], words=blurred)
+    bedside.answer("count/accept", decision="repeat")
+    bedside.answer("count/load")
+
+    (fact, *_) = bedside.prompt("count/repeat").facts
+    assert (fact.value, fact.out_of_limit) == (f"repeat: {blurred}", True)
