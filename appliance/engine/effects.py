@@ -24,12 +24,14 @@ from appliance.engine import counting, exchange_folder
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
 from appliance.engine.vision_client import VisionAway, VisionClient, VisionRefused
+from appliance.record.errors import BlobMissing
 
 SCAN_TIMEOUT_MS = 4_000
 SCAN_DEADLINE_S = 20.0
 COUNT_DEADLINE_S = 120.0
 LABEL_DEADLINE_S = 30.0
 POOLED = 0
+COUNTS = "counts"  # where a count has its copies of the pictures, as long as it takes
 PICTURES = ("*.png", "*.tif", "*.tiff", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
 
 ANY_FORMAT = ["datamatrix"]  # the worker looks for something in each frame; what it finds is not used
@@ -71,6 +73,7 @@ class Effects:
         self._tasks: set[asyncio.Task[None]] = set()
         # A picture from before this engine is no look at a label now, whatever the clock of the unit says.
         self._scanned_at = f"{time.time():.6f}"
+        shutil.rmtree(home.run / COUNTS, ignore_errors=True)  # copies that a crash left
         # A camera's frames have no file of their own; one left by a crash may show a patient's name.
         self._frames = home.run / "frames"
         for left in self._frames.glob("*.png"):
@@ -288,7 +291,7 @@ class Effects:
 
     async def _count(self, count: ev.CountRequested) -> None:
         assert self._unit.batch is not None
-        folder, station = self._home.run / "counts" / count.count_id, self._station.told
+        folder, station = self._home.run / COUNTS / count.count_id, self._station.told
         method = self._unit.batch.recipe.phases[count.phase].text["method"]
         pictures = self._pictures_of(count)
         if not pictures:
@@ -303,8 +306,8 @@ class Effects:
                 await self._put(Path(result[name])) if result.get(name) else ""
                 for name in ("overlay", "cells_csv")
             ]
-        except (VisionAway, VisionRefused) as away:
-            return await self._count_failed(count, str(away))
+        except (VisionAway, VisionRefused, BlobMissing) as why:
+            return await self._count_failed(count, str(why))
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         said = counting.reported(count, result, station, images=images, overlay=overlay, cells_blob=cells)
