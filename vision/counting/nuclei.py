@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.counting import nuclei_joins, nuclei_light
 from vision.counting import nuclei_kernels as kernels
-from vision.counting import nuclei_light
 from vision.counting.method import Cell, CellClass, Finding, Labels, Scale
 from vision.counting.network import Network
 from vision.picture_file import FieldPicture
@@ -31,7 +31,7 @@ Table = npt.NDArray[np.float64]
 
 MODELS = Path(__file__).parent / "models"
 CARD_FILE, WEIGHTS_FILE = MODELS / "nuclei.json", MODELS / "nuclei.onnx"
-SOURCES = ("nuclei.py", "nuclei_kernels.py", "nuclei_light.py", "network.py")
+SOURCES = ("nuclei.py", "nuclei_kernels.py", "nuclei_light.py", "nuclei_joins.py", "network.py")
 
 # The network halves a picture four times. What it sees beyond the margins changes no answer by much.
 MULTIPLE, STRIDE, MARGIN_PX, BORDER_PX = 16, 2, 32, 16
@@ -56,17 +56,19 @@ WIDEST_LEAST_PX, ROOM_SHARE = 1.0, 0.6
 class Levels:
     """Where the method decides; chosen on out-of-fold answers, kept in the card.
 
-    `inside` and `peak` are of 255; `speck_px` is an area at the working scale; `confidence` the mean
-    foreground of a nucleus, 0 to 1. A nucleus is brighter than what surrounds it by `grains` times the
-    noise and by `glare_share` of the brightest nuclei: less is a lens' glare or a trace of compression.
+    `inside` and `peak` are of 255; two basins are one from a probability of `joined` on; `speck_px` is an
+    area at the working scale; `confidence` the mean foreground of a nucleus, 0 to 1. A nucleus is brighter
+    than what surrounds it by `grains` times the noise and by `glare_share` of the brightest nuclei: less
+    is a lens' glare or a trace of compression.
     """
 
-    inside: int = 127
-    saddle_share: float = 0.75
-    peak: int = 80
+    inside: int = 110
+    saddle_share: float = 0.85
+    peak: int = 60
     seed_px: int = 4
-    speck_px: int = 18
-    confidence: float = 0.6
+    joined: float = 0.45
+    speck_px: int = 25
+    confidence: float = 0.7
     grains: float = 2.0
     glare_share: float = 0.012
 
@@ -77,6 +79,7 @@ class Model:
 
     network: Network
     levels: Levels
+    judge: nuclei_joins.Judge | None = None
     looks: tuple[tuple[float, float], ...] = ()
 
 
@@ -162,15 +165,43 @@ def _mirrored(view: Image, fill: tuple[int, int, int, int]) -> Image:
     return out
 
 
-def _pieces(inside: Bytes, depth: Bytes, levels: Levels) -> tuple[Labels, Table]:
-    """Part the foreground into nuclei and drop what is none; return labels and measurements."""
-    smooth = np.asarray(cv2.GaussianBlur(depth, (3, 3), 0.8), np.uint8)
+@dataclass(frozen=True, slots=True)
+class Basins:
+    """A picture parted into basins, before those that are one nucleus are joined."""
+
+    labels: Labels
+    found: Table
+    inside: Bytes
+    depth: Bytes
+    contrast: float
+    touching: nuclei_joins.Touching
+
+
+def basins_of(grey: Image, light: nuclei_light.Light, model: Model) -> Basins:
+    """Run the network over a picture at its working scale and part the foreground, rather too much."""
+    inside, raw = _look(grey, light, model.network)
+    depth = np.asarray(cv2.GaussianBlur(raw, (3, 3), 0.8), np.uint8)
+    levels = model.levels
     labels, made, parent = kernels.part(
-        inside, smooth, levels.inside, levels.saddle_share, levels.peak, levels.seed_px
+        inside, depth, levels.inside, levels.saddle_share, levels.peak, levels.seed_px
     )
-    found = kernels.settle(labels, parent, inside, smooth, np.zeros(made + 1, np.int32))
+    found = kernels.settle(labels, parent, inside, depth, np.zeros(made + 1, np.int32))
+    touching = nuclei_joins.touching(labels, found, inside, depth, grey)
+    contrast = float(np.median(light.high - light.low))
+    return Basins(labels, found, inside, depth, contrast, touching)
+
+
+def nuclei_of(basins: Basins, model: Model) -> tuple[Labels, Table]:
+    """Join basins that are one nucleus and drop what is none; changes `basins.labels`."""
+    labels, found = basins.labels, basins.found
+    if model.judge is not None and len(basins.touching.pairs):
+        names = nuclei_joins.names_of_joined(
+            basins.touching, basins.contrast, model.judge, model.levels.joined
+        )
+        kernels.relabel(labels, names)
+        found = kernels.measure(labels, int(names.max()), basins.inside, basins.depth)
     area = found[:, 0]
-    kept = (area >= levels.speck_px) & (found[:, 6] >= 255 * levels.confidence * area)
+    kept = (area >= model.levels.speck_px) & (found[:, 6] >= 255 * model.levels.confidence * area)
     return _without(labels, found, kept)
 
 
@@ -200,7 +231,7 @@ def _expected_diameter_px(scale: Scale) -> float | None:
 def _at_factor(grey: Image, light: nuclei_light.Light, factor: float, model: Model) -> tuple[Labels, Table]:
     """Find nuclei at one working scale; labels and measurements are in pixels of the picture itself."""
     if factor == 1.0:
-        return _pieces(*_look(grey, light, model.network), model.levels)
+        return nuclei_of(basins_of(grey, light, model), model)
     height, width = grey.shape
     size = (
         max(nuclei_light.BLOCK_PX, round(width * factor)),
@@ -208,14 +239,14 @@ def _at_factor(grey: Image, light: nuclei_light.Light, factor: float, model: Mod
     )
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     working = np.asarray(cv2.resize(grey, size, interpolation=how), np.float32)
-    inside, depth = _look(working, nuclei_light.light_of(working), model.network)
-    labels, found = _pieces(inside, depth, model.levels)
+    basins = basins_of(working, nuclei_light.light_of(working), model)
+    labels, found = nuclei_of(basins, model)
     back = (width, height)
     labels = np.ascontiguousarray(
         cv2.resize(labels.view(np.float32), back, interpolation=cv2.INTER_NEAREST).view(np.int32)
     )
-    inside = np.asarray(cv2.resize(inside, back, interpolation=cv2.INTER_LINEAR), np.uint8)
-    depth = np.asarray(cv2.resize(depth, back, interpolation=cv2.INTER_LINEAR), np.uint8)
+    inside = np.asarray(cv2.resize(basins.inside, back, interpolation=cv2.INTER_LINEAR), np.uint8)
+    depth = np.asarray(cv2.resize(basins.depth, back, interpolation=cv2.INTER_LINEAR), np.uint8)
     found = kernels.measure(labels, len(found), inside, depth)
     return _without(labels, found, found[:, 0] > 0)
 
@@ -390,7 +421,8 @@ def model_of(weights: Path, sha256: str, card: Mapping[str, Any]) -> Model:
     """
     network = Network(weights, sha256, multiple=MULTIPLE, stride=STRIDE, margin=MARGIN_PX)
     looks = tuple((float(a), float(b)) for a, b in card.get("looks", ()))
-    return Model(network=network, levels=Levels(**card["levels"]), looks=looks)
+    judge = nuclei_joins.Judge.from_card(card["joins"]) if "joins" in card else None
+    return Model(network=network, levels=Levels(**card["levels"]), judge=judge, looks=looks)
 
 
 @cache

@@ -140,7 +140,7 @@ def _point_upwards(inside, depth, level, labels):  # type: ignore[no-untyped-def
 @njit(cache=True, nogil=True)
 def _number_summits(labels, depth, summits):  # type: ignore[no-untyped-def]
     """Turn pointers into numbers of summits; return each summit's depth and how many pixels climb to it."""
-    height, width = labels.shape
+    width = labels.shape[1]
     flat = labels.ravel()
     number = np.empty(summits + 1, np.int32)
     peak, area = np.zeros(summits + 1, np.uint8), np.zeros(summits + 1, np.int32)
@@ -422,6 +422,66 @@ def strongest_places(distance, least, room):  # type: ignore[no-untyped-def]
     return found[:n].copy()
 
 
+@njit(cache=True, nogil=True)
+def contacts(labels, depth, inside, grey, room):  # type: ignore[no-untyped-def]
+    """List the places where two labels touch.
+
+    Parameters
+    ----------
+    labels : (h, w) int32 ndarray
+        0 background, 1..n. Not changed.
+    depth, inside : (h, w) uint8 ndarray
+        Inner distance and foreground, 0 to 255. Not changed.
+    grey : (h, w) float32 ndarray
+        The picture, in grey levels. Not changed.
+    room : int
+        How many places are listed at most.
+
+    Returns
+    -------
+    pairs : (m, 2) int32 ndarray
+        The lower label, the higher label; one row for each pair of straight neighbours.
+    values : (m, 3) float32 ndarray
+        The lesser depth, the lesser foreground, and the lesser grey of the two pixels.
+    n : int
+        How many places there are; above `room` only the first are listed.
+    """
+    height, width = labels.shape
+    pairs, values = np.empty((room, 2), np.int32), np.empty((room, 3), np.float32)
+    n = 0
+    for y in range(height):
+        for x in range(width):
+            a = labels[y, x]
+            if a == 0:
+                continue
+            for side in range(2):
+                v, u = y + side, x + 1 - side
+                if v >= height or u >= width:
+                    continue
+                b = labels[v, u]
+                if b == 0 or b == a:
+                    continue
+                if n < room:
+                    pairs[n, 0], pairs[n, 1] = min(a, b), max(a, b)
+                    values[n, 0] = min(depth[y, x], depth[v, u])
+                    values[n, 1] = min(inside[y, x], inside[v, u])
+                    values[n, 2] = min(grey[y, x], grey[v, u])
+                n += 1
+    return pairs[: min(n, room)].copy(), values[: min(n, room)].copy(), n
+
+
+@njit(cache=True, nogil=True)
+def sums_of(labels, grey, count):  # type: ignore[no-untyped-def]
+    """Return the sum of a picture within each label, (count,) float64."""
+    height, width = labels.shape
+    out = np.zeros(count, np.float64)
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] > 0:
+                out[labels[y, x] - 1] += grey[y, x]
+    return out
+
+
 def warm() -> None:
     """Compile or load every kernel with the types that the counter uses."""
     grey = np.zeros((32, 32), np.float32)
@@ -434,6 +494,8 @@ def warm() -> None:
     labels, made, parent = part(inside, depth, 127, 0.7, 60, 4)
     found = settle(labels, parent, inside, depth, np.zeros(made + 1, np.int32))
     measure(labels, len(found), inside, depth)
+    contacts(labels, depth, inside, grey, 64)
+    sums_of(labels, grey, len(found))
     relabel(labels, np.zeros(len(found) + 1, np.int32))
     edges_and_light(grey, labels, 1)
     strongest_places(grey, 1.0, 0.5)
