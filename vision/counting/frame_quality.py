@@ -9,7 +9,7 @@ they are, and how far its two detectors agree.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -36,7 +36,7 @@ FACTOR_LEAST, FACTOR_MOST = 0.1, 6.0
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Where the checks of one kind of picture draw their lines; docs/counting.md says why there.
+    """Where the checks of one method draw their lines; docs/counting.md says why there.
 
     Odds and shares are 0 to 1, brightness in grey levels of 0 to 255.
     """
@@ -53,8 +53,21 @@ class Levels:
     agreement_least: float
 
 
-LEVELS: dict[Kind, Levels] = {
-    "brightfield": Levels(
+_NUCLEI = Levels(
+    # Preparations differ more than the public sets show; a strange one is rather counted than refused.
+    kind_odds_least=0.2,
+    blur_most=0.6,
+    dark_grey=4.0,
+    bright_grey=200.0,
+    saturated_share=0.15,
+    ground_low=0.4,
+    ground_high=1.6,
+    dense_cover=0.75,
+    clumped_share=0.98,
+    agreement_least=0.3,
+)
+LEVELS: dict[str, Levels] = {
+    "trypan-blue": Levels(
         kind_odds_least=0.5,
         blur_most=0.3,
         dark_grey=30.0,
@@ -66,18 +79,9 @@ LEVELS: dict[Kind, Levels] = {
         clumped_share=0.6,
         agreement_least=0.5,
     ),
-    "fluorescence": Levels(
-        kind_odds_least=0.1,
-        blur_most=0.6,
-        dark_grey=4.0,
-        bright_grey=200.0,
-        saturated_share=0.15,
-        ground_low=0.4,
-        ground_high=1.6,
-        dense_cover=0.75,
-        clumped_share=0.98,
-        agreement_least=0.3,
-    ),
+    "nuclei": _NUCLEI,
+    # A viability comes out of it, so doubt refuses.
+    "live-dead": replace(_NUCLEI, kind_odds_least=0.5),
 }
 # Mean difference of the channels, 0 to 1: brightfield of trypan blue is grey with a touch of blue.
 COLOURFUL = 0.2
@@ -90,6 +94,7 @@ GROUND_PARTS = 4
 CLUMPED_DISTANCE, CLUMPED_LEAST_CELLS = 1.05, 20
 AGREEMENT_LEAST_CELLS = 8
 PAIRS_AT_ONCE = 200_000
+TELLING_CONTRAST_SHARE = 0.5
 
 REFUSING = ("unreadable", "not_this_kind")
 # A field without cells is a true answer of zero; the key is a remark, not a fault.
@@ -285,8 +290,11 @@ def _known(values: Sequence[float | None]) -> list[float]:
 
 
 def _quality_of(kind: Kind, channels: Sequence[_Channel], finding: Finding, area_px: int) -> Quality:
-    odds = _known([channel.look.odds.get(kind) for channel in channels])
-    blur = _known([channel.look.blur.get(kind) for channel in channels])
+    # A channel in which next to nothing is stained looks like nothing; the others say what kind it is.
+    strongest = max(channel.look.contrast for channel in channels)
+    telling = [c for c in channels if c.look.contrast >= TELLING_CONTRAST_SHARE * strongest]
+    odds = _known([channel.look.odds.get(kind) for channel in telling or channels])
+    blur = _known([channel.look.blur for channel in channels])
     return Quality(
         median_grey=max((c.median_grey for c in channels), key=lambda grey: abs(grey - 90)),
         saturated_share=max(c.saturated_share for c in channels),
@@ -302,16 +310,18 @@ def _quality_of(kind: Kind, channels: Sequence[_Channel], finding: Finding, area
 
 
 def _kind_reasons(
-    kind: Kind, pictures: Sequence[FieldPicture], channels: Sequence[_Channel], quality: Quality
+    method_id: str, pictures: Sequence[FieldPicture], channels: Sequence[_Channel], quality: Quality
 ) -> list[str]:
-    coloured = kind == "brightfield" and any(picture.colourfulness > COLOURFUL for picture in pictures)
-    strange = quality.kind_odds is not None and quality.kind_odds < LEVELS[kind].kind_odds_least
+    coloured = KIND_OF_METHOD[method_id] == "brightfield" and any(
+        picture.colourfulness > COLOURFUL for picture in pictures
+    )
+    strange = quality.kind_odds is not None and quality.kind_odds < LEVELS[method_id].kind_odds_least
     flat = all(channel.flat for channel in channels)
     return ["not_this_kind"] if coloured or strange or flat else []
 
 
-def _light_reasons(kind: Kind, channels: Sequence[_Channel], quality: Quality) -> list[str]:
-    levels = LEVELS[kind]
+def _light_reasons(method_id: str, channels: Sequence[_Channel], quality: Quality) -> list[str]:
+    levels, kind = LEVELS[method_id], KIND_OF_METHOD[method_id]
     brightness = [c.median_grey if kind == "brightfield" else c.span_grey for c in channels]
     reasons = []
     if max(brightness) < levels.dark_grey:
@@ -325,8 +335,8 @@ def _light_reasons(kind: Kind, channels: Sequence[_Channel], quality: Quality) -
     return reasons
 
 
-def _cell_reasons(kind: Kind, finding: Finding, quality: Quality) -> list[str]:
-    levels = LEVELS[kind]
+def _cell_reasons(method_id: str, finding: Finding, quality: Quality) -> list[str]:
+    levels = LEVELS[method_id]
     reasons = []
     if quality.cover_share > levels.dense_cover:
         reasons.append("dense")
@@ -386,10 +396,10 @@ def judge(
     places = np.array([(cell.x, cell.y) for cell in finding.cells], np.float32).reshape(-1, 2)
     channels = [_measured(kind, picture, factor, places) for picture in pictures]
     quality = _quality_of(kind, channels, finding, pictures[0].grey.size)
-    reasons = _kind_reasons(kind, pictures, channels, quality) + _channel_reasons(finding)
-    if quality.blur is not None and quality.blur > LEVELS[kind].blur_most:
+    reasons = _kind_reasons(method_id, pictures, channels, quality) + _channel_reasons(finding)
+    if quality.blur is not None and quality.blur > LEVELS[method_id].blur_most:
         reasons.append("out_of_focus")
-    reasons += _light_reasons(kind, channels, quality) + _cell_reasons(kind, finding, quality)
+    reasons += _light_reasons(method_id, channels, quality) + _cell_reasons(method_id, finding, quality)
     if not finding.cells:
         reasons.append("empty")
     if not scale.known():

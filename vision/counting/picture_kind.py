@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.counting.network import WeightsUnusable
 from vision.picture_file import FieldPicture
 
 MODEL_FILE = Path(__file__).parent / "models" / "picture_kind.json"
@@ -30,9 +31,11 @@ KINDS = ("brightfield", "fluorescence", "other")
 WINDOW_PX = 224
 # Of a large field so many windows are looked at, and so many of them wherever nothing need be.
 WINDOWS_MOST, WINDOWS_ANYWHERE = 8, 2
-# Windows whose strongest spot is fainter than this (in logarithm of brightness) show nothing to judge by:
-# a brightfield out of focus leaves next to nothing, while nuclei stand far above their haze.
-QUIET_CONTRAST = {"brightfield": 0.015, "fluorescence": 0.3}
+# Windows whose strongest spot is fainter than this (in logarithm of brightness) show nothing to judge by.
+QUIET_CONTRAST = 0.015
+# The focus is judged by what is cells: a brightfield out of focus leaves next to nothing, while nuclei
+# stand far above their haze.
+FOCUS_CONTRAST = {"brightfield": 0.015, "fluorescence": 0.3}
 BACKGROUND_SHRINK = 12
 # Added to grey levels before the logarithm, so that the grain of a black ground stays small.
 GREY_OFFSET = 4.0
@@ -370,10 +373,6 @@ class Model:
     sha256: str
 
 
-class WeightsUnusable(Exception):
-    """The committed weights are not what their own hash says."""
-
-
 def packed(array: npt.NDArray[np.floating], kind: str = "<f2") -> dict[str, Any]:
     """Write an array as its shape and the base64 of little-endian numbers of numpy type `kind`."""
     text = base64.b64encode(array.astype(kind).tobytes()).decode("ascii")
@@ -400,9 +399,7 @@ def model_from(document: Mapping[str, Any]) -> Model:
         Its content does not give the hash that it states.
     """
     if content_hash(document) != document["sha256"]:
-        raise WeightsUnusable(
-            "The weights that know pictures of cells are changed or damaged. Install the software again."
-        )
+        raise WeightsUnusable(MODEL_FILE.name)
     networks = {
         name: [[(_unpacked(layer["w"]), _unpacked(layer["b"])) for layer in member] for member in members]
         for name, members in document["networks"].items()
@@ -449,15 +446,15 @@ class Look:
     ----------
     odds : mapping of str to float
         Odds of each of `KINDS`, 0 to 1, summing to 1; empty where no window shows anything.
-    blur : mapping of str to float
-        For each kind of cells, how much rather strongly blurred than sharp the field would be if it were
-        of that kind: logarithm of the odds, positive for blurred; empty where no window shows anything.
+    blur : float or None
+        How much rather strongly blurred than sharp the field is, as the kind of cells asked for: logarithm
+        of the odds, positive for blurred; None where no window shows anything that could be cells.
     contrast : float
         Contrast of the strongest spot (logarithm of brightness), without its share of grain.
     """
 
     odds: Mapping[str, float]
-    blur: Mapping[str, float]
+    blur: float | None
     contrast: float
 
 
@@ -480,21 +477,22 @@ def look_at(
     windows = windows_of(picture, factor, places)
     described = [describe(grey, windows.colour) for grey in windows.greys]
     strengths = np.array([strength for _, strength in described])
-    telling = strengths > QUIET_CONTRAST[kind]
+    telling = strengths > QUIET_CONTRAST
     if places is not None and len(places):
         # Where a method found cells there must be something to judge by.
         telling[np.argmax(strengths)] = True
     if not telling.any():
-        return Look({}, {}, float(strengths.max()))
+        return Look({}, None, float(strengths.max()))
     numbers = np.stack([description for description, _ in described])[telling]
-    votes = np.minimum(1.0, strengths[telling] / FULL_VOTE_CONTRAST)
+    votes = np.clip(strengths[telling] / FULL_VOTE_CONTRAST, 0.01, 1.0)
     raw = outputs(model, "kind", numbers).astype(np.float64)
     raw -= raw.max(axis=1, keepdims=True)
     level = np.average(np.maximum(raw, -SURENESS_MOST), axis=0, weights=votes)
     grown = np.exp(level - level.max())
-    blur = {}
-    for name in KINDS[:2]:
-        two = outputs(model, "focus_" + name, numbers)
+    sharpness = strengths[telling] > FOCUS_CONTRAST[kind]
+    blur = None
+    if sharpness.any():
+        two = outputs(model, "focus_" + kind, numbers[sharpness])
         margin = np.clip(two[:, 1] - two[:, 0], -SURENESS_MOST, SURENESS_MOST)
-        blur[name] = float(np.average(margin, weights=votes))
+        blur = float(np.average(margin, weights=votes[sharpness]))
     return Look(dict(zip(KINDS, (grown / grown.sum()).tolist(), strict=True)), blur, float(strengths.max()))
