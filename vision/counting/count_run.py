@@ -23,6 +23,7 @@ from vision.counting.kernel_cache import KernelCacheUnusable
 from vision.counting.method import Scale
 from vision.counting.method_error import CardLacksValidation
 from vision.counting.methods import UnknownMethod, method_named
+from vision.counting.network import WeightsUnusable
 from vision.counting.output_files import OutputNotWritten, TooManyObjects
 from vision.counting.results import HasNumbers, ImageResult, PooledResult
 
@@ -35,7 +36,7 @@ HEADER = (
 )
 
 
-METHOD_FAULTS = (UnknownMethod, KernelCacheUnusable, CardLacksValidation)
+METHOD_FAULTS = (UnknownMethod, KernelCacheUnusable, WeightsUnusable, CardLacksValidation)
 
 
 class CannotBegin(Exception):
