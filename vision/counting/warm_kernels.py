@@ -8,24 +8,36 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from vision.counting import count_images
-from vision.counting.kernel_cache import KernelCacheUnusable, ParallelKernel, keeping_kernels
+from vision.counting.kernel_cache import KernelCacheUnusable, keeping_kernels
 from vision.counting.method_error import CardLacksValidation
 from vision.counting.methods import METHODS, UnknownMethod
+from vision.counting.network import WeightsUnusable
+
+
+def faults_of(methods: Sequence[str] = ()) -> list[str]:
+    """Warm the methods named, or all and the search for a ruling; say in words what cannot be used.
+
+    Raises
+    ------
+    ParallelKernel
+        A mistake of the software that could end the process later: it must not start.
+    """
+    works: dict[str, Callable[[], None]] = {
+        name: partial(count_images.warm, name) for name in methods or METHODS
+    }
+    if not methods:
+        works["ruling"] = _warm_ruling
+    return [f"{name}: {fault}" for name, work in works.items() if (fault := _tried(work))]
 
 
 def main() -> int:
-    """Warm each method and the search for the ruling; 1 when something cannot be kept."""
+    """Warm all; 1 when something cannot be kept."""
     began = time.perf_counter()
-    works: dict[str, Callable[[], None]] = {name: partial(count_images.warm, name) for name in METHODS}
-    faults = [
-        f"{name}: {fault}"
-        for name, work in (works | {"ruling": _warm_ruling}).items()
-        if (fault := _tried(work))
-    ]
+    faults = faults_of()
     if faults:
         print("\n".join(faults), file=sys.stderr)
         return 1
@@ -44,7 +56,7 @@ def _tried(work: Callable[[], None]) -> str:
     try:
         with keeping_kernels():
             work()
-    except (KernelCacheUnusable, ParallelKernel, UnknownMethod) as fault:
+    except (KernelCacheUnusable, WeightsUnusable, UnknownMethod) as fault:
         return str(fault)
     except CardLacksValidation:
         # Its kernels are made all the same; counting by it says what its card lacks.
