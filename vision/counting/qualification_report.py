@@ -93,9 +93,9 @@ def _section(found: Qualification, number: int) -> str:
             _levels(found.levels),
             f'<ul class="quiet">{remarks}</ul>' if remarks else "",
             f'<p class="quiet">Intervals: {CONFIDENCE_PERCENT:g} %, from {found.rounds} bootstrap rounds '
-            f"(seed {SEED}; samples within each dilution, then looks within each sample). "
-            f"Proportional fit: weights n/x; flexible fit: polynomial of order {len(found.levels) - 1}, "
-            "weights 1/x.</p></section>",
+            f"(seed {SEED}; samples within each dilution, then looks within each sample); resampled, R² is "
+            "lower and the index higher. Proportional fit: weights n/x; flexible fit: polynomial of order "
+            f"{len(found.levels) - 1}, weights 1/x.</p></section>",
         ]
     )
 
