@@ -82,6 +82,34 @@ def test_specimens_mixed_from_all_groups_do_not_hide_how_groups_differ():
     assert "4 acquisition groups" in error.rests_on
 
 
+def test_errors_that_cancel_in_each_specimen_are_not_told_as_an_error_of_the_count():
+    missed = [4, 40, 12, 70, 20, 55, 8, 33, 61, 25]
+    cancelling = [row(str(n), 1000, 0, missed_live=k, false_live=k) for n, k in enumerate(missed)]
+    crossing = [
+        row(str(n), 1000, 0, missed_live=k, false_live=k2)
+        for n, (k, k2) in enumerate(zip(missed, reversed(missed), strict=True))
+    ]
+
+    _, of_cancelling = MethodError.from_card(card(*cancelling)).total_ratio(1.0)
+    _, of_crossing = MethodError.from_card(card(*crossing)).total_ratio(1.0)
+
+    assert of_cancelling < 0.012
+    assert of_crossing > 0.02
+
+
+def test_errors_that_add_up_in_each_specimen_are_told_larger_than_apart():
+    missed = [10, 60, 20, 90, 30, 70, 5, 50, 100, 40]
+    alike = [
+        row(str(n), 700, 300, missed_live=7 * k // 10, missed_dead=3 * k // 10) for n, k in enumerate(missed)
+    ]
+
+    found, relative_u = MethodError.from_card(card(*alike)).total_ratio(0.7)
+
+    # The specimens' own counts scatter by 3.2 % of which 0.7 % are chance.
+    assert found == pytest.approx(1 - 0.0475, abs=2e-3)
+    assert 0.026 < relative_u < 0.045
+
+
 def test_what_never_happened_in_few_cells_is_not_impossible():
     few = rate(MethodError.from_card(card(row("a", 30, 10))), "dead called live")
     many = rate(MethodError.from_card(card(row("a", 30_000, 10_000))), "dead called live")

@@ -11,6 +11,11 @@ in specimens it never learnt from. Three things are kept apart:
   part of every count already (a thinned Poisson count is a Poisson count), so it is taken out here: by the
   binomial variance that each validation specimen's own number of labelled cells explains.
 
+Errors go together: a method that misses more in one acquisition may also mark less there that is no cell, or
+misses live and dead alike. So the events say how the error depends on viability, and the specimens' own
+results (found over labelled cells, live cells, found less labelled viability), chance taken out of them
+likewise, say how large it is in all.
+
 Wrong labels look like events. They stay in the rates; their scatter is chance and is taken out with it.
 """
 
@@ -18,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vision.counting.random_effects import spread_between
@@ -28,6 +33,11 @@ from vision.counting.random_effects import spread_between
 _LIVE, _DEAD, _ALL = ("truth_live",), ("truth_dead",), ("truth_live", "truth_dead", "truth")
 _MATCHED_LIVE = ("live_live", "live_dead", "live_unclassified")
 _MATCHED_DEAD = ("dead_live", "dead_dead", "dead_unclassified")
+_FOUND = (
+    ("live_live", "dead_live", "false_live"),
+    ("dead_dead", "live_dead", "false_dead"),
+    ("live_unclassified", "dead_unclassified", "false_unclassified"),
+)
 EVENTS = (
     "live missed", "dead missed", "live called dead", "dead called live", "live unclassified",
     "dead unclassified", "false live", "false dead", "false unclassified",
@@ -38,6 +48,8 @@ RATE_PRIOR_SCALE = 0.5
 GROUPS_LEAST = 3
 # A method that finds less than this of all cells is no method; it keeps divisions away from zero.
 RATIO_LEAST = 1e-3
+# Of no chance at all no spread can be told apart; a millionth is none.
+CHANCE_LEAST = 1e-6
 
 
 class CardLacksValidation(Exception):
@@ -61,13 +73,15 @@ class Rate:
 class MethodError:
     """A method's validated errors, in the order of `EVENTS`.
 
-    `units` is the number of specimens or groups compared, `cells` the labelled cells in all.
+    `units` is the number of specimens or groups compared, `cells` the labelled cells in all. `together` is by
+    what the uncertainties of count, live cells and viability differ from those of independent events.
     """
 
     rates: tuple[Rate, ...]
     units: int
     cells: int
     rests_on: str
+    together: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @classmethod
     def none(cls) -> MethodError:
@@ -110,9 +124,49 @@ class MethodError:
             # Specimens mixed from all acquisitions hide how these differ: the larger spread stands.
             found = [_rate([_event(unit, event) for unit in units]) for units in poolings]
             rates.append(max(found, key=lambda rate: rate.variance))
-        units = max(len(pooling) for pooling in poolings[-1:])
+        units = len(poolings[-1])
         named = "acquisition groups" if len(poolings) > 1 else "specimens"
-        return cls(tuple(rates), units, cells, f"{cells} labelled cells in {units} {named}, out of fold")
+        words = f"{cells} labelled cells in {units} {named}, out of fold"
+        apart = cls(tuple(rates), units, cells, words)
+        factors = [apart._going_together(pooling) for pooling in poolings]
+        return replace(apart, together=tuple(max(each) for each in zip(*factors, strict=True)))
+
+    def _going_together(self, units: Sequence[Mapping[str, int]]) -> tuple[float, float, float]:
+        """Return how much larger the spread of the units' results is than independent events make it."""
+        compared: tuple[list[tuple[float, float]], ...] = ([], [], [])
+        for unit in units:
+            live, dead = _of(unit, _LIVE), _of(unit, _DEAD)
+            seen_live, seen_dead, unsure = (_of(unit, keys) for keys in _FOUND)
+            if live == 0 or seen_live + seen_dead == 0:
+                continue
+            viability = live / (live + dead)
+            chance = self._chance_in(unit)
+            ratio, ratio_u = chance.total_ratio(viability)
+            live_ratio, live_u = chance.live_ratio(viability)
+            share, share_u = chance.share(viability)
+            results = (
+                ((seen_live + seen_dead + unsure) / (live + dead) / ratio, ratio_u),
+                (seen_live / live / live_ratio, live_u),
+                (seen_live / (seen_live + seen_dead) - share, share_u),
+            )
+            for values, (value, u) in zip(compared, results, strict=True):
+                values.append((value, max(u, CHANCE_LEAST) ** 2))
+        cells = sum(_of(unit, _ALL) for unit in units)
+        viability = sum(_of(unit, _LIVE) for unit in units) / cells or 1.0
+        expected = (self.total_ratio(viability)[1], self.live_ratio(viability)[1], self.share(viability)[1])
+        factors = [
+            math.sqrt(spread_between([values], u).variance) / u if u > CHANCE_LEAST else 1.0
+            for values, u in zip(compared, expected, strict=True)
+        ]
+        return factors[0], factors[1], factors[2]
+
+    def _chance_in(self, unit: Mapping[str, int]) -> MethodError:
+        """Return the error that this unit shows by chance where its rates are the mean ones."""
+        rates = []
+        for event, rate in zip(EVENTS, self.rates, strict=True):
+            _, chances = _event(unit, event)
+            rates.append(Rate(rate.mean, rate.mean * (1 - rate.mean) / chances if chances else 0.0))
+        return MethodError(tuple(rates), 1, 0, "")
 
     @classmethod
     def _from_root_mean_squares(cls, validation: Mapping[str, Any]) -> MethodError:
@@ -141,7 +195,7 @@ class MethodError:
         living, dying = viability**2, (1 - viability) ** 2
         missed_live, missed_dead, *_, live, dead, unsure = (rate.variance for rate in self.rates)
         variance = living * missed_live + dying * missed_dead + live + dead + unsure
-        return value, math.sqrt(variance) / value
+        return value, self.together[0] * math.sqrt(variance) / value
 
     def live_ratio(self, viability: float) -> tuple[float, float]:
         """Return found over true live cells, and its relative standard uncertainty.
@@ -150,7 +204,8 @@ class MethodError:
         """
         assert viability > 0, viability
         value = max(self.found_by_kind(viability)[0], RATIO_LEAST * viability)
-        return value / viability, math.sqrt(self._variances(viability)[0]) / value
+        u = self.together[1] * math.sqrt(self._variances(viability)[0])
+        return value / viability, u / value
 
     def share(self, viability: float) -> tuple[float, float]:
         """Return the expected found viability at a true one, and its standard uncertainty (shares)."""
@@ -160,7 +215,7 @@ class MethodError:
         of_live, of_dead, together = self._variances(viability)
         # d(live / (live + dead)) = ((1 - share) d live - share d dead) / (live + dead).
         square = (1 - value) ** 2 * of_live + value**2 * of_dead - 2 * value * (1 - value) * together
-        return value, math.sqrt(max(0.0, square)) / cells
+        return value, self.together[2] * math.sqrt(max(0.0, square)) / cells
 
     def _variances(self, viability: float) -> tuple[float, float, float]:
         """Return variance of the live found, of the dead found, and their covariance (GUM 5.1.2, 5.2.2).
