@@ -1,6 +1,6 @@
 """Accuracy of the counting methods beside OpenCV and scikit-image peers, on the labelled public sets.
 
-    python tests/bench/bench_count.py [trypan] [nuclei] [simulated] [live-dead]
+    python tests/bench/bench_count.py [trypan] [nuclei] [simulated] [live-dead] [--without-peers]
 
 The sets are the shared ones beside the checkout (or under CELLWRIGHT_SHARED); where they are missing, the
 committed parts of them. Our figures are out of fold: each picture is counted by a network that saw nothing of
@@ -228,7 +228,11 @@ def main() -> int:
     if not count_peers.HAS_SKIMAGE:
         print("scikit-image is not installed: its peers are left out.", file=sys.stderr)
     failed = False
-    for name in sys.argv[1:] or SETS:
+    arguments = sys.argv[1:]
+    if "--without-peers" in arguments:
+        arguments.remove("--without-peers")
+        count_peers.leave_out()
+    for name in arguments or SETS:
         figures = SETS[name]()
         failed |= figures is None
         shown = figures if figures is not None else {"left_out": "the set is not here"}

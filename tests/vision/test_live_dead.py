@@ -6,9 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vision.counting import live_dead_populations as populations
 from vision.counting import two_channels
+from vision.counting.count_command import count
 from vision.counting.live_dead import LiveDead
 from vision.counting.method import Cell, Finding, Scale
 from vision.counting.training.two_channel_mixes import Mix, Staining, drawn_nuclei, mixed
@@ -179,6 +181,23 @@ def test_one_field_gives_the_same_bits_twice(field, true_nuclei):
 
     assert first.cells == second.cells
     assert json.dumps(dict(first.measures)) == json.dumps(dict(second.measures))
+
+
+def test_two_channels_are_counted_from_files_by_the_command(tmp_path, capsys):
+    field = drawn_nuclei(400, 60, 11.0, np.random.default_rng(21))
+    mix = mixed(field, Staining(live_share=0.7, bleed_a_to_b=0.15), np.random.default_rng(22))
+    files = [tmp_path / "live.png", tmp_path / "dead.png"]
+    for file, channel in zip(files, (mix.a, mix.b), strict=True):
+        Image.fromarray(channel.astype(np.uint8)).save(file)
+
+    count(["--method", "live-dead", "--channels", *map(str, files), "--object-diameter-px", "22", "--json"])
+
+    result = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert result["verdict"] == "counted", result["reasons"]
+    assert abs(result["total"] - len(mix.live)) <= 4
+    assert abs(result["viability_percent"] - 100 * mix.live.mean()) <= 5
+    assert {cell["class"] for cell in result["cells"]} <= {"live", "dead", "unclassified"}
+    assert result["method"]["id"] == "live-dead"
 
 
 def test_a_few_dark_nuclei_below_the_others_do_not_make_the_others_dead():
