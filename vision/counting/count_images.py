@@ -173,6 +173,14 @@ def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
     return CountedField(result, pictures, finding, known.grid, region)
 
 
+def _words(judged: Judgement) -> str:
+    """Say what to do; of a field that is counted all the same, what is so."""
+    asked = dict(frame_quality.WHAT_TO_DO)
+    if judged.verdict == "counted":
+        asked["unknown_scale"] = "Counted without a known scale; sizes are in pixels."
+    return " ".join(asked[reason] for reason in judged.reasons)
+
+
 def _no_better(verdict: Verdict) -> Verdict:
     return "refused" if verdict == "refused" else "repeat"
 

@@ -57,6 +57,7 @@ svg.bar { width: 4.5rem; height: .5rem; }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2.2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .3rem 0; }
 dd { margin: 0; overflow-wrap: anywhere; }
+.two dl { font-size: .92em; line-height: 1.35; }
 code { font: .92em ui-monospace, "DejaVu Sans Mono", monospace; }
 footer { margin-top: 1.2rem; border-top: 1px solid var(--line); padding-top: .4rem; font-size: .88em; }
 @media (max-width: 44rem) { .numbers, .two { grid-template-columns: 1fr; } header { display: block; } }
@@ -78,7 +79,13 @@ EXCLUDED_WORDS = {
     "large": "too large",
 }
 COMPONENTS_OF = {"concentration": "Concentration", "viability": "Viability"}
-CARD_TEXTS = {"intended_use": "For", "not_for": "Not for", "split": "Test set", "limits": "Limits"}
+CARD_TEXTS = {
+    "intended_use": "For",
+    "what_for": "For",
+    "not_for": "Not for",
+    "split": "Test set",
+    "limits": "Limits",
+}
 
 
 def page(shown: Page) -> str:
@@ -332,7 +339,7 @@ def _method(shown: Page) -> str:
     figures = card.get("figures")
     if isinstance(figures, Mapping):
         shown_figures = [f"{_figure_words(name)} {_figure(value)}" for name, value in figures.items()]
-        parts.append(f"<dt>Figures, out of fold</dt><dd>{_text(shown_figures)}</dd>")
+        parts.append(f"<dt>Figures</dt><dd>{_text(shown_figures)}</dd>")
     parts.append(f"<dt>Hash</dt><dd><code>{escape(shown.method['hash'])}</code></dd>")
     return f"<div><h2>Method card</h2><dl>{''.join(parts)}</dl></div>"
 
