@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Each module has a `METHOD`. The table is text, so that `--help` loads neither OpenCV nor Numba.
 MODULES = {
-    "trypan-blue": "vision.counting.trypan_rings",
+    "trypan-blue": "vision.counting.trypan_blue",
     "nuclei": "vision.counting.nuclei",
     "live-dead": "vision.counting.live_dead",
 }

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from vision.counting.background import background_of, noise_of, relative_to
 from vision.counting.method import Cell, CellClass, Finding, Scale
 from vision.counting.network import Network, WeightsUnusable
-from vision.counting.trypan_votes import voted_centres
+from vision.counting.trypan_votes import votes_of
 from vision.picture_file import PIXELS_MAX, FieldPicture, PictureUnreadable
 
 MODELS = Path(__file__).with_name("models")
@@ -356,7 +356,7 @@ def find_with(model: Model, picture: FieldPicture, scale: Scale) -> Finding:
         ),
         key=lambda cell: (cell.y, cell.x),
     )
-    voted = voted_centres(picture.grey, factor)
+    voted = votes_of(picture.grey, factor).centres()
     return Finding(
         cells=tuple(cells),
         agreement=_agreement(cells, voted),

@@ -7,6 +7,8 @@ see different things, one of them is wrong.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +24,45 @@ GRAIN_FACTOR = 3.0
 VOTE_SIGMA_PX = 1.5
 VOTE_FLOOR = 1.5
 BRIGHT_SHARE = 0.5
-REACH_PX = 4
+REACH_PX, NEAR_PX = 4, 2
 # Of more edge pixels than this share of the picture every n-th one votes, for n times as much.
 EDGES_MOST_SHARE = 0.1
 
 
-def voted_centres(grey: Array, factor: float) -> Array:
-    """Find places that the edges around them point at.
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """How many edges point at each place.
+
+    Attributes
+    ----------
+    strength : (rows, columns) float32 ndarray
+        Votes within one's reach (no unit), on a picture shrunken to half the working scale.
+    pixel_x, pixel_y : float
+        Size of a pixel of it, in pixels of the picture as given.
+    """
+
+    strength: Array
+    pixel_x: float
+    pixel_y: float
+
+    def centres(self) -> Array:
+        """Return the (n, 2) float32 places, x and y in pixels of the picture, that most edges point at."""
+        highest = cv2.dilate(self.strength, np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8))
+        y, x = np.nonzero((self.strength >= highest) & (self.strength > VOTE_FLOOR))
+        places = np.column_stack([(x + 0.5) * self.pixel_x - 0.5, (y + 0.5) * self.pixel_y - 0.5])
+        return np.asarray(places, np.float32)
+
+    def near(self, x: Array, y: Array) -> Array:
+        """Return the greatest strength near each of (n,) places in pixels of the picture."""
+        highest = cv2.dilate(self.strength, np.ones((2 * NEAR_PX + 1, 2 * NEAR_PX + 1), np.uint8))
+        rows, columns = self.strength.shape
+        column = np.clip(np.rint((x + 0.5) / self.pixel_x - 0.5), 0, columns - 1).astype(np.intp)
+        row = np.clip(np.rint((y + 0.5) / self.pixel_y - 0.5), 0, rows - 1).astype(np.intp)
+        return np.asarray(highest[row, column], np.float32)
+
+
+def votes_of(grey: Array, factor: float) -> Votes:
+    """Let the edges of a picture vote.
 
     Parameters
     ----------
@@ -36,11 +70,6 @@ def voted_centres(grey: Array, factor: float) -> Array:
         Picture in grey levels. Not changed.
     factor : float
         What the picture is resized by to bring its cells to 20 px.
-
-    Returns
-    -------
-    (n, 2) float32 ndarray
-        x, y in pixels of the picture as given; in reading order.
 
     References
     ----------
@@ -53,12 +82,7 @@ def voted_centres(grey: Array, factor: float) -> Array:
     way = cv2.INTER_AREA if share < 1 else cv2.INTER_LINEAR
     light = cv2.log(np.maximum(cv2.resize(grey, size, interpolation=way), np.float32(1.0)))
     light = cv2.GaussianBlur(light, (0, 0), 0.8)
-    votes = _votes(np.asarray(light, np.float32))
-    highest = cv2.dilate(votes, np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8))
-    y, x = np.nonzero((votes >= highest) & (votes > VOTE_FLOOR))
-    scale_x, scale_y = width / size[0], height / size[1]
-    places = np.column_stack([(x + 0.5) * scale_x - 0.5, (y + 0.5) * scale_y - 0.5])
-    return np.asarray(places, np.float32)
+    return Votes(_votes(np.asarray(light, np.float32)), width / size[0], height / size[1])
 
 
 def _votes(light: Array) -> Array:
