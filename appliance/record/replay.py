@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -451,9 +451,13 @@ def _entry(stored: StoredRecord) -> _Entry:
 def _body_like(event: ev.Event, entry: _Entry) -> dict[str, Any]:
     """The fields of an event, less those that its record was too early to know and that say nothing."""
     known = msgspec.json.decode(entry.stored.payload)["body"]
-    silent = {one.name: one.default for one in fields(event) if one.name not in known}
+    silent = {one.name: _default(one) for one in fields(event) if one.name not in known}
     body = ev.to_body(event)
     return {name: value for name, value in body.items() if name not in silent or value != silent[name]}
+
+
+def _default(one: Field[Any]) -> object:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def _batch_if(event: ev.Event, batch: str | None) -> str | None:
