@@ -86,9 +86,9 @@ def test_the_intervals_hold_the_figures_and_come_out_the_same_each_time():
 
 @pytest.mark.soak
 def test_the_interval_of_the_slope_covers_the_truth_as_often_as_it_says():
-    # 120 series of five dilutions with known stock: samples vary by 4 %, looks by 5 %.
+    # 60 series of five dilutions with known stock: samples vary by 4 %, looks by 5 %.
     random, held = np.random.default_rng(1), 0
-    for _ in range(120):
+    for _ in range(60):
         rows = []
         for target in (0.1, 0.3, 0.5, 0.7, 0.9):
             for sample in range(4):
@@ -98,11 +98,11 @@ def test_the_interval_of_the_slope_covers_the_truth_as_often_as_it_says():
                     for look in range(3)
                 ]
         (series,) = read((HEAD + "\n".join(rows)).encode())
-        low, high = qualify(series, rounds=150).intervals["slope_cells_ml"]
+        low, high = qualify(series, rounds=100).intervals["slope_cells_ml"]
         held += low <= 1e6 <= high
 
     # A bootstrap of four samples a dilution is somewhat narrow.
-    assert 0.82 <= held / 120 <= 0.99, held / 120
+    assert 0.8 <= held / 60 <= 0.99, held / 60
 
 
 def test_exact_proportion_gives_no_deviation_at_all():

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import dataclasses
 import json
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -43,7 +45,7 @@ class Told:
     room: Room
     refused_first: str
     refused_garbled: str
-    qualified: dict[str, object]
+    typed: subprocess.CompletedProcess[str]
     counts: list[ev.CellCountReported]
     files: dict[str, bytes]
 
@@ -92,7 +94,8 @@ async def _whole(room: Room, series: Path, kept: list[Told]) -> None:
         }
         await room.signs_in(MIA)
         garbled = await room.refused("qualify_count", body | {"design": "AAAA"}, CLEO.by_pin)
-        answer = await room.done("qualify_count", body, CLEO.by_pin)
+        await room.done("sign_out")
+        typed = await _typed(room, series)
         await _counted(room)
         record = engine.record
         counts = [one for one in room.events(ev.CellCountReported) if isinstance(one, ev.CellCountReported)]
@@ -102,9 +105,23 @@ async def _whole(room: Room, series: Path, kept: list[Told]) -> None:
             for name in named_blobs(ev.to_body(one))
         ]
         files = {name: record.blob(name) for name in names}
-        kept.append(Told(room, refused.words, garbled.words, dict(answer.result), counts, files))
+        kept.append(Told(room, refused.words, garbled.words, typed, counts, files))
     finally:
         await engine.vision.close()
+
+
+async def _typed(room: Room, series: Path) -> subprocess.CompletedProcess[str]:
+    """The command as two persons type it at the unit."""
+    words = ["qualify-count", str(series), "--performed-on", "2026-02-20", "--reason", "First qualification"]
+    people = ["--by", MIA.id, "--second", CLEO.id, "--pin-stdin", "--home", str(room.home.root)]
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "appliance.cli", "unit", *words, *people],
+        input=f"{MIA.pin}\n{CLEO.pin}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 async def _counted(room: Room) -> None:
@@ -138,7 +155,10 @@ def test_two_persons_put_the_series_its_figures_and_its_page_on_record(story: To
     (said,) = story.room.events(ev.CountMethodQualified)
     assert isinstance(said, ev.CountMethodQualified)
 
-    assert story.qualified["verdict"] == said.verdict == "pass"
+    assert story.typed.returncode == 0, story.typed.stderr
+    assert "trypan-blue · FICTITIOUS: PASS" in story.typed.stderr, "both saw the figures first"
+    assert said.verdict == "pass"
+    assert said.qualified_until == "2027-02-20"
     assert (said.first_person, said.second_person) == (MIA.id, CLEO.id)
     assert said.hash == story.counts[0].method["hash"]
     assert said.station == {"um_per_px": "0.6", "field_depth_um": "100"}
