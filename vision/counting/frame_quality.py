@@ -60,11 +60,11 @@ _NUCLEI = Levels(
     dark_grey=4.0,
     bright_grey=200.0,
     saturated_share=0.15,
-    ground_low=0.4,
-    ground_high=1.6,
+    ground_low=0.6,
+    ground_high=1.4,
     dense_cover=0.75,
     clumped_share=0.98,
-    agreement_least=0.3,
+    agreement_least=0.4,
 )
 LEVELS: dict[str, Levels] = {
     "trypan-blue": Levels(
@@ -95,6 +95,8 @@ CLUMPED_DISTANCE, CLUMPED_LEAST_CELLS = 1.05, 20
 AGREEMENT_LEAST_CELLS = 8
 PAIRS_AT_ONCE = 200_000
 TELLING_CONTRAST_SHARE = 0.5
+# A nucleus seen by both channels lies in one place: in pictures of one field within 0.05 of its radius.
+OFFSET_RADII_MOST = 0.2
 
 REFUSING = ("unreadable", "not_this_kind")
 # A field without cells is a true answer of zero; the key is a remark, not a fault.
@@ -103,7 +105,7 @@ REMARKS = ("empty",)
 WHAT_TO_DO = {
     "unreadable": "The file cannot be read as a picture. Take it again.",
     "not_this_kind": "This is no picture of the kind that the method is for. Check method, sample, lens.",
-    "channels_differ": "The two channels do not show one field. Take both without moving the stage.",
+    "channels_differ": "The channels are not two pictures of one field. Take both without moving the stage.",
     "out_of_focus": "Out of focus. Focus on the cells and take the picture again.",
     "dark": "Too dark. Raise the light or the exposure.",
     "bright": "Too bright. Lower the light or the exposure.",
@@ -351,13 +353,16 @@ def _cell_reasons(method_id: str, finding: Finding, quality: Quality) -> list[st
     return reasons
 
 
-def _channel_reasons(finding: Finding) -> list[str]:
-    """Read off the finding whether its channels lie over each other; a method of one channel says nothing."""
-    measures = finding.measures
-    limit_px = measures.get("channel_shift_limit_px")
-    if limit_px is None or not measures.get("channel_shift_known"):
+def _channel_reasons(pictures: Sequence[FieldPicture], finding: Finding) -> list[str]:
+    """Say whether two channels are one file twice, or lie apart as the method measured it."""
+    if len(pictures) < 2:
         return []
-    return ["channels_differ"] if measures.get("channel_shift_px", 0.0) > limit_px else []
+    first, second = pictures
+    measures = finding.measures
+    limit_px = measures.get("channel_shift_limit_px", float("inf"))
+    shifted = bool(measures.get("channel_shift_known")) and measures.get("channel_shift_px", 0.0) > limit_px
+    apart = measures.get("channel_offset_radii", 0.0) > OFFSET_RADII_MOST
+    return ["channels_differ"] if shifted or apart or np.array_equal(first.grey, second.grey) else []
 
 
 def verdict_of(reasons: Sequence[str], *, allow_unscaled: bool = False) -> Verdict:
@@ -396,7 +401,7 @@ def judge(
     places = np.array([(cell.x, cell.y) for cell in finding.cells], np.float32).reshape(-1, 2)
     channels = [_measured(kind, picture, factor, places) for picture in pictures]
     quality = _quality_of(kind, channels, finding, pictures[0].grey.size)
-    reasons = _kind_reasons(method_id, pictures, channels, quality) + _channel_reasons(finding)
+    reasons = _kind_reasons(method_id, pictures, channels, quality) + _channel_reasons(pictures, finding)
     if quality.blur is not None and quality.blur > LEVELS[method_id].blur_most:
         reasons.append("out_of_focus")
     reasons += _light_reasons(method_id, channels, quality) + _cell_reasons(method_id, finding, quality)
