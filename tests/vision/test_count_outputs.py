@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision.counting import count_run, output_files
+from vision.counting import count_command, count_run, output_files
 from vision.counting.count_command import count
+from vision.counting.count_images import CountedField
 from vision.counting.method import Cell
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
@@ -42,6 +43,7 @@ def field(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.requirement("F-040", "F-042")
 def test_a_line_names_scale_method_total_and_what_its_interval_is_made_of(capsys, field):
     assert count([str(field), "--json", *SCALED, "--chamber", "neubauer-improved", "--dilution", "2"]) == 0
 
@@ -248,6 +250,24 @@ def test_a_page_of_many_pictures_shows_some_and_lists_all(capsys, tmp_path):
     assert all(Path(path).name in text for path in SOME[:MANY])
     assert "mis&lt;s&gt;ing.png" in text
     assert "mis<s>" not in text
+
+
+def test_a_long_run_keeps_numbers_and_neither_cells_nor_pictures(monkeypatch, tmp_path):
+    options = count_command._parser().parse_args(
+        [*SOME[:5], *SCALED, "--json", "--pool", "--report", "x.html"]
+    )
+    monkeypatch.chdir(tmp_path)
+    run = count_run.prepared(options, [(Path(path),) for path in SOME[:5]])
+    monkeypatch.setattr(count_run, "_print", lambda line: None)
+
+    run.carry_out(SOME[:5])
+
+    assert len(run._results) == 5
+    assert all(
+        result.total and not result.cells and not result.numbers.uncertainty for result in run._results
+    )
+    kept = run._report.__dict__.values()
+    assert not any(isinstance(each, np.ndarray | CountedField) for each in kept)
 
 
 def test_progress_says_how_many_are_done_and_how_long_the_rest_takes(capsys, monkeypatch):

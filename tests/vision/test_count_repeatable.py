@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import pytest
 
 from vision.counting.count_images import count_file, count_files, method_card
 from vision.counting.method import Scale
@@ -19,6 +20,7 @@ SOME = sorted(PATCHES.glob("*.png"))[:12]
 SCALE = Scale(um_per_px=0.6)
 
 
+@pytest.mark.requirement("F-042")
 def test_the_result_is_the_same_to_the_last_bit_at_any_number_of_threads():
     before = cv2.getNumThreads()
     try:
@@ -34,6 +36,7 @@ def test_the_result_is_the_same_to_the_last_bit_at_any_number_of_threads():
     assert by_threads[0] == by_threads[1] == by_threads[2] == at_once
 
 
+@pytest.mark.requirement("F-042")
 def test_another_process_gives_the_same_cells_and_the_same_method():
     code = (
         "import json,sys;from pathlib import Path;from vision.counting.count_images import *;"

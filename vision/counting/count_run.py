@@ -148,8 +148,8 @@ class Run:
                 self._fail(f"{loss} No more {kind} of this run are written.")
         if self._report is not None:
             self._report.add(counted)
-        # Of thousands of fields the numbers are kept; their cells are not.
-        self._results.append(replace(result, cells=()))
+        # Of thousands of fields the numbers are kept; their cells and components are not.
+        self._results.append(replace(result, cells=(), numbers=replace(result.numbers, uncertainty=None)))
         self._exit = max(self._exit, exit_of(result))
         self._done = number + 1
         self._progress.tell(self._done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,9 +32,10 @@ CORE_SHARE = 0.6
 class Sizes:
     """Three numbers of each included cell, by class: what the histograms show."""
 
-    diameters: dict[CellClass, list[float]] = field(default_factory=dict)
-    brightness: dict[CellClass, list[float]] = field(default_factory=dict)
-    confidences: dict[CellClass, list[float]] = field(default_factory=dict)
+    # Packed: a run of thousands of fields has a million cells.
+    diameters: dict[CellClass, array[float]] = field(default_factory=dict)
+    brightness: dict[CellClass, array[float]] = field(default_factory=dict)
+    confidences: dict[CellClass, array[float]] = field(default_factory=dict)
 
     def add(self, counted: CountedField) -> None:
         """Take the included cells of a counted field."""
@@ -42,9 +44,12 @@ class Sizes:
         factor = counted.result.um_per_px or 1.0
         for cell in counted.result.cells:
             if cell.included:
-                self.diameters.setdefault(cell.kind, []).append(2 * cell.radius * factor)
-                self.brightness.setdefault(cell.kind, []).append(_core_grey(grey, cell) - middle)
-                self.confidences.setdefault(cell.kind, []).append(cell.confidence)
+                for values, value in (
+                    (self.diameters, 2 * cell.radius * factor),
+                    (self.brightness, _core_grey(grey, cell) - middle),
+                    (self.confidences, cell.confidence),
+                ):
+                    values.setdefault(cell.kind, array("f")).append(value)
 
 
 def _core_grey(grey: Any, cell: Cell) -> float:
