@@ -13,12 +13,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from appliance.config import add_home_option, home_from
 
 if TYPE_CHECKING:
     from appliance.domain import events as ev
+    from appliance.engine.vision_client import VisionClient
+    from appliance.record.log import Record
 
 IDENTICAL, DIFFERS, NOT_COUNTED = 0, 1, 2
 POOLED = 0
@@ -76,7 +78,7 @@ def recount(argv: Sequence[str]) -> int:
     from appliance.record.errors import RecordError
 
     try:
-        archived = _archived(Path(options.target)) if Path(options.target).is_file() else _recorded(options)
+        archived = archived_in(Path(options.target)) if Path(options.target).is_file() else _recorded(options)
         if not archived.counts:
             print(f"{options.target} holds no count.", file=sys.stderr)
             return NOT_COUNTED
@@ -99,22 +101,28 @@ def recount(argv: Sequence[str]) -> int:
 
 def _recorded(options: argparse.Namespace) -> Archived:
     """The counts of a batch in a unit's own record."""
-    from appliance.engine.journal import fact_of
     from appliance.record.epochs import folder_of_batch
     from appliance.record.log import Record
 
     home = home_from(options)
     with Record.open_readonly(folder_of_batch(home.record, options.target)) as record:
-        archived = Archived(options.target, record.simulated, record.blob)
-        for stored in record.read():
-            if stored.header.kind == "CellCountReported":
-                fact = fact_of(stored)
-                if fact is not None and fact.batch == options.target:
-                    _take(archived, fact.seq, fact.event)
+        return counts_in(record, options.target)
+
+
+def counts_in(record: Record, batch: str) -> Archived:
+    """The counts of a batch in an open record."""
+    from appliance.engine.journal import fact_of
+
+    archived = Archived(batch, record.simulated, record.blob)
+    for stored in record.read():
+        if stored.header.kind == "CellCountReported":
+            fact = fact_of(stored)
+            if fact is not None and fact.batch == batch:
+                _take(archived, fact.seq, fact.event)
     return archived
 
 
-def _archived(path: Path) -> Archived:
+def archived_in(path: Path) -> Archived:
     """The counts of an archived batch, with the files that lie in the archive."""
     import msgspec
 
@@ -171,12 +179,17 @@ async def count_again(archived: Archived) -> list[Recounted]:
     vision = VisionClient()
     await vision.start()
     try:
-        return [await _again(vision, archived, place) for place in range(len(archived.counts))]
+        return await counted_by(vision, archived)
     finally:
         await vision.close()
 
 
-async def _again(vision: Any, archived: Archived, place: int) -> Recounted:
+async def counted_by(vision: VisionClient, archived: Archived) -> list[Recounted]:
+    """The same, by a counting program that runs."""
+    return [await _again(vision, archived, place) for place in range(len(archived.counts))]
+
+
+async def _again(vision: VisionClient, archived: Archived, place: int) -> Recounted:
     from appliance.domain import events as ev
     from appliance.engine import counting
     from appliance.engine.vision_client import VisionRefused

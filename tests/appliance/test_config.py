@@ -348,3 +348,31 @@ def test_the_catalogue_lists_the_same_kinds_without_a_driver() -> None:
     assert (by_hand.name, by_hand.roles) == (operator_devices.TYPE, operator_devices.KINDS)
     assert by_hand.name not in [entry.name for entry in catalog.device_types()]
     assert not set(by_hand.roles) & set(ROLES)
+
+
+# ── The count ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-039")
+def test_the_limits_of_a_counting_method_have_documented_defaults_and_are_the_sites_to_set():
+    usual = parse_config(GOOD, HOME).counting
+    strict = parse_config(f'{GOOD}\n[counting]\ncv_percent_max = "7"\nmonths_max = 6\n', HOME).counting
+
+    assert usual.limits == {"cv_percent_max": "10", "r2_min": "0.98", "deviation_percent_max": "10"}
+    assert (strict.limits["cv_percent_max"], strict.months_max) == ("7", 6)
+
+
+@pytest.mark.parametrize("line", ['r2_min = "0.2"', "months_max = 0", 'cv_percent_max = "0"', 'cv_max = "7"'])
+def test_a_limit_that_would_pass_anything_is_refused(line):
+    with pytest.raises(ConfigurationUnusable) as why:
+        parse_config(f"{GOOD}\n[counting]\n{line}\n", HOME)
+
+    assert "counting." in str(why.value)
+
+
+def test_what_a_qualified_count_is_bound_to_is_said_where_it_is_named():
+    station = parse_config(GOOD, HOME).station
+    named = replace(station, optics="Camera 4711, 10x/0.25", chamber="neubauer-improved")
+
+    assert set(station.told) == {"um_per_px", "field_depth_um", "dilution", "scale"}
+    assert (named.told["optics"], named.told["chamber"]) == ("Camera 4711, 10x/0.25", "neubauer-improved")
