@@ -191,14 +191,15 @@ def annotated(
         _ruling(canvas, grid, factor)
     if region is not None:
         _region(canvas, region, factor)
+    if um_per_px is not None:
+        # Before the marks: it may cover the field, and no mark.
+        _scale_bar(canvas, um_per_px / factor)
     if labels is not None:
         _outline(canvas, cells, labels)
     thick = 2 if cells and factor * median(cell.radius for cell in cells) >= THICK_FROM_PX else 1
     for cell in cells:
         if labels is None or cell.excluded or cell.kind in ("dead", "unclassified"):
             _mark(canvas, cell, factor, thick)
-    if um_per_px is not None:
-        _scale_bar(canvas, um_per_px / factor)
     return canvas
 
 
