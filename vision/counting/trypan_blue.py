@@ -45,6 +45,9 @@ RADIUS_UNIT_PX = 10.0
 RADIUS_LEAST_PX, RADIUS_MOST_PX = 3.0, 40.0
 # Peaks of the network's answer below this probability are not looked at.
 LEAST_LEVEL = 0.1
+VOTES_MOST = 3.0
+# From this probability on the network by itself takes a peak as a cell, when its agreement is asked.
+ALONE_LEVEL = 0.55
 # A centre must rule a disc of this many pixels of the network's answer, across.
 RULED_PX = 5
 # Two centres nearer than this share of the larger radius are one cell.
@@ -67,21 +70,34 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Certainty:
-    """How sure a cell is: weights of the network's odds, and of what share of its radius an edge cuts off.
+    """How sure it is that a cell is to be counted: weights of all that speaks for and against it.
 
     People count a cell on the left or top edge and leave out one on the right or bottom edge (the rule of
-    two edges), and so do the labels, if not always; hence the two weights.
+    two edges), and so do the labels, if not always; hence a weight for each.
     """
 
     odds: float
     cut_left_top: float
     cut_right_bottom: float
+    dead: float
+    votes: float
     offset: float
 
-    def of(self, found: Centres, shape: tuple[int, ...]) -> Array:
-        """Return the probability that each centre is a cell to be counted, in a picture of this shape."""
+    def of(self, found: Centres, shape: tuple[int, ...], votes: Array) -> Array:
+        """Return the probability that each centre is a cell to be counted.
+
+        Parameters
+        ----------
+        found : Centres
+            What the network sees.
+        shape : tuple of int
+            Height and width of the picture at the working scale.
+        votes : (n,) float32 ndarray
+            Votes of edges near each centre (no unit); more than `VOTES_MOST` say no more.
+        """
         first, last = cut_shares(found, shape)
         odds = self.odds * found.odds + self.cut_left_top * first + self.cut_right_bottom * last
+        odds = odds + self.dead * found.dead + self.votes * np.minimum(votes, np.float32(VOTES_MOST))
         return _sigmoid(np.asarray(odds + self.offset, np.float32))
 
 
@@ -302,27 +318,28 @@ def _typicality(model: Model, description: Array, dead: Array) -> Array:
     return np.asarray(np.where(dead > 0.5, gone, live), np.float32)
 
 
-def _agreement(cells: Sequence[Cell], voted: Array) -> float | None:
-    """Return the share of cells found by network or votes that both found; None without any."""
-    if not cells and not len(voted):
+def _agreement(seen: Array, voted: Array) -> float | None:
+    """Return the share of cells found by network alone or by votes that both found; None without any.
+
+    Parameters
+    ----------
+    seen : (n, 3) float32 ndarray
+        x, y and radius of the network's cells, in pixels.
+    voted : (m, 2) float32 ndarray
+        x, y of the voted centres, in pixels, in reading order.
+    """
+    if not len(seen) and not len(voted):
         return None
-    if not cells or not len(voted):
-        return 0.0
-    places = np.array([(cell.x, cell.y) for cell in cells], np.float32)
-    reach = np.maximum(SAME_LEAST_PX, SAME_SHARE * np.array([c.radius for c in cells], np.float32))
-    both = 0
-    free = np.ones(len(voted), bool)
-    order = np.argsort(voted[:, 1], kind="stable")
-    voted = voted[order]
-    for (x, y), within in zip(places, reach, strict=True):
+    both, free = 0, np.ones(len(voted), bool)
+    for x, y, radius in seen:
+        within = max(SAME_LEAST_PX, SAME_SHARE * radius)
         low, high = np.searchsorted(voted[:, 1], (y - within, y + within))
-        near = np.flatnonzero(
-            free[low:high] & (np.hypot(voted[low:high, 0] - x, voted[low:high, 1] - y) <= within)
-        )
+        gaps = np.hypot(voted[low:high, 0] - x, voted[low:high, 1] - y)
+        near = np.flatnonzero(free[low:high] & (gaps <= within))
         if len(near):
             free[low + near[0]] = False
             both += 1
-    return round(2 * both / (len(cells) + len(voted)), 4)
+    return round(2 * both / (len(seen) + len(voted)), 4)
 
 
 def find_with(model: Model, picture: FieldPicture, scale: Scale) -> Finding:
@@ -336,31 +353,34 @@ def find_with(model: Model, picture: FieldPicture, scale: Scale) -> Finding:
     relative = working_picture(picture.grey, factor)
     answer = model.network.run(relative[None])
     found = centres_of(answer, LEAST_LEVEL)
-    certain = model.certainty.of(found, relative.shape)
+    x, y = (np.asarray((each + 0.5) / factor - 0.5, np.float32) for each in (found.x, found.y))
+    votes = votes_of(picture.grey, factor)
+    certain = model.certainty.of(found, relative.shape, votes.near(x, y))
+    alone = found.odds > np.log(ALONE_LEVEL / (1 - ALONE_LEVEL))
+    agreement = _agreement(np.column_stack([x, y, found.radius / factor])[alone], votes.centres())
     kept = np.flatnonzero(certain > np.where(found.dead > 0.5, model.dead_level, model.cell_level))
-    found, confidence = _chosen(found, kept), certain[kept]
+    found, confidence, x, y = _chosen(found, kept), certain[kept], x[kept], y[kept]
     typicality = _typicality(model, describe(relative, found), found.dead)
     cells = sorted(
         (
             Cell(
-                x=round((float(x) + 0.5) / factor - 0.5, 2),
-                y=round((float(y) + 0.5) / factor - 0.5, 2),
+                x=round(float(left), 2),
+                y=round(float(top), 2),
                 radius=round(float(radius) / factor, 2),
                 kind=_kind_of(float(dead), model.grey_zone),
                 confidence=round(float(sure), 4),
                 typicality=round(float(usual), 4),
             )
-            for x, y, radius, dead, sure, usual in zip(
-                found.x, found.y, found.radius, found.dead, confidence, typicality, strict=True
+            for left, top, radius, dead, sure, usual in zip(
+                x, y, found.radius, found.dead, confidence, typicality, strict=True
             )
         ),
         key=lambda cell: (cell.y, cell.x),
     )
-    voted = votes_of(picture.grey, factor).centres()
     return Finding(
         cells=tuple(cells),
-        agreement=_agreement(cells, voted),
-        measures={"noise": round(noise_of(relative), 5), "voted_cells": float(len(voted))},
+        agreement=agreement,
+        measures={"noise": round(noise_of(relative), 5)},
     )
 
 

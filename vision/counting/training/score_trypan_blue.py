@@ -24,19 +24,21 @@ import numpy.typing as npt
 import onnx  # type: ignore[import-not-found]
 from onnx import numpy_helper
 
-from vision.counting import trypan_blue
+from vision.counting import trypan_blue, trypan_votes
 from vision.counting.method import Scale
 from vision.counting.training import scoring, trypan_folds
 from vision.counting.training.trypan_folds import PARTS
 from vision.picture_file import FieldPicture, read_grey
 
 VERSION = "0.2.0"
-CELL_LEVEL, CELL_LEVEL_IF_DEAD = 0.5, 0.4
-GREY_ZONE = (0.45, 0.55)
+CELL_LEVEL, CELL_LEVEL_IF_DEAD = 0.6, 0.25
+GREY_ZONE = (0.36, 0.44)
 # Diameters that 20 px cells are resized to, to see what another magnification costs.
 ZOOMS_PX = (12, 16, 26, 32, 40)
 ZOOMED_EVERY = 3
 LEAST_SPREAD = 0.02
+# Keeps the fit of the certainty from weights without bound.
+LEAST_BEND = 0.3
 
 DATE = "2026-11-21"
 BOOTSTRAPS = 400
@@ -73,6 +75,7 @@ class Held:
     image: scoring.LabelledImage
     shape: tuple[int, ...]
     centres: trypan_blue.Centres
+    votes: npt.NDArray[np.float32]
 
 
 def bare_card(weights: bytes) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def bare_card(weights: bytes) -> dict[str, Any]:
             "cell": 0.0,
             "cell_if_dead": 0.0,
             "grey_zone": list(GREY_ZONE),
-            "certainty": {"odds": 1.0, "cut_left_top": 0.0, "cut_right_bottom": 0.0, "offset": 0.0},
+            "certainty": asdict(trypan_blue.Certainty(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
         },
         "typical": {"live": nothing, "dead": nothing},
     }
@@ -101,10 +104,12 @@ def held_out(images: Sequence[scoring.LabelledImage], networks: Path) -> list[He
         model = trypan_blue.model_of(weights, bare_card(weights))
         for image in images:
             if image.group in groups:
-                relative = trypan_blue.working_picture(read_grey(image.path).grey, 1.0)
+                grey = read_grey(image.path).grey
+                relative = trypan_blue.working_picture(grey, 1.0)
                 answer = model.network.run(relative[None])
                 centres = trypan_blue.centres_of(answer, trypan_blue.LEAST_LEVEL)
-                out.append(Held(image, relative.shape, centres))
+                votes = trypan_votes.votes_of(grey, 1.0).near(centres.x, centres.y)
+                out.append(Held(image, relative.shape, centres, votes))
     return out
 
 
@@ -113,7 +118,7 @@ def decided(
 ) -> list[scoring.Found]:
     """Turn peaks into cells by levels."""
     centres = each.centres
-    sure = certainty.of(centres, each.shape)
+    sure = certainty.of(centres, each.shape, each.votes)
     kinds = np.where(centres.dead < zone[0], "live", np.where(centres.dead > zone[1], "dead", "unclassified"))
     return [
         scoring.Found(float(centres.x[n]), float(centres.y[n]), str(kinds[n]))
@@ -156,22 +161,22 @@ def study(held: Sequence[Held]) -> None:
 
 def certainty_of(held: Sequence[Held]) -> trypan_blue.Certainty:
     """Fit what turns odds and cuts into the probability of being a labelled cell (logistic, by Newton)."""
-    rows: list[tuple[float, float, float, float]] = []
+    rows: list[npt.NDArray[np.float32]] = []
     right: list[bool] = []
     for each in held:
         centres = each.centres
         places = zip(centres.x, centres.y, strict=True)
         matched = scoring.match([scoring.Found(float(x), float(y), "") for x, y in places], each.image.cells)
         first, last = trypan_blue.cut_shares(centres, each.shape)
-        rows += [
-            (float(o), float(a), float(b), 1.0) for o, a, b in zip(centres.odds, first, last, strict=True)
-        ]
+        votes = np.minimum(each.votes, trypan_blue.VOTES_MOST)
+        ones = np.ones_like(votes)
+        rows.append(np.column_stack([centres.odds, first, last, centres.dead, votes, ones]))
         right += [n in matched for n in range(len(centres.x))]
-    x, y, weights = np.array(rows), np.array(right, float), np.zeros(4)
+    x, y, weights = np.concatenate(rows).astype(float), np.array(right, float), np.zeros(6)
     for _ in range(30):
         chance = 1 / (1 + np.exp(-x @ weights))
-        bend = (x * (chance * (1 - chance))[:, None]).T @ x + 1e-2 * np.eye(4)
-        weights += np.linalg.solve(bend, x.T @ (y - chance) - 1e-2 * weights)
+        bend = (x * (chance * (1 - chance))[:, None]).T @ x + LEAST_BEND * np.eye(6)
+        weights += np.linalg.solve(bend, x.T @ (y - chance) - LEAST_BEND * weights)
     return trypan_blue.Certainty(*(round(float(w), 3) for w in weights))
 
 
@@ -375,6 +380,10 @@ def write_all(
     plan = {"places": places}
     (folds / trypan_folds.PLACES_FILE).write_text(json.dumps(plan) + "\n", encoding="utf-8")
     card |= validation_of(images, by_group)
+    for name, bounds in ACCEPTANCE.items():
+        value = card["figures"][name][0]
+        if not bounds.get("at_least", -np.inf) <= value <= bounds.get("at_most", np.inf):
+            card["limits"].append(f"Missed: {name} is {value:g}.")
     card["content_sha256"] = trypan_blue.content_hash(card)
     models.mkdir(parents=True, exist_ok=True)
     (models / trypan_blue.WEIGHTS_FILE.name).write_bytes(shipped)
