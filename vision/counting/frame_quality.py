@@ -60,8 +60,8 @@ _NUCLEI = Levels(
     dark_grey=4.0,
     bright_grey=200.0,
     saturated_share=0.15,
-    ground_low=0.6,
-    ground_high=1.4,
+    ground_low=0.8,
+    ground_high=1.2,
     dense_cover=0.75,
     clumped_share=0.98,
     agreement_least=0.4,
@@ -254,7 +254,8 @@ def _ground_of(kind: Kind, sample: npt.NDArray[np.float32], span_grey: float) ->
 def _measured(kind: Kind, picture: FieldPicture, factor: float, places: npt.NDArray[np.float32]) -> _Channel:
     step = max(1, int(np.sqrt(picture.grey.size / SAMPLED_PIXELS)))
     sample = np.ascontiguousarray(picture.grey[::step, ::step])
-    least, half, most = np.percentile(sample, [1, 50, 99.8])
+    # A mean of nine pixels: light of the stain stays, grain goes.
+    least, half, most = np.percentile(cv2.blur(sample, (3, 3)), [1, 50, 99.8])
     low, high = _ground_of(kind, sample, float(most - least))
     return _Channel(
         median_grey=float(half),
@@ -322,11 +323,14 @@ def _kind_reasons(
     return ["not_this_kind"] if coloured or strange or flat else []
 
 
-def _light_reasons(method_id: str, channels: Sequence[_Channel], quality: Quality) -> list[str]:
-    levels, kind = LEVELS[method_id], KIND_OF_METHOD[method_id]
-    brightness = [c.median_grey if kind == "brightfield" else c.span_grey for c in channels]
+def _light_reasons(
+    method_id: str, channels: Sequence[_Channel], quality: Quality, *, with_cells: bool
+) -> list[str]:
+    levels, bright_ground = LEVELS[method_id], KIND_OF_METHOD[method_id] == "brightfield"
+    brightness = [c.median_grey if bright_ground else c.span_grey for c in channels]
     reasons = []
-    if max(brightness) < levels.dark_grey:
+    # Where nothing is stained there is no light, and nothing is wrong.
+    if max(brightness) < levels.dark_grey and (bright_ground or with_cells):
         reasons.append("dark")
     if max(c.median_grey for c in channels) > levels.bright_grey:
         reasons.append("bright")
@@ -404,7 +408,8 @@ def judge(
     reasons = _kind_reasons(method_id, pictures, channels, quality) + _channel_reasons(pictures, finding)
     if quality.blur is not None and quality.blur > LEVELS[method_id].blur_most:
         reasons.append("out_of_focus")
-    reasons += _light_reasons(method_id, channels, quality) + _cell_reasons(method_id, finding, quality)
+    reasons += _light_reasons(method_id, channels, quality, with_cells=bool(finding.cells))
+    reasons += _cell_reasons(method_id, finding, quality)
     if not finding.cells:
         reasons.append("empty")
     if not scale.known():
