@@ -11,8 +11,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from vision.counting.count_images import count_file, count_files, method_card
+from vision.counting.count_images import count_file, count_files
 from vision.counting.method import Scale
+from vision.counting.methods import identity
 from vision.counting.results import without_elapsed
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
@@ -40,7 +41,8 @@ def test_the_result_is_the_same_to_the_last_bit_at_any_number_of_threads():
 def test_another_process_gives_the_same_cells_and_the_same_method():
     code = (
         "import json,sys;from pathlib import Path;from vision.counting.count_images import *;"
-        "print(json.dumps([count_file(Path(sys.argv[1]),scale=Scale(um_per_px=0.6)).line()['cells'],method_card()]))"
+        "from vision.counting.methods import identity;"
+        "print(json.dumps([count_file(Path(sys.argv[1]),scale=Scale(um_per_px=0.6)).line()['cells'],identity('trypan-blue')]))"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code, str(SOME[0])], capture_output=True, text=True, check=True, timeout=60
@@ -49,11 +51,11 @@ def test_another_process_gives_the_same_cells_and_the_same_method():
     cells, card = json.loads(answer.stdout)
 
     assert cells == count_file(SOME[0], scale=SCALE).line()["cells"]
-    assert card == method_card()
+    assert card == identity("trypan-blue")
 
 
 def test_the_method_is_named_by_the_hash_of_its_code_and_weights():
-    card = method_card()
+    card = identity("trypan-blue")
 
     assert card["id"] == "trypan-blue"
     assert len(bytes.fromhex(card["hash"])) == 32

@@ -22,7 +22,7 @@ from vision.counting.field_scale import FieldScale
 from vision.counting.frame_quality import Judgement, Verdict
 from vision.counting.kernel_cache import refuse_parallel_kernels
 from vision.counting.method import Finding, Method, Scale
-from vision.counting.methods import USUAL, method_named
+from vision.counting.methods import USUAL, identity_of, method_named
 from vision.counting.results import CountResult, ImageResult, Numbers
 from vision.picture_file import ChannelsDiffer, FieldPicture, PictureUnreadable, read_grey
 
@@ -64,16 +64,6 @@ class Settings:
         return None if self.chamber is None else self.chamber.depth_um
 
 
-def method_name_card(method: Method) -> dict[str, str]:
-    """Return id, version and hash of the method: what binds a result to code and weights."""
-    return {"id": method.id, "version": method.version, "hash": method.hash()}
-
-
-def method_card(name: str = USUAL) -> dict[str, str]:
-    """Return id, version and hash of the method of this name."""
-    return method_name_card(method_named(name))
-
-
 def warm(name: str = USUAL) -> None:
     """Count a small made-up field, so that nothing is left to compile or to load for the first true one.
 
@@ -86,7 +76,7 @@ def warm(name: str = USUAL) -> None:
     method = method_named(name)
     refuse_parallel_kernels()
     method.warm()
-    method_name_card(method)
+    identity_of(method)
     picture = FieldPicture(made_up_field(), 8, 0.0)
     scale = Scale(um_per_px=0.6)
     finding, _ = count_picture((picture,) * method.channels, method=method, scale=scale, allow_unscaled=False)
@@ -149,7 +139,7 @@ def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
         cells=finding.cells,
         numbers=Numbers(),
         elapsed_ms=0.0,
-        method=method_name_card(method),
+        method=identity_of(method),
         um_per_px=known.scale.um_per_px,
         width_px=width,
         height_px=height,
@@ -215,7 +205,7 @@ def _unreadable(
         cells=(),
         numbers=Numbers(live=nothing, dead=nothing, unclassified=nothing),
         elapsed_ms=0.0,
-        method=method_name_card(method),
+        method=identity_of(method),
         um_per_px=known.scale.um_per_px,
         words=str(error),
         channels=tuple(str(path) for path in paths) if len(paths) > 1 else (),
@@ -313,7 +303,7 @@ def count_files(
     if cells_csv_dir is not None:
         cells_csv = cells_csv_dir / CELLS_TABLE
         output_files.write_whole(cells_csv, output_files.cells_csv(rows, first_columns=("field",)))
-    return CountResult(tuple(results), pooled, method_name_card(settings.method), overlay, cells_csv)
+    return CountResult(tuple(results), pooled, identity_of(settings.method), overlay, cells_csv)
 
 
 def check_numbers(

@@ -22,7 +22,7 @@ from vision.counting.count_images import CountedField, Settings
 from vision.counting.kernel_cache import KernelCacheUnusable
 from vision.counting.method import Scale
 from vision.counting.method_error import CardLacksValidation
-from vision.counting.methods import UnknownMethod, method_named
+from vision.counting.methods import UnknownMethod, identity_of, method_named
 from vision.counting.network import WeightsUnusable
 from vision.counting.output_files import OutputNotWritten, TooManyObjects
 from vision.counting.results import HasNumbers, ImageResult, PooledResult
@@ -187,7 +187,7 @@ class Run:
 
     def _print_pooled(self, pooled: PooledResult) -> None:
         if self._options.json:
-            line = {**pooled.line(), "method": dict(count_images.method_name_card(self._settings.method))}
+            line = {**pooled.line(), "method": dict(identity_of(self._settings.method))}
             _print(json.dumps(line, allow_nan=False))
         else:
             _print(_row(f"all {pooled.fields} counted", pooled))

@@ -53,5 +53,9 @@ def identity(name: str) -> dict[str, str]:
     ------
     UnknownMethod
     """
-    method = method_named(name)
+    return identity_of(method_named(name))
+
+
+def identity_of(method: Method) -> dict[str, str]:
+    """Id, version and hash of a method that is loaded."""
     return {"id": method.id, "version": method.version, "hash": method.hash()}

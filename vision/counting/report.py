@@ -15,8 +15,9 @@ import numpy as np
 
 from vision.counting import report_page
 from vision.counting.annotate import field_picture
-from vision.counting.count_images import CountedField, Settings, method_name_card
+from vision.counting.count_images import CountedField, Settings
 from vision.counting.method import Cell, CellClass
+from vision.counting.methods import identity_of
 from vision.counting.results import ImageResult, PooledResult
 
 PICTURES_MOST = 12
@@ -145,7 +146,7 @@ class Report:
         return report_page.page(
             Page(
                 made_at=datetime.now(UTC),
-                method=method_name_card(settings.method),
+                method=identity_of(settings.method),
                 card=settings.method.card(),
                 classes=settings.method.classes,
                 given=self._given(),
