@@ -95,9 +95,10 @@ def reported(
         replicate=count.replicate,
         verdict=str(pooled["verdict"]),
         reasons=[str(reason) for reason in pooled["reasons"]],
-        live=int(pooled["live"]),
-        dead=int(pooled["dead"]),
-        unclassified=int(pooled.get("unclassified", 0)),
+        # A method that tells no live from dead gives neither: then there is no viability, and none is claimed.
+        live=int(pooled["live"] or 0),
+        dead=int(pooled["dead"] or 0),
+        unclassified=int(pooled.get("unclassified") or 0),
         viability_percent=str(pooled["viability_percent"] or "0"),
         viability_interval_percent=[str(end) for end in interval],
         concentration_cells_ml=str(pooled["concentration_cells_ml"] or "0"),
