@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -42,7 +43,7 @@ DIAMETER_TRYPAN_PX = 20.0
 def folder_of(name: str) -> Path:
     """Return the shared set of this name, or the committed part of it."""
     shared = SHARED / "vision" / name
-    return shared if shared.is_dir() else COMMITTED / name
+    return shared if shared.is_dir() else COMMITTED / name.removesuffix("_counts")
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -101,18 +102,11 @@ def blurred(picture: FieldPicture, how: str, strength: float, unit_px: float) ->
 
 def flagged(method: Method, pictures: Sequence[tuple[FieldPicture, float]]) -> dict[str, float]:
     """Say what share of blurred pictures was not counted, by strength."""
-    return {
-        f"{how}_{strength:g}": round(
-            100
-            * float(
-                np.mean(
-                    [judged(method, blurred(p, how, strength, unit))[0] != "counted" for p, unit in pictures]
-                )
-            ),
-            2,
-        )
-        for how, strength in BLURS
-    }
+    table = {}
+    for how, strength in BLURS:
+        verdicts = [judged(method, blurred(picture, how, strength, unit))[0] for picture, unit in pictures]
+        table[f"{how}_{strength:g}"] = round(100 * float(np.mean([v != "counted" for v in verdicts])), 2)
+    return table
 
 
 def made(every: int) -> Iterator[tuple[str, FieldPicture]]:
@@ -199,9 +193,7 @@ def main() -> int:
     dsb_rows = rows_of(dsb_folder)[::every]
     dsb = [picture_of(dsb_folder, row) for row in dsb_rows]
     bbbc = {
-        level: [picture_of(bbbc_folder, row) for row in rows_of(bbbc_folder) if row["blur_level"] == level][
-            ::every
-        ]
+        level: [picture_of(bbbc_folder, row) for row in rows_of(bbbc_folder) if row["blur_level"] == level]
         for level in ("1", "23", "48")
     }
     folders = [*arguments.others, *(f for f in [SHARED / "labels" / "img"] if f.is_dir())]
@@ -212,12 +204,10 @@ def main() -> int:
     show("kept_trypan", lambda: kept(trypan, ldc))
     show("kept_dsb", lambda: kept(nuclei, dsb))
     for level, pictures in bbbc.items():
-        show(f"bbbc_blur_{level}", lambda p=pictures: kept(nuclei, p))
+        show(f"bbbc_blur_{level}", partial(kept, nuclei, pictures))
     show("flagged_trypan_percent", lambda: flagged(trypan, [(p, 1.0) for p in ldc]))
-    units = [
-        (p, nuclei_unit_px(dsb_folder / "labels" / r["image"])) for p, r in zip(dsb, dsb_rows, strict=True)
-    ]
-    show("flagged_dsb_percent", lambda: flagged(nuclei, units))
+    unit_of = [nuclei_unit_px(dsb_folder / "labels" / row["image"]) for row in dsb_rows]
+    show("flagged_dsb_percent", lambda: flagged(nuclei, list(zip(dsb, unit_of, strict=True))))
     show("foreign_trypan", lambda: foreign(trypan, made(every)))
     show("foreign_trypan_found", lambda: foreign(trypan, found(folders, every)))
     show("foreign_trypan_fluorescence", lambda: foreign(trypan, named([*dsb, *bbbc["1"]], "fluorescence")))
