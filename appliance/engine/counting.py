@@ -95,7 +95,7 @@ def reported(
         replicate=count.replicate,
         verdict=str(pooled["verdict"]),
         reasons=[str(reason) for reason in pooled["reasons"]],
-        # A method that tells no live from dead gives neither: then there is no viability, and none is claimed.
+        # A method that tells no live from dead gives neither, and no viability is claimed then.
         live=int(pooled["live"] or 0),
         dead=int(pooled["dead"] or 0),
         unclassified=int(pooled.get("unclassified") or 0),
