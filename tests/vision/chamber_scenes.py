@@ -103,7 +103,8 @@ class ChamberScene:
                 cover = np.maximum(cover, np.abs(table - at) <= self.line_mm / 2)
         kernel = np.ones(max(1, round(pixel_mm / TABLE_STEP_MM)))
         cover = np.convolve(cover, kernel / kernel.sum(), "same")
-        return np.asarray(np.interp(places, table, cover, left=0.0, right=0.0))
+        at = np.clip(((places - table[0]) / TABLE_STEP_MM + 0.5).astype(np.int32), 0, len(table) - 1)
+        return np.asarray(cover[at])
 
     def _draw_cells(self, picture: Floats, chance: np.random.Generator) -> None:
         area_mm2 = self.width * self.height / self.px_per_mm**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from chamber_scenes import ChamberScene
@@ -11,6 +12,7 @@ from vision.counting.counting_region import (
     CountingRegion,
     apply_two_edges,
     belongs,
+    exclude_grid_lines,
     picture_region,
     squares_region,
 )
@@ -105,6 +107,23 @@ def test_squares_of_a_turned_grid_count_without_bias() -> None:
     density = len(centres) / ((scene.width + 100) * (scene.height + 100))
     expected = density * region.area_mm2 * scene.px_per_mm**2
     assert counted / expected == pytest.approx(1.0, abs=0.015)
+
+
+def test_a_line_found_as_a_cell_is_no_cell_and_a_cell_on_a_line_is_one() -> None:
+    scene = ChamberScene(cells_per_mm2=0.0, px_per_mm=330.0, seed=12)
+    picture = scene.render()
+    found = find_grid(picture)
+    assert isinstance(found, Grid)
+    line = next(one for one in found.lines if not one.multiple)
+    across, down = (line.x1 - line.x0, line.y1 - line.y0)
+    place = (line.x0 + 0.31 * across, line.y0 + 0.31 * down)
+    other = (line.x0 + 0.62 * across, line.y0 + 0.62 * down)
+    cv2.circle(picture, (round(other[0]), round(other[1])), 7, 60.0, 2, cv2.LINE_AA)
+    bare, on_line, beside = cell(*place, 7.0), cell(*other, 7.0), cell(30.0, 30.0, 7.0)
+
+    marked = exclude_grid_lines([bare, on_line, beside], picture, found)
+
+    assert [one.excluded for one in marked] == ["grid_line", "", ""]
 
 
 def test_a_picture_smaller_than_a_cell_is_no_area() -> None:

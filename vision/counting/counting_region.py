@@ -1,4 +1,4 @@
-"""Which cells belong to an area whose volume is known: the rule of two edges.
+"""Which cells belong to an area whose volume is known: the rule of two edges; and which are ruled lines.
 
 A cell that touches the top or left line of a counting area counts, one that touches the bottom or right
 line does not. Over areas laid side by side each cell then counts exactly once, whatever its size, so that
@@ -30,9 +30,14 @@ import numpy.typing as npt
 from vision.counting.method import Cell
 
 if TYPE_CHECKING:
-    from vision.counting.neubauer import Grid, Square
+    from vision.counting.neubauer import Grid, NoGrid, Square
 
 Doubles = npt.NDArray[np.float64]
+
+# Of the disc of a cell on a line at least this share must show beside the line, to be judged by it.
+BESIDE_SHARE_LEAST = 0.25
+GROUND_PX_LEAST = 30
+BARE_SHARE_MOST = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,47 @@ def apply_two_edges(cells: Sequence[Cell], region: CountingRegion) -> list[Cell]
         one if within or one.excluded else replace(one, excluded="edge")
         for one, within in zip(cells, inside, strict=True)
     ]
+
+
+def exclude_grid_lines(
+    cells: Sequence[Cell], grey: npt.NDArray[np.float32], found: Grid | NoGrid
+) -> list[Cell]:
+    """Return the cells, those marked as `grid_line` that are nothing but a ruled line.
+
+    A cell that lies on a line is still a cell: it shows beside the line as well. So only what has the bare
+    ground of its surroundings beside the line, all the way round, is the line itself. Where a line covers
+    nearly all of a cell nothing can be told, and it stays a cell.
+    """
+    if not cells or not found.lines:
+        return list(cells)
+    from vision.counting.neubauer import line_mask  # compiled: only where a grid was looked for
+
+    mask = line_mask(grey, found)
+    return [
+        replace(one, excluded="grid_line") if not one.excluded and _is_bare_line(one, grey, mask) else one
+        for one in cells
+    ]
+
+
+def _is_bare_line(cell: Cell, grey: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> bool:
+    height, width = grey.shape
+    reach = 2.2 * cell.radius
+    top, bottom = max(0, int(cell.y - reach)), min(height, int(cell.y + reach) + 2)
+    left, right = max(0, int(cell.x - reach)), min(width, int(cell.x + reach) + 2)
+    lines = mask[top:bottom, left:right]
+    y, x = np.mgrid[top:bottom, left:right]
+    away = np.hypot(x - cell.x, y - cell.y)
+    disc = away <= 1.15 * cell.radius
+    if not (lines & (away <= cell.radius)).any():
+        return False
+    beside, ground = disc & ~lines, (away > 1.4 * cell.radius) & ~lines
+    if beside.sum() < BESIDE_SHARE_LEAST * disc.sum() or ground.sum() < GROUND_PX_LEAST:
+        return False
+    window = grey[top:bottom, left:right]
+    level = float(np.median(window[ground]))
+    spread = max(1.4826 * float(np.median(np.abs(window[ground] - level))), 1.0)
+    # Noise alone puts 1 % of the pixels beyond 2.6 spreads; a ring or a dark disc most of its own.
+    return bool((np.abs(window[beside] - level) > 2.6 * spread).mean() < BARE_SHARE_MOST)
 
 
 def belongs(centres: Doubles, radii: Doubles, region: CountingRegion) -> npt.NDArray[np.bool_]:

@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 
 READING_FIELDS = 6
-# What a line costs that the reading has no use for, in lines.
-LEFT_OVER_COSTS = 0.7
+# What a line costs that the reading has no use for, and one that is multiple or single against it, in lines.
+LEFT_OVER_COSTS, WRONG_KIND_COSTS = 0.7, 0.7
 
 
 @njit(cache=True, nogil=True)
@@ -71,13 +71,19 @@ def nearest_place(places, wanted):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def loose_score(places, marks, gains, costs, scale, anchor, anchored, slack_px, least_px, width):  # type: ignore[no-untyped-def]
+def loose_score(  # type: ignore[no-untyped-def]
+    places, kinds, marks, multiple, gains, costs, scale, anchor, anchored, slack_px, least_px, width
+):
     """Score a reading made from two lines: the lines met, less those missing and those left over.
 
     Parameters
     ----------
     places, marks : (n,), (m,) float64 ndarray
         Lines seen, in pixels, and lines of the ruling, ascending.
+    kinds : (n,) int64 ndarray
+        1 for a line that looks multiple, -1 for one that looks single, 0 for one that may be either.
+    multiple : (m,) bool ndarray
+        Which lines of the ruling are multiple.
     gains, costs : (m,) float64 ndarray
         What a line of the ruling counts when it is met, and when it is in view and missing.
     scale, anchor, anchored : float
@@ -109,6 +115,8 @@ def loose_score(places, marks, gains, costs, scale, anchor, anchored, slack_px, 
         if abs(places[at] - wanted) <= tolerance + 0.015 * abs(wanted - anchor):
             matched += 1
             score += gains[number]
+            if kinds[at] == (-1 if multiple[number] else 1):
+                score -= WRONG_KIND_COSTS
         else:
             score -= costs[number]
     return score - LEFT_OVER_COSTS * max(between - matched, 0)
@@ -154,7 +162,21 @@ def fit_bent_line(u, x, number, degree):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def grow(places, marks, gains, costs, scale, anchor, anchored, tolerance_mm, least_px, reach, width):  # type: ignore[no-untyped-def]
+def grow(  # type: ignore[no-untyped-def]
+    places,
+    kinds,
+    marks,
+    multiple,
+    gains,
+    costs,
+    scale,
+    anchor,
+    anchored,
+    tolerance_mm,
+    least_px,
+    reach,
+    width,
+):
     """Follow a ruling outwards from two lines, bending the scale a little as perspective does.
 
     Parameters are those of `loose_score`; `reach` is how far from the anchor lines are taken at first, in
@@ -178,9 +200,9 @@ def grow(places, marks, gains, costs, scale, anchor, anchored, tolerance_mm, lea
             wanted = fit[0] * at * at + fit[1] * at + fit[2]
             if abs(wanted - anchor) > reach:
                 continue
-            near = places[nearest_place(places, wanted)]
-            if abs(near - wanted) <= tolerance:
-                u[number], x[number] = at, near
+            found = places[nearest_place(places, wanted)]
+            if abs(found - wanted) <= tolerance:
+                u[number], x[number] = at, found
                 number += 1
         if number < 2:
             return nothing
@@ -203,9 +225,12 @@ def grow(places, marks, gains, costs, scale, anchor, anchored, tolerance_mm, lea
         if wanted <= 2 or wanted >= width - 3:
             continue
         low, high = min(low, wanted), max(high, wanted)
-        if abs(places[nearest_place(places, wanted)] - wanted) <= tolerance:
+        near = nearest_place(places, wanted)
+        if abs(places[near] - wanted) <= tolerance:
             out[4] += 1
             out[3] += gains[number]
+            if kinds[near] == (-1 if multiple[number] else 1):
+                out[3] -= WRONG_KIND_COSTS
         else:
             out[3] -= costs[number]
     for place in places:
@@ -217,14 +242,16 @@ def grow(places, marks, gains, costs, scale, anchor, anchored, tolerance_mm, lea
 
 
 @njit(cache=True, nogil=True)
-def best_readings(places, marks, gains, costs, pairs, low, high, tolerance_mm, least_px, width, most):  # type: ignore[no-untyped-def]
+def best_readings(  # type: ignore[no-untyped-def]
+    places, kinds, marks, multiple, gains, costs, pairs, low, high, tolerance_mm, least_px, width, most
+):
     """Try each two neighbouring lines as each pair of the ruling's, and grow the best.
 
     Parameters
     ----------
     places, marks : (n,), (m,) float64 ndarray
         Lines seen, in pixels, and lines of the ruling, in mm; both ascending, n >= 2.
-    gains, costs : (m,) float64 ndarray
+    kinds, multiple, gains, costs : ndarray
         See `loose_score`.
     pairs : (p, 3) int64 ndarray
         First and second index into `marks`, and how many lines apart the two seen are (1 or 2).
@@ -251,7 +278,10 @@ def best_readings(places, marks, gains, costs, pairs, low, high, tolerance_mm, l
                 continue
             anchor, anchored = places[at], marks[first]
             slack = tolerance_mm * scale
-            score = loose_score(places, marks, gains, costs, scale, anchor, anchored, slack, least_px, width)
+            score = loose_score(
+                *(places, kinds, marks, multiple, gains, costs, scale, anchor, anchored),
+                *(slack, least_px, width),
+            )
             # One reading comes from many pairs: of those alike the best is kept.
             origin = anchor / scale - anchored
             slot = -1
@@ -278,7 +308,7 @@ def best_readings(places, marks, gains, costs, pairs, low, high, tolerance_mm, l
     number = 0
     for one in range(filled):
         grown = grow(
-            *(places, marks, gains, costs, best[one, 1], best[one, 2], best[one, 3]),
+            *(places, kinds, marks, multiple, gains, costs, best[one, 1], best[one, 2], best[one, 3]),
             *(tolerance_mm, least_px, max(2.6 * spacing * best[one, 1], 1.1 * best[one, 4]), width),
         )
         if grown[4] >= 2:
@@ -292,4 +322,7 @@ def warm() -> None:
     """Compile or load every kernel with the types that the grid finder uses."""
     sum_along(np.zeros((2, 8), np.float32), np.ones((2, 8), np.bool_), np.ones(2), np.zeros(2), 0.0, 0.0)
     lines = np.array([3.0, 7.0, 11.0])
-    best_readings(lines, lines, lines, lines, np.array([[0, 1, 1]]), 0.1, 10.0, 0.1, 0.5, 16.0, 2)
+    kinds, multiple = np.zeros(3, np.int64), np.zeros(3, np.bool_)
+    best_readings(
+        lines, kinds, lines, multiple, lines, lines, np.array([[0, 1, 1]]), 0.1, 10.0, 0.1, 0.5, 16.0, 2
+    )

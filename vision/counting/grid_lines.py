@@ -26,7 +26,7 @@ SPECTRUM_RADIUS_LEAST = 14
 # How far the second family may be from square to the first: a tilted stage, a skewed camera.
 SQUARE_WITHIN_DEG = 4.0
 # The background is the median of every fourth pixel of a window this wide.
-BACKGROUND_PX, BACKGROUND_STRIDE = 44, 4
+BACKGROUND_PX, BACKGROUND_STRIDE = 76, 4
 # Darker than this share of the bright parts is outside the field of view.
 BLACK_SHARE = 0.25
 STRIP_PX = 40.0

@@ -35,8 +35,7 @@ FINE_PX = (2.5, 4.0, 11.0)
 MULTIPLE_FROM, SINGLE_TO = 1.75, 1.45
 EVEN_LINES = 61
 EVEN_TOLERANCE = 0.08
-GROWN_MOST, JUDGED_MOST, JUDGED_MOST_OF_SCALE = 24, 36, 3
-WRONG_KIND_COSTS = 0.7
+GROWN_MOST, JUDGED_MOST, JUDGED_MOST_OF_SCALE = 32, 36, 4
 # A reading this many lines behind the best of its direction decides nothing.
 SCORE_BEHIND_MOST = 7.0
 # How much better several lines must explain a multiple line than one bold line does.
@@ -47,11 +46,13 @@ SUB_SPACING_SURE = 1.6
 class Clusters:
     """Lines of one family at one coarseness, multiple lines taken as one.
 
-    `places`, `strengths` are (n,) float64: middle in pixels, and area in the profile.
+    `places`, `strengths` are (n,) float64: middle in pixels, and area in the profile. `kinds` is (n,) int64,
+    a first guess: 1 for multiple, -1 for single, 0 for either.
     """
 
     places: Doubles
     strengths: Doubles
+    kinds: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,16 @@ def _candidates(
     family: Family, clusters: Clusters, pattern: _Pattern, low: float, high: float
 ) -> list[_Candidate]:
     rows = grid_kernels.best_readings(
-        *(clusters.places, pattern.places, pattern.gains, pattern.costs, pattern.pairs, low, high),
-        *(pattern.tolerance_mm, TOLERANCE_PX, float(len(family.profile)), GROWN_MOST),
+        *(clusters.places, clusters.kinds, pattern.places, pattern.multiple, pattern.gains, pattern.costs),
+        *(
+            pattern.pairs,
+            low,
+            high,
+            pattern.tolerance_mm,
+            TOLERANCE_PX,
+            float(len(family.profile)),
+            GROWN_MOST,
+        ),
     )
     return [(float(row[3]), clusters, pattern, row) for row in rows]
 
@@ -242,7 +251,10 @@ def _clusters(family: Family, starts: npt.NDArray[np.int64]) -> Clusters:
     found = np.array(rows, np.float64).reshape(-1, 2)
     # Windows of neighbours may overlap by a pixel; their middles must still ascend.
     keep = np.append(True, np.diff(np.maximum.accumulate(found[:, 0])) > 0.2)
-    return Clusters(*np.ascontiguousarray(found[keep].T))
+    places, strengths = np.ascontiguousarray(found[keep].T)
+    ratio = strengths / max(float(np.percentile(strengths, 35.0)), 1e-9)
+    kinds = (ratio > MULTIPLE_FROM).astype(np.int64) - (ratio < SINGLE_TO).astype(np.int64)
+    return Clusters(places, strengths, kinds)
 
 
 def _line_width(profile: Doubles, peaks: Doubles) -> float:
@@ -295,7 +307,10 @@ def _judged(
     return Reading(
         ruling=pattern.name,
         px_per_mm=float(2.0 * fit[0] * middle + fit[1]),
-        score=gained - missing - grid_kernels.LEFT_OVER_COSTS * left_over - WRONG_KIND_COSTS * wrong,
+        score=gained
+        - missing
+        - grid_kernels.LEFT_OVER_COSTS * left_over
+        - grid_kernels.WRONG_KIND_COSTS * wrong,
         lines=tuple(int(one) for one in np.flatnonzero(ok)),
         places=clusters.places[used],
         multiple=tuple(bool(one) for one in pattern.multiple[ok]),

@@ -39,11 +39,13 @@ WORKING_PIXELS = (1.0e6, 0.25e6)
 PROMINENCE_LEAST = 6.0
 SCALES_AGREE = 0.03
 GUIDES_MOST = 8
-SCORE_LEAST, MARGIN_LEAST = 7.0, 2.5
+SCORE_LEAST, MARGIN_LEAST, SCORE_BEHIND_MOST = 7.0, 2.5, 5.0
 LINES_LEAST, LINES_LEAST_SUM = 2, 6
 UNFIT_SHARE_MOST = 0.34
 # Between the lines of a triple line: rulings measure 5 to 6 um; 0.25 mm read as 0.05 mm would give 1.
-SUB_SPACING_UM = (2.2, 9.5)
+SUB_SPACING_UM, SUB_SPACING_USUAL_UM = (2.2, 9.5), (4.3, 7.2)
+# What a measured width of multiple lines counts, in lines.
+SUB_SPACING_SAYS = 1.0
 EVEN_BUT_FOR_MULTIPLES = ("fuchs-rosenthal",)
 # The other rulings of the table are known so that they are not taken for one of these.
 RULINGS_MEASURED = ("neubauer-improved", "fuchs-rosenthal")
@@ -227,23 +229,30 @@ def _choose(
 ) -> tuple[Reading, Reading] | NoGridReason:
     """Return the pair of readings that stands clear of all pairs of another scale, or why there is none."""
     first, second = found
-    pairs = _pairs(families, first, second)
     best = None
-    for pair in pairs:
+    rival = 0.0
+    for pair in _pairs(families, first, second):
         score, scale, one, other = pair
-        if best is not None and score <= best[0] - MARGIN_LEAST:
-            break
-        if best is not None and scale > 0 and abs(np.log(scale / best[1])) <= SCALES_AGREE:
+        if scale == 0.0:
+            rival = max(rival, score)
             continue
-        if scale > 0 and not _sub_spacing_fits(families, (one, other)):
+        if best is not None and (
+            score < best[0] - SCORE_BEHIND_MOST or abs(np.log(scale / best[1])) <= SCALES_AGREE
+        ):
             continue
-        # The first that stands is the reading; whatever else stands so near it is a rival.
-        if best is not None or scale == 0.0:
-            return "ambiguous"
-        best = pair
+        fits, measured = _sub_spacing_fits(families, (one, other))
+        if not fits:
+            continue
+        if best is None:
+            # Lines of a multiple line just as far apart as makers rule them are evidence of their own.
+            best = (score + SUB_SPACING_SAYS * measured, scale, one, other)
+        else:
+            rival = max(rival, score + SUB_SPACING_SAYS * measured)
     if best is None:
         return "axes_disagree" if _each_sure(first) and _each_sure(second) else "too_few_lines"
     score, _, one, other = best
+    if score - rival < MARGIN_LEAST:
+        return "ambiguous"
     if score < SCORE_LEAST or len(one.lines) + len(other.lines) < LINES_LEAST_SUM:
         return "too_few_lines"
     if one.ruling not in RULINGS_MEASURED:
@@ -295,15 +304,16 @@ def _each_sure(found: Sequence[Reading]) -> bool:
     return bool(_best_named(found) >= SCORE_LEAST / 2)
 
 
-def _sub_spacing_fits(families: Sequence[Family], readings: Sequence[Reading]) -> bool:
-    """Say whether the multiple lines, where they can be measured, are as wide as makers rule them.
+def _sub_spacing_fits(families: Sequence[Family], readings: Sequence[Reading]) -> tuple[bool, int]:
+    """Say whether the multiple lines are as wide as makers rule them, and on how many axes that was measured.
 
     A ruling that is even but for its multiple lines has nothing else to tell its spacing by.
     """
     measured = [one for one in map(grid_match.sub_spacing_um, families, readings) if one is not None]
     if not measured:
-        return readings[0].ruling not in EVEN_BUT_FOR_MULTIPLES
-    return all(SUB_SPACING_UM[0] <= one <= SUB_SPACING_UM[1] for one in measured)
+        return readings[0].ruling not in EVEN_BUT_FOR_MULTIPLES, 0
+    usual = sum(SUB_SPACING_USUAL_UM[0] <= one <= SUB_SPACING_USUAL_UM[1] for one in measured)
+    return all(SUB_SPACING_UM[0] <= one <= SUB_SPACING_UM[1] for one in measured), usual
 
 
 def _to_picture(family: Family, factor: float, x: Doubles, y: Doubles) -> Doubles:
