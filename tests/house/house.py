@@ -12,6 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 ROOMS = ("appliance", "drivers", "vision", "tui", "sync")
 BINARY = {
+    ".f16",
     ".png",
     ".jpg",
     ".webp",
