@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision.counting import count_command, count_run, output_files
+from vision.counting import count_command, count_run, output_files, report_page
 from vision.counting.count_command import count
 from vision.counting.count_images import CountedField
+from vision.counting.frame_quality import Quality
 from vision.counting.method import Cell
 
 PATCHES = Path(__file__).parents[1] / "data" / "vision" / "ldc_trypan"
@@ -287,3 +288,7 @@ def test_nobody_is_shown_progress_where_no_terminal_is(capsys):
     progress.clear()
 
     assert capsys.readouterr().err == ""
+
+
+def test_every_quality_figure_has_words_for_people():
+    assert set(Quality.__slots__) <= set(report_page.QUALITY_WORDS)

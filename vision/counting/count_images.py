@@ -291,6 +291,8 @@ def count_files(
             sheet.add(counted)
         if cells_csv_dir is not None:
             rows += ((number, *row) for row in output_files.rows_of(counted))
+        # Its pictures must not lie in memory beside the next field's.
+        del counted
         if on_progress is not None:
             on_progress(number / len(fields))
     pooled = specimen.pool(

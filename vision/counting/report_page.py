@@ -78,6 +78,18 @@ EXCLUDED_WORDS = {
     "small": "too small",
     "large": "too large",
 }
+QUALITY_WORDS = {
+    "median_grey": "brightness, middle (0 to 255)",
+    "saturated_share": "share of pixels at the top level",
+    "ground_low": "ground, darkest against its middle",
+    "ground_high": "ground, brightest against its middle",
+    "contrast": "contrast of the strongest spot (logarithm)",
+    "kind_odds": "chance that it is this kind of picture",
+    "blur": "blurred (above 0) or sharp (below), log odds",
+    "cover_share": "share of the field under cells",
+    "touching_share": "share of cells that touch another",
+    "agreement": "share of cells that both detectors find",
+}
 COMPONENTS_OF = {"concentration": "Concentration", "viability": "Viability"}
 CARD_TEXTS = {
     "intended_use": "For",
@@ -315,7 +327,7 @@ def _image_row(name: str, image: ImageResult, told_apart: bool) -> str:
 def _quality(shown: Page) -> str:
     rows = "".join(
         _row(
-            (name.replace("_", " "), ""),
+            (QUALITY_WORDS.get(name, name.replace("_", " ")), ""),
             (f"{median(values):.3g}", "n"),
             (f"{min(values):.3g} to {max(values):.3g}" if len(values) > 1 else NONE, "n"),
         )
