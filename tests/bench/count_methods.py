@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,9 @@ def nuclei_finders() -> dict[int, Find]:
 
     def finder(path: Path) -> Find:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        model = nuclei.model_of(path, digest, nuclei.committed_card())
+        # The judge of joins has not seen the fold's pictures either.
+        judge = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        model = nuclei.model_of(path, digest, {**nuclei.committed_card(), **judge})
         return lambda picture, scale: nuclei.find_nuclei(picture, scale, model)
 
     return {fold: finder(path) for fold, path in files.items()}
