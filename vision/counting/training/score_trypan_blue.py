@@ -61,7 +61,11 @@ LIMITS = [
     "Groups image and image_ look alike, so a group held out is not always an instrument held out.",
     "Labels themselves differ by 1.4 % in count and 1.7 percentage points in viability (70 patches "
     "labelled twice).",
-    "Decision levels were chosen on the out-of-fold answers that the figures come from.",
+    "Decision levels and the weights of the certainty were fitted on the out-of-fold answers that the "
+    "figures come from; fitted without the held-out part as well, they give F1 0.958, a count error of 3.1 %, a "
+    "viability error of 2.4 percentage points and 0.894 of the dead.",
+    "The levels that find nine of ten dead cells call some granular live cells dead: viability reads some 2 "
+    "percentage points low.",
     "Cells cut by the picture's edge are found or not, as the labels are uneven there.",
     "Dead cells of faint contrast are missed first, and debris of the look of a dead cell is called one.",
     "Cells far out of focus are not told apart; trypan blue itself reads high below some 70 % viability.",
