@@ -62,8 +62,8 @@ LIMITS = [
     "Labels themselves differ by 1.4 % in count and 1.7 percentage points in viability (70 patches "
     "labelled twice).",
     "Decision levels and the weights of the certainty were fitted on the out-of-fold answers that the "
-    "figures come from; fitted without the held-out part as well, they give F1 0.958, a count error of 3.1 %, a "
-    "viability error of 2.4 percentage points and 0.894 of the dead.",
+    "figures come from; fitted without the held-out part as well, they give F1 0.958, a count error of "
+    "3.1 %, a viability error of 2.4 percentage points and 0.894 of the dead.",
     "The levels that find nine of ten dead cells call some granular live cells dead: viability reads some 2 "
     "percentage points low.",
     "Cells cut by the picture's edge are found or not, as the labels are uneven there.",
