@@ -36,7 +36,7 @@ FIELD_NUCLEI_LEAST = 200
 SHARES = (0.50, 0.70, 0.85, 0.95, 0.98)
 BLEEDS = (0.0, 0.1, 0.2, 0.3)
 # Stainings drawn for each field of real nuclei, and drawn fields in all.
-MIXES_A_FIELD, DRAWN_FIELDS = 5, 40
+MIXES_A_FIELD, DRAWN_FIELDS = 3, 20
 ROUNDS = 1000
 CLASSES = ("live", "dead", "unclassified")
 ACCEPTANCE = {
@@ -111,14 +111,14 @@ class Score:
         t = self.tally
         found = {"live": t.found_live, "dead": t.found_dead}
         found["unclassified"] = t.found - t.found_live - t.found_dead
-        return {
-            "specimen": self.specimen,
-            "group": self.group,
+        numbers = {
             "truth_live": t.truth_live,
             "truth_dead": t.truth_dead,
             **{f"{true}_{kind}": c[true, kind] for true in ("live", "dead") for kind in CLASSES},
             **{f"false_{kind}": found[kind] - seen[kind] for kind in CLASSES},
         }
+        # What is missing counts as zero.
+        return {"specimen": self.specimen, "group": self.group, **{k: n for k, n in numbers.items() if n}}
 
 
 def staining_of(
@@ -315,12 +315,21 @@ def card_of(scores: Sequence[Score], held: Mapping[str, list[str]]) -> dict[str,
     }
 
 
+def written(card: Mapping[str, Any]) -> str:
+    """Write a card as JSON, one line a specimen."""
+    rows = [json.dumps(row) for row in card["validation"]["specimens"]]
+    head = json.dumps({key: value for key, value in card.items() if key != "validation"}, indent=1)
+    body = ",\n   ".join(rows)
+    return f'{head[:-2]},\n "validation": {{\n  "specimens": [\n   {body}\n  ]\n }}\n}}\n'
+
+
 def finders_of(folder: Path) -> dict[int, Find]:
     """Return for each fold the nuclei finder whose network has not seen it."""
 
     def finder(path: Path) -> Find:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        model = nuclei.model_of(path, digest, nuclei.committed_card())
+        own = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        model = nuclei.model_of(path, digest, {**nuclei.committed_card(), **own})
         return lambda picture, scale: nuclei.find_nuclei(picture, scale, model)
 
     return {fold: finder(path) for fold, path in fold_files(folder).items()}
@@ -340,7 +349,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row, fold in zip(rows, folds_of(rows), strict=True):
         held[str(fold)].append(row["image"])
     card = card_of(scores, held)
-    options.card.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    options.card.write_text(written(card), encoding="utf-8")
     print(json.dumps({"figures": card["figures"], "by": card["by"]}), file=sys.stderr)
     return 0
 
