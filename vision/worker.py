@@ -1,13 +1,14 @@
 """The vision worker, `python -m vision.worker [METHOD …]`: one JSON request a line in, one answer a line out.
 
-The counting methods named are loaded before it says ready; without any, all of them and the search for a
-chamber's ruling: together they take a quarter of a second more than the usual one alone.
+The counting methods named are loaded before it says ready; without any, the usual one. The others, and the
+search for a chamber's ruling, are loaded after that while nothing is asked: they need Numba, which takes time.
 It runs as a child process, so that a crash in a decoder or a picture library reaches no pump. It answers in
 order, survives bad requests, and ends when its input ends.
 """
 
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -15,7 +16,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vision.counting.methods import METHODS, USUAL
+
 REQUEST_BYTES_MAX = 1024 * 1024
+# Whoever waited for ready asks at once; what is not asked by then may wait for a method to load.
+IDLE_S = 0.5
+RULING = "ruling"
 TIMEOUT_MS_MAX = 600_000.0
 
 Request = Mapping[str, Any]
@@ -35,10 +41,13 @@ def main() -> int:
     answers = _private_stdout()
     # Ctrl-C in a terminal reaches the whole process group; the end of the input is what ends this worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    methods = sys.argv[1:]
+    methods = sys.argv[1:] or [USUAL]
     _send(answers, {"ready": True, "versions": _warm_up(methods)})
     requests = sys.stdin.buffer
+    others = [name for name in (*METHODS, RULING) if name not in methods]
     while True:
+        while others and not _asked(requests):
+            _load([others.pop(0)])
         line = _next_line(requests)
         if line is None:
             return 0
@@ -65,17 +74,29 @@ def _warm_up(methods: list[str]) -> dict[str, str]:
     import cv2
     import numpy as np
 
-    from vision.counting import annotate, warm_kernels
+    from vision.counting import annotate
     from vision.labels.engines import versions
     from vision.labels.symbols import read_symbols
 
     cv2.setNumThreads(1)
     read_symbols(np.full((64, 64), 255, dtype=np.uint8))
     annotate.legend(annotate.WIDTH_LEAST_PX, (), ("live",))
-    for fault in warm_kernels.faults_of(methods):
-        # Labels can be read all the same; a count by this method is refused with these words.
-        print(f"vision worker: {fault}", file=sys.stderr, flush=True)
+    _load(methods)
     return versions()
+
+
+def _load(methods: list[str]) -> None:
+    """Load counting methods; of one that cannot be used, labels can be read all the same."""
+    from vision.counting import warm_kernels
+
+    for fault in warm_kernels.faults_of(methods):
+        # A count by this method is refused with the same words.
+        print(f"vision worker: {fault}", file=sys.stderr, flush=True)
+
+
+def _asked(requests: BinaryIO) -> bool:
+    """Whether a request, or the end of the input, has come."""
+    return bool(select.select([requests], [], [], IDLE_S)[0])
 
 
 def _next_line(requests: BinaryIO) -> bytes | None:

@@ -6,6 +6,9 @@ import importlib
 import json
 import subprocess
 import sys
+import time
+from pathlib import Path
+from subprocess import PIPE
 from types import ModuleType
 
 import pytest
@@ -73,6 +76,22 @@ def test_the_worker_says_ready_and_refuses_in_words_what_it_cannot_load(fault, r
     assert ready["ready"] is True
     assert run.stderr.count(b"cannot be used") >= 1
     assert (answer["ok"], answer["reason"]) == (False, reason)
+
+
+def test_the_other_methods_are_loaded_while_nothing_is_asked():
+    worker = subprocess.Popen([sys.executable, "-m", "vision.worker"], stdin=PIPE, stdout=PIPE)
+    assert worker.stdout is not None
+    worker.stdout.readline()
+    mapped = Path(f"/proc/{worker.pid}/maps")
+
+    at_first = "llvmlite" in mapped.read_text()
+    limit = time.monotonic() + 60
+    while "llvmlite" not in mapped.read_text() and time.monotonic() < limit:
+        time.sleep(0.05)
+    later = "llvmlite" in mapped.read_text()
+    worker.communicate(timeout=60)
+
+    assert (at_first, later, worker.returncode) == (False, True, 0)
 
 
 def test_installing_warms_every_method(monkeypatch, capsys):

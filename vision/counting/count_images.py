@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # One object diameter outside this band is no cell that a method was validated for.
 DIAMETER_PX_LEAST, DIAMETER_PX_MOST = 6.0, 200.0
-WARM_SIDE_PX, WARM_PITCH_PX = 200, 40
+# Larger than a tile of any network: these take their memory in the shape that they were last run in.
+WARM_SIDE_PX, WARM_PITCH_PX = 1200, 40
 POOLED_OVERLAY, CELLS_TABLE = "pooled.png", "cells.csv"
 
 

@@ -17,27 +17,25 @@ from vision.counting.method_error import CardLacksValidation
 from vision.counting.methods import METHODS, UnknownMethod
 from vision.counting.network import WeightsUnusable
 
+RULING = "ruling"
 
-def faults_of(methods: Sequence[str] = ()) -> list[str]:
-    """Warm the methods named, or all and the search for a ruling; say in words what cannot be used.
+
+def faults_of(names: Sequence[str]) -> list[str]:
+    """Warm the methods named, or the search for a `ruling`; say in words what cannot be used.
 
     Raises
     ------
     ParallelKernel
         A mistake of the software that could end the process later: it must not start.
     """
-    works: dict[str, Callable[[], None]] = {
-        name: partial(count_images.warm, name) for name in methods or METHODS
-    }
-    if not methods:
-        works["ruling"] = _warm_ruling
-    return [f"{name}: {fault}" for name, work in works.items() if (fault := _tried(work))]
+    works = [(name, _warm_ruling if name == RULING else partial(count_images.warm, name)) for name in names]
+    return [f"{name}: {fault}" for name, work in works if (fault := _tried(work))]
 
 
 def main() -> int:
     """Warm all; 1 when something cannot be kept."""
     began = time.perf_counter()
-    faults = faults_of()
+    faults = faults_of((*METHODS, RULING))
     if faults:
         print("\n".join(faults), file=sys.stderr)
         return 1
