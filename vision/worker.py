@@ -1,7 +1,7 @@
 """The vision worker, `python -m vision.worker [METHOD …]`: one JSON request a line in, one answer a line out.
 
 The counting methods named are loaded before it says ready; without any, the usual one. The others, and the
-search for a chamber's ruling, are loaded after that while nothing is asked: they need Numba, which takes time.
+search for a chamber's ruling, are loaded after that while nothing is asked: they need Numba, which is slow.
 It runs as a child process, so that a crash in a decoder or a picture library reaches no pump. It answers in
 order, survives bad requests, and ends when its input ends.
 """
