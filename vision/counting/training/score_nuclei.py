@@ -251,6 +251,17 @@ def looks_of(folder: Path, model: nuclei.Model) -> list[list[float]]:
     return [[round(float(m), 4), round(float(s), 4)] for m, s in zip(middle, spread, strict=True)]
 
 
+def missed(figures: Mapping[str, Sequence[float]]) -> list[str]:
+    """Say which figures miss what was asked before the test."""
+    asked = {"at_least": lambda value, level: value >= level, "at_most": lambda value, level: value <= level}
+    return [
+        f"{name} is {figures[name][0]:g} out of fold, where {bound.replace('_', ' ')} {level:g} was asked."
+        for name, levels in ACCEPTANCE.items()
+        for bound, level in levels.items()
+        if not asked[bound](figures[name][0], level)
+    ]
+
+
 def card_of(
     scores: Sequence[Score],
     left_out: Sequence[Score],
@@ -301,6 +312,7 @@ def card_of(
             ],
         },
         "limits": [
+            *missed(with_intervals(scores)),
             "99 of the 6144 labelled objects are discs of exactly 21 px, most with nothing to see in them: "
             "a trace of how the labels were drawn. They count as missed here.",
             "Lobed or folded nuclei are parted into two at times, nuclei in a mitotic clump joined.",
