@@ -31,7 +31,8 @@ KIND_OF_METHOD: dict[str, Kind] = {
 # Micrometres across a typical object: what `picture_kind` sees at 20 px.
 DIAMETER_UM: dict[Kind, float] = {"brightfield": 12.0, "fluorescence": 10.0}
 LOOKED_AT_DIAMETER_PX = 20.0
-FACTOR_LEAST, FACTOR_MOST = 0.1, 6.0
+# Enlarged further, a coarse picture shows nothing more.
+FACTOR_LEAST, FACTOR_MOST = 0.1, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Levels:
 _NUCLEI = Levels(
     # Preparations differ more than the public sets show; a strange one is rather counted than refused.
     kind_odds_least=0.2,
-    blur_most=0.6,
+    blur_most=0.3,
     dark_grey=4.0,
     bright_grey=200.0,
     saturated_share=0.15,
@@ -69,7 +70,7 @@ _NUCLEI = Levels(
 LEVELS: dict[str, Levels] = {
     "trypan-blue": Levels(
         kind_odds_least=0.5,
-        blur_most=0.3,
+        blur_most=-1.5,
         dark_grey=30.0,
         bright_grey=246.0,
         saturated_share=0.2,

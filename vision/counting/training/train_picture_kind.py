@@ -28,7 +28,7 @@ from vision.counting.training import other_pictures
 from vision.picture_file import FieldPicture, PictureUnreadable, field_of, read_grey
 
 Array = npt.NDArray[np.float32]
-VARIANTS_BRIGHTFIELD, VARIANTS_DSB, VARIANTS_BBBC = 12, 30, 20
+VARIANTS_BRIGHTFIELD, VARIANTS_DSB, VARIANTS_BBBC = 14, 30, 20
 VARIANTS_FAMILY = 240
 OTHER_SIDES_PX = (200, 300, 450, 700, 1100, 1800)
 WINDOWS_OF_ONE = 3
@@ -109,6 +109,21 @@ def _exposed(grey: Array, rng: np.random.Generator) -> Array:
     return np.clip(np.round(varied), 0, 255).astype(np.float32)
 
 
+def _processed(grey: Array, rng: np.random.Generator) -> Array:
+    """Vary contrast and gamma, and compress, as a microscope's software would."""
+    if rng.random() < 0.4:
+        middle = np.float32(np.median(grey))
+        gain = np.float32(np.exp(rng.uniform(np.log(0.6), np.log(1.9))))
+        grey = np.clip(middle + gain * (grey - middle), 0, 255)
+    if rng.random() < 0.2:
+        grey = 255 * (np.clip(grey, 0, 255) / np.float32(255)) ** np.float32(rng.uniform(0.6, 1.5))
+    if rng.random() < 0.25:
+        octets = np.clip(np.round(grey), 0, 255).astype(np.uint8)
+        coded = cv2.imencode(".jpg", octets, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])[1]
+        grey = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))
+    return np.asarray(grey, np.float32)
+
+
 def _tint(rng: np.random.Generator) -> tuple[float, float]:
     """Draw the slight cast that a colour camera gives to a grey field."""
     if rng.random() < 0.6:
@@ -140,8 +155,11 @@ def _of_field(
     zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
     window = _cropped(_resized(grey, zoom * WORKING_DIAMETER_PX / diameter_px), rng)
     blurred, focus = _refocused(window, zoom, rng)
-    colour = _tint(rng) if kind == 0 else (0.0, 0.0)
-    yield from _example(_exposed(blurred, rng), colour, kind, *names, focus)
+    shown = _exposed(blurred, rng)
+    colour = (0.0, 0.0)
+    if kind == 0:
+        colour, shown = _tint(rng), _processed(shown, rng)
+    yield from _example(shown, colour, kind, *names, focus)
     if rng.random() < 0.15:
         negative = np.ascontiguousarray(255 - _exposed(window, rng))
         yield from _example(negative, (0.0, 0.0), 2, "negative_of_" + picture_kind.KINDS[kind], names[1])
