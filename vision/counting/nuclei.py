@@ -36,7 +36,7 @@ SOURCES = ("nuclei.py", "nuclei_kernels.py", "nuclei_light.py", "nuclei_joins.py
 # The network halves a picture four times. What it sees beyond the margins changes no answer by much.
 MULTIPLE, STRIDE, MARGIN_PX, BORDER_PX = 16, 2, 32, 16
 # A strip with its margins holds at most this many pixels; each takes some 120 bytes while it is looked at.
-STRIP_PX = 1_300_000
+STRIP_PX = 1_100_000
 TABLE_REACH = 8.0
 
 # Diameters that the network was taught; a picture beyond is brought to the nearer working diameter.
@@ -145,11 +145,17 @@ def _look(grey: Image, light: nuclei_light.Light, network: Network) -> tuple[Byt
         above, below = min(MARGIN_PX, top), min(MARGIN_PX, height - top - count)
         views = nuclei_light.views(grey[top - above : top + count + below], light, top - above)
         fill = (MARGIN_PX - above, MARGIN_PX - below + (-count % MULTIPLE), BORDER_PX, right)
-        tile = np.stack([_mirrored(view, fill) for view in views])
-        maps = network.forward(tile)
-        first, left = MARGIN_PX // STRIDE, BORDER_PX // STRIDE
-        part = maps[:, first : first + (count + 1) // 2, left : left + (width + 1) // 2]
-        kernels.shuffle_to_bytes(np.ascontiguousarray(part), table, TABLE_REACH, top, count, inside, depth)
+        height_seen, width_seen = views.shape[1] + fill[0] + fill[1], width + fill[2] + fill[3]
+        tile = np.empty((2, height_seen, width_seen), np.float32)
+        for k in range(2):
+            tile[k] = _mirrored(views[k], fill)
+        # A strip is the largest thing in memory here: nothing of it is kept longer than it must be.
+        del views
+        maps = np.ascontiguousarray(network.forward(tile))
+        del tile
+        at = (MARGIN_PX // STRIDE, BORDER_PX // STRIDE)
+        kernels.shuffle_to_bytes(maps, at, table, TABLE_REACH, top, count, inside, depth)
+        del maps
     return inside, depth
 
 

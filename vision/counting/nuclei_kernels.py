@@ -65,14 +65,16 @@ def two_views(grey, low, high, noise, block_px, top, out):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def shuffle_to_bytes(maps, table, table_reach, top, rows, inside, depth):  # type: ignore[no-untyped-def]
+def shuffle_to_bytes(maps, at, table, table_reach, top, rows, inside, depth):  # type: ignore[no-untyped-def]
     """Write the network's eight half-size maps as two full-size byte maps.
 
     Parameters
     ----------
-    maps : (8, ceil(rows / 2), ceil(w / 2)) float32 ndarray
+    maps : (8, h, w) float32 ndarray
         Logits: maps 0-3 foreground, 4-7 normalised inner distance, each at the four pixels of a
         2 x 2 block in reading order. Not changed.
+    at : (int, int)
+        Row and column of `maps` that belong to the first row and column to write.
     table : (n,) uint8 ndarray
         The logistic function times 255 over -`table_reach` to `table_reach`. Not changed.
     table_reach : float
@@ -89,13 +91,13 @@ def shuffle_to_bytes(maps, table, table_reach, top, rows, inside, depth):  # typ
     per_step = np.float32(last / (2.0 * table_reach))
     middle = np.float32(last / 2.0 + 0.5)
     for row in range(rows):
-        y = row // 2
+        y = row // 2 + at[0]
         first = 2 * (row & 1)
         for x in range(width):
             k = first + (x & 1)
-            place = int(maps[k, y, x // 2] * per_step + middle)
+            place = int(maps[k, y, x // 2 + at[1]] * per_step + middle)
             inside[top + row, x] = table[min(max(place, 0), last)]
-            place = int(maps[4 + k, y, x // 2] * per_step + middle)
+            place = int(maps[4 + k, y, x // 2 + at[1]] * per_step + middle)
             depth[top + row, x] = table[min(max(place, 0), last)]
 
 
@@ -489,7 +491,7 @@ def warm() -> None:
     two_views(grey, grid, grid + np.float32(1), 1.0, 32.0, 0, np.empty((2, 32, 32), np.float32))
     inside, depth = np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8)
     maps = np.zeros((8, 16, 16), np.float32)
-    shuffle_to_bytes(maps, np.zeros(64, np.uint8), 6.0, 0, 32, inside, depth)
+    shuffle_to_bytes(maps, (0, 0), np.zeros(64, np.uint8), 6.0, 0, 32, inside, depth)
     inside[8:20, 8:20], depth[10:18, 10:18] = 255, 200
     labels, made, parent = part(inside, depth, 127, 0.7, 60, 4)
     found = settle(labels, parent, inside, depth, np.zeros(made + 1, np.int32))
