@@ -200,7 +200,7 @@ def _split(split: object) -> Iterator[str]:
     folds = split.get("folds", {})
     if folds:
         yield ""
-        yield "No picture, and nothing of its group, was learnt from by the network that it scores:"
+        yield "No network is scored on anything that it learnt from:"
         yield ""
         for name, held in folds.items():
             shown = list(map(str, held))

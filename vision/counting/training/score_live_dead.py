@@ -280,6 +280,19 @@ def broken_down(scores: Sequence[Score]) -> dict[str, dict[str, dict[str, float]
     return out
 
 
+def missed(figures: Mapping[str, Any]) -> list[str]:
+    """Say which figures miss what was asked before the test."""
+    out = []
+    for name, level in ACCEPTANCE.items():
+        value = figures[name][0]
+        if not level.get("at_least", -np.inf) <= value <= level.get("at_most", np.inf):
+            asked = ", ".join(f"{bound.replace('_', ' ')} {number:g}" for bound, number in level.items())
+            out.append(
+                f"{name} is {value:.3g} on the mixes, where {asked} was asked: see the card of nuclei."
+            )
+    return out
+
+
 def card_of(scores: Sequence[Score], held: Mapping[str, list[str]]) -> dict[str, Any]:
     """Return the performance card."""
     found = [s.shift_error_px for s in scores if s.shift_error_px is not None]
@@ -310,7 +323,7 @@ def card_of(scores: Sequence[Score], held: Mapping[str, list[str]]) -> dict[str,
             "excess_live_most": populations.LIVE_EXCESS_MOST,
             "excess_dead_least": populations.DEAD_EXCESS_LEAST,
         },
-        "limits": LIMITS,
+        "limits": [*missed(figures), *LIMITS],
         "validation": {"specimens": [s.row() for s in scores]},
     }
 
