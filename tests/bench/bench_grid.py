@@ -58,8 +58,7 @@ def outcome(scene: ChamberScene, found: object) -> str:
     """Say right, wrong, or why refused."""
     if not isinstance(found, Grid):
         return found.reason  # type: ignore[attr-defined, no-any-return]
-    ends = np.array([[[one.x0, one.y0], [one.x1, one.y1]] for one in found.lines])
-    true = scene.px_per_mm_at(ends.mean(axis=(0, 1)))
+    true = scene.px_per_mm_at(np.array(found.middle))
     error = float(np.abs(np.array(found.px_per_mm) / np.array(true) - 1.0).max())
     return "right" if error < 0.01 else "WRONG"
 

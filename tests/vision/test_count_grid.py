@@ -23,8 +23,7 @@ Floats = npt.NDArray[np.float32]
 
 def scale_error(found: Grid, scene: ChamberScene) -> float:
     """The larger relative error of the two scales, where the lines were seen."""
-    ends = np.array([[[one.x0, one.y0], [one.x1, one.y1]] for one in found.lines])
-    true = scene.px_per_mm_at(ends.mean(axis=(0, 1)))
+    true = scene.px_per_mm_at(np.array(found.middle))
     return float(np.abs(np.array(found.px_per_mm) / np.array(true) - 1.0).max())
 
 

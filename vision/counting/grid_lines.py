@@ -316,7 +316,7 @@ def _peaks(profile: Doubles) -> tuple[Doubles, Doubles]:
     # Where lines stand close the background taken off is brighter: each stretch has its own ground.
     half = BACKGROUND_PX // 2
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(profile, half, mode="reflect"), 2 * half + 1)
-    flat = profile - np.percentile(windows[:, ::2], 30.0, axis=1)
+    flat = profile - np.percentile(windows[:, ::4], 30.0, axis=1)
     lower = flat[flat < 0]
     # Lines are bright: what lies below the ground tells the noise.
     # (Of a normal distribution the middle of the lowest 30 % lies 0.51 spreads under their upper end.)

@@ -34,8 +34,8 @@ NoGridReason = Literal[
     "tilted",
 ]
 
-# Most lines are seen at a megapixel; finer ones at the picture's own pixels, coarse ones at fewer.
-WORKING_PIXELS = (1.0e6, 0.25e6)
+# Most lines are seen at under a megapixel; finer ones at the picture's own pixels, coarse ones at fewer.
+WORKING_PIXELS = (0.8e6, 0.25e6)
 PROMINENCE_LEAST = 6.0
 SCALES_AGREE = 0.03
 GUIDES_MOST = 8
@@ -53,7 +53,7 @@ RULINGS_MEASURED = ("neubauer-improved", "fuchs-rosenthal")
 LINE_SHOWS, RUN_GAP_STRIPS = 0.4, 3
 RESIDUAL_UM_MOST = 4.0
 BEND_MOST = 0.012
-SCALE_SPREAD_MOST = 0.06
+SCALE_SPREAD_MOST = 0.10
 
 WORDS: dict[NoGridReason, str] = {
     "no_lines": "No ruled lines were found in this picture. Give the size of a pixel.",
@@ -136,6 +136,10 @@ class Grid:
         (Largest - smallest) / mean scale over the lines seen: perspective.
     to_mm : (3, 3) float64 ndarray
         Projective map from picture pixels (x, y, 1) to millimetres on the ruling.
+    squares : tuple of Square
+        Those wholly inside the picture.
+    middle : tuple of float
+        The pixel, x and y, at which the scales are given: the middle of the lines seen.
     """
 
     ruling: str
@@ -150,6 +154,7 @@ class Grid:
     scale_spread: float
     to_mm: Doubles
     squares: tuple[Square, ...]
+    middle: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,6 +504,7 @@ def _grid_of(
         scale_spread=scale_spread,
         to_mm=fit.to_mm,
         squares=_squares(shape, ruling, lines, fit.to_mm),
+        middle=(float(middle[0]), float(middle[1])),
     )
 
 
