@@ -30,7 +30,7 @@ MODEL_FILE = Path(__file__).parent / "models" / "picture_kind.json"
 KINDS = ("brightfield", "fluorescence", "other")
 WINDOW_PX = 224
 # Of a large field so many windows are looked at, and so many of them wherever nothing need be.
-WINDOWS_MOST, WINDOWS_ANYWHERE = 8, 2
+WINDOWS_MOST, WINDOWS_ANYWHERE = 6, 2
 # Windows whose strongest spot is fainter than this (in logarithm of brightness) show nothing to judge by.
 QUIET_CONTRAST = 0.015
 # The focus is judged by what is cells: a brightfield out of focus leaves next to nothing, while nuclei
