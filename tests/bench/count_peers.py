@@ -82,9 +82,10 @@ def laplacian_blobs(threshold: float, level: float, grey: Grey) -> list[scoring.
 
 def otsu_watershed_cells(distance: int, level: float, grey: Grey) -> list[scoring.Found]:
     """scikit-image: Otsu on the local contrast, watershed on the distance."""
-    contrast = contrast_of(grey, 2.0)
-    mask = ndimage.binary_fill_holes(contrast > filters.threshold_otsu(contrast))
-    labels = _split(morphology.remove_small_objects(mask, max_size=60), distance)
+    contrast = contrast_of(grey, 3.0)
+    # Without a floor, an empty field is cut in two like any other.
+    mask = ndimage.binary_fill_holes(contrast > max(CONTRAST_LEAST, filters.threshold_otsu(contrast)))
+    labels = _split(morphology.remove_small_objects(mask, max_size=100), distance)
     numbers = np.arange(1, int(labels.max()) + 1)
     return told(grey, [(x, y) for y, x in ndimage.center_of_mass(mask, labels, numbers)], level)
 
@@ -132,7 +133,9 @@ def opencv_watershed(share: float, grey: Grey) -> np.ndarray:
     return labels
 
 
+# How far a live cell's core outshines the field, at three levels to choose from.
 LEVELS = (1.3, 1.6, 2.0)
+CONTRAST_LEAST = 0.15
 
 
 _left_out = False
@@ -153,9 +156,9 @@ def cell_finders() -> dict[str, list[Finder]]:
         "opencv SimpleBlobDetector": [partial(simple_blobs, t, x) for t in (8, 15, 25) for x in LEVELS],
     }
     if HAS_SKIMAGE:
-        found["skimage blob_log"] = [partial(laplacian_blobs, t, x) for t in (0.03, 0.06) for x in LEVELS]
+        found["skimage blob_log"] = [partial(laplacian_blobs, t, x) for t in (0.2, 0.25, 0.3) for x in LEVELS]
         found["skimage Otsu + watershed"] = [
-            partial(otsu_watershed_cells, d, x) for d in (7, 10) for x in LEVELS
+            partial(otsu_watershed_cells, d, x) for d in (10, 13) for x in LEVELS
         ]
     return found
 
