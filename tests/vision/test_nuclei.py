@@ -203,6 +203,15 @@ def test_large_nuclei_are_counted_as_well_once_their_size_is_known(times):
     assert len(untold.cells) == pytest.approx(len(usual.cells), rel=0.1)
 
 
+@pytest.mark.parametrize("um_per_px", [0.1, 0.5, 3.0])
+def test_nuclei_unlike_the_usual_size_are_counted_at_the_size_they_have(um_per_px):
+    picture = read_grey(LABELLED / "images" / "dsb_084.png")
+
+    finding = nuclei.segment(picture, Scale(um_per_px=um_per_px))
+
+    assert len(finding.cells) == len(nuclei.segment(picture, UNKNOWN).cells)
+
+
 def test_defocus_shows_in_the_steepness_of_the_edges():
     steep = {}
     for row in _rows(SIMULATED):

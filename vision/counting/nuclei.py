@@ -283,8 +283,9 @@ def _look_through(picture: FieldPicture, scale: Scale, model: Model) -> Field:
     expected = _expected_diameter_px(scale)
     factor = _factor(plain.diameter_px() if expected is None else expected)
     labels, found = _at_factor(grey, light, factor, model)
-    if expected is None and len(found) > 0:
-        # What was found at the first scale decides whether that scale was right.
+    if scale.object_diameter_px is None and len(found) > 0:
+        # What was found at the first scale decides whether that scale was right: nuclei of one kind
+        # may be twice as large as those of another, so the size of a pixel alone does not settle it.
         again = _factor(_weighted_median(_diameters_px(found), found[:, 0]))
         if max(again, factor) > 1.3 * min(again, factor):
             factor = again
