@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vision.counting import field_scale, frame_quality, output_files, specimen
 from vision.counting.chamber import Dilution
 from vision.counting.chamber_table import Chamber, chamber_named
-from vision.counting.counting_region import CountingRegion, apply_two_edges
+from vision.counting.counting_region import CountingRegion, apply_two_edges, exclude_grid_lines
 from vision.counting.field_scale import FieldScale
 from vision.counting.frame_quality import Judgement, Verdict
 from vision.counting.kernel_cache import refuse_parallel_kernels
@@ -127,6 +127,9 @@ def count_field(paths: Sequence[Path], settings: Settings) -> CountedField:
     region = None
     if settings.depth_um() is not None:
         region = field_scale.region_of(known, (height, width), finding.cells)
+    if known.grid is not None:
+        bare = exclude_grid_lines(finding.cells, pictures[0].grey, known.grid)
+        finding = replace(finding, cells=tuple(bare))
     if region is not None:
         finding = replace(finding, cells=tuple(apply_two_edges(finding.cells, region)))
     if known.disagrees:
