@@ -95,6 +95,8 @@ GROUND_PARTS = 4
 CLUMPED_DISTANCE, CLUMPED_LEAST_CELLS = 1.05, 20
 AGREEMENT_LEAST_CELLS = 8
 CELLS_AT_ONCE = 64
+# Far outside what the cells of good fields show: of a hundred, one median is over 1.9, one mean under 0.78.
+STRANGE_TYPICALITY, STRANGE_CONFIDENCE = 2.3, 0.55
 TELLING_CONTRAST_SHARE = 0.5
 # A nucleus seen by both channels lies in one place: in pictures of one field within 0.05 of its radius.
 OFFSET_RADII_MOST = 0.2
@@ -317,15 +319,28 @@ def _quality_of(kind: Kind, channels: Sequence[_Channel], finding: Finding, area
     )
 
 
+def _strange(cells: Sequence[Cell]) -> bool:
+    """Say whether the cells found are next to nothing like those that their method learnt from."""
+    if not cells:
+        return False
+    typicality = float(np.median([cell.typicality for cell in cells]))
+    confidence = float(np.mean([cell.confidence for cell in cells]))
+    return typicality > STRANGE_TYPICALITY or confidence < STRANGE_CONFIDENCE
+
+
 def _kind_reasons(
-    method_id: str, pictures: Sequence[FieldPicture], channels: Sequence[_Channel], quality: Quality
+    method_id: str,
+    pictures: Sequence[FieldPicture],
+    channels: Sequence[_Channel],
+    cells: Sequence[Cell],
+    quality: Quality,
 ) -> list[str]:
     coloured = KIND_OF_METHOD[method_id] == "brightfield" and any(
         picture.colourfulness > COLOURFUL for picture in pictures
     )
-    strange = quality.kind_odds is not None and quality.kind_odds < LEVELS[method_id].kind_odds_least
+    unlike = quality.kind_odds is not None and quality.kind_odds < LEVELS[method_id].kind_odds_least
     flat = all(channel.flat for channel in channels)
-    return ["not_this_kind"] if coloured or strange or flat else []
+    return ["not_this_kind"] if coloured or unlike or flat or _strange(cells) else []
 
 
 def _light_reasons(
@@ -410,7 +425,9 @@ def judge(
     places = np.array([(cell.x, cell.y) for cell in finding.cells], np.float32).reshape(-1, 2)
     channels = [_measured(kind, picture, factor, places) for picture in pictures]
     quality = _quality_of(kind, channels, finding, pictures[0].grey.size)
-    reasons = _kind_reasons(method_id, pictures, channels, quality) + _channel_reasons(pictures, finding)
+    reasons = _kind_reasons(method_id, pictures, channels, finding.cells, quality) + _channel_reasons(
+        pictures, finding
+    )
     if quality.blur is not None and quality.blur > LEVELS[method_id].blur_most:
         reasons.append("out_of_focus")
     reasons += _light_reasons(method_id, channels, quality, with_cells=bool(finding.cells))
