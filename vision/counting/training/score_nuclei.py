@@ -313,8 +313,9 @@ def card_of(
         },
         "limits": [
             *missed(with_intervals(scores)),
-            "99 of the 6144 labelled objects are discs of exactly 21 px, most with nothing to see in them: "
-            "a trace of how the labels were drawn. They count as missed here.",
+            "99 of the 6144 labelled objects are discs of exactly 21 px; 54 of them are no brighter than "
+            "their surroundings by 3 grains or 3 % of the brightest. They count here; without the 99, "
+            "F1 is 0.921 and the count error 5.7 %.",
             "Lobed or folded nuclei are parted into two at times, nuclei in a mitotic clump joined.",
             "Nuclei stacked so that no edge of one shows through are counted as one.",
             "Large ragged cell bodies that overlap are under-counted; this method is for nuclei.",
