@@ -4,7 +4,7 @@
 
 Needs torch (2.13 was used) and onnx, which the running software does not. One network is taught without each
 held-out part (a part is one acquisition group, or the three small groups together) and one on all patches,
-which is shipped: `OUT_FOLDER/PART.onnx`. Some six minutes of one core a network. Seeds are fixed: the same
+which is shipped: `OUT_FOLDER/PART.onnx`. Some ten minutes of one core a network. Seeds are fixed: the same
 torch on the same kind of processor gives the same weights. `score_trypan_blue` then makes the card.
 """
 
@@ -86,8 +86,10 @@ class CentreNetwork(nn.Module):  # type: ignore[misc]
         return self.answer(nn.functional.relu(fine + coarse))
 
 
-def loss_of(answer: torch.Tensor, targets: torch.Tensor, sure: torch.Tensor) -> torch.Tensor:
-    """Compare answers with targets (see `trypan_scenes.Scene`).
+def loss_of(
+    answer: torch.Tensor, targets: torch.Tensor, sure: torch.Tensor, *, dead_centres: float
+) -> torch.Tensor:
+    """Compare answers with targets (see `trypan_scenes.Scene`); dead centres weigh more by a share.
 
     References
     ----------
@@ -98,7 +100,7 @@ def loss_of(answer: torch.Tensor, targets: torch.Tensor, sure: torch.Tensor) -> 
     error = (torch.sigmoid(answer[:, 0]) - hill).abs().pow(FOCUS)
     odds = nn.functional.binary_cross_entropy_with_logits(answer[:, 0], hill, reduction="none")
     # Dead cells are few and faint: what is said of their places weighs more.
-    error = error * (1 + DEAD_WEIGHT * targets[:, 1] * targets[:, 3])
+    error = error * (1 + dead_centres * targets[:, 1] * targets[:, 3])
     centres = (odds * error * sure).sum() / (hill > 0.999).sum().clamp(min=1)
     weight = targets[:, 3] * (1 + DEAD_WEIGHT * targets[:, 1])
     dead = targets[:, 1] * (1 - 2 * SOFTENED) + SOFTENED
@@ -155,7 +157,7 @@ def train(network: CentreNetwork, scenes: Scenes, *, steps: int, rate: float, fi
         image, targets, sure = _batch([scenes.draw() for _ in range(BATCH)])
         with torch.autocast("cpu", torch.bfloat16):
             answer = network(image)
-        loss = loss_of(answer.float(), targets, sure)
+        loss = loss_of(answer.float(), targets, sure, dead_centres=DEAD_WEIGHT if fixed else 0.0)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
