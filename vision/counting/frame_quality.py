@@ -340,7 +340,9 @@ def _kind_reasons(
     )
     unlike = quality.kind_odds is not None and quality.kind_odds < LEVELS[method_id].kind_odds_least
     flat = all(channel.flat for channel in channels)
-    return ["not_this_kind"] if coloured or unlike or flat or _strange(cells) else []
+    # Of bright nuclei strange ones are still nuclei; of dark discs anything round is strange.
+    strange = KIND_OF_METHOD[method_id] == "brightfield" and _strange(cells)
+    return ["not_this_kind"] if coloured or unlike or flat or strange else []
 
 
 def _light_reasons(
