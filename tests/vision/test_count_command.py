@@ -123,3 +123,10 @@ def test_the_command_runs_as_its_own_process_and_keeps_stdout_clean():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("further", [["qualify", "--help"], ["cards", "nuclei"]])
+def test_qualify_and_cards_are_commands_of_their_own(capsys, further):
+    assert count(further) == 0
+
+    assert capsys.readouterr().out
