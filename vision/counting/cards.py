@@ -85,10 +85,10 @@ def check(card: Card, weights: Path | None) -> None:
             raise CardUnfit(f"{card['id']}: the weights are not those that the card was made with.")
     _check_split(card)
     for name, level in card["acceptance"].items():
-        value, told = _value(card["figures"].get(name)), " ".join(card["limits"])
+        value, told = _value(card["figures"].get(name)), " ".join(card["limits"]).lower()
         if value is None:
             raise CardUnfit(f"{card['id']}: no figure {name} for its acceptance level.")
-        if not _meets(value, level) and name not in told:
+        if not _meets(value, level) and name.lower() not in told:
             raise CardUnfit(f"{card['id']}: {name} is {value:g}, which misses {level}, and no limit says so.")
 
 
