@@ -40,13 +40,12 @@ PROMINENCE_LEAST = 6.0
 SCALES_AGREE = 0.03
 GUIDES_MOST = 8
 SCORE_LEAST, MARGIN_LEAST, SCORE_BEHIND_MOST = 7.0, 2.5, 5.0
-LINES_LEAST, LINES_LEAST_SUM = 2, 6
+LINES_LEAST, LINES_LEAST_SUM, AXIS_SCORE_LEAST = 2, 6, 2.2
 UNFIT_SHARE_MOST = 0.34
 # Between the lines of a triple line: rulings measure 5 to 6 um; 0.25 mm read as 0.05 mm would give 1.
 SUB_SPACING_UM, SUB_SPACING_USUAL_UM = (2.2, 9.5), (4.3, 7.2)
 # What a measured width of multiple lines counts, in lines.
 SUB_SPACING_SAYS = 1.0
-EVEN_BUT_FOR_MULTIPLES = ("fuchs-rosenthal",)
 # The other rulings of the table are known so that they are not taken for one of these.
 RULINGS_MEASURED = ("neubauer-improved", "fuchs-rosenthal")
 # A strip shows a line where it is this share as bright as in its brighter half, with gaps of so many strips.
@@ -260,6 +259,9 @@ def _choose(
         return "ambiguous"
     if score < SCORE_LEAST or len(one.lines) + len(other.lines) < LINES_LEAST_SUM:
         return "too_few_lines"
+    # Two lines are one distance, and one distance fits any scale that is looked for.
+    if min(one.score, other.score) < AXIS_SCORE_LEAST or min(len(one.lines), len(other.lines)) < 3:
+        return "too_few_lines"
     if one.ruling not in RULINGS_MEASURED:
         return "other_ruling"
     # One axis alone reads much better than it does in the pair: the axes contradict.
@@ -312,13 +314,24 @@ def _each_sure(found: Sequence[Reading]) -> bool:
 def _sub_spacing_fits(families: Sequence[Family], readings: Sequence[Reading]) -> tuple[bool, int]:
     """Say whether the multiple lines are as wide as makers rule them, and on how many axes that was measured.
 
-    A ruling that is even but for its multiple lines has nothing else to tell its spacing by.
+    Lines that are even but for the multiple ones have nothing else to tell their spacing by.
     """
     measured = [one for one in map(grid_match.sub_spacing_um, families, readings) if one is not None]
     if not measured:
-        return readings[0].ruling not in EVEN_BUT_FOR_MULTIPLES, 0
+        return _spacing_changes(readings), 0
     usual = sum(SUB_SPACING_USUAL_UM[0] <= one <= SUB_SPACING_USUAL_UM[1] for one in measured)
     return all(SUB_SPACING_UM[0] <= one <= SUB_SPACING_UM[1] for one in measured), usual
+
+
+def _spacing_changes(readings: Sequence[Reading]) -> bool:
+    """Say whether the ruling has more than one spacing where its lines were seen, on either axis."""
+    positions = next(one.positions_mm for one in rulings() if one.name == readings[0].ruling)
+    spacings = {
+        round(float(gap), 4)
+        for one in readings
+        for gap in np.diff(positions[min(one.lines) : max(one.lines) + 1])
+    }
+    return len(spacings) > 1
 
 
 def _to_picture(family: Family, factor: float, x: Doubles, y: Doubles) -> Doubles:
