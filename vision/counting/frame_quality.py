@@ -57,7 +57,7 @@ class Levels:
 _NUCLEI = Levels(
     # Preparations differ more than the public sets show; a strange one is rather counted than refused.
     kind_odds_least=0.2,
-    blur_most=0.3,
+    blur_most=-0.5,
     dark_grey=4.0,
     bright_grey=200.0,
     saturated_share=0.15,
