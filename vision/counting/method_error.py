@@ -134,6 +134,7 @@ class MethodError:
     def _going_together(self, units: Sequence[Mapping[str, int]]) -> tuple[float, float, float]:
         """Return how much larger the spread of the units' results is than independent events make it."""
         compared: tuple[list[tuple[float, float]], ...] = ([], [], [])
+        sizes = []
         for unit in units:
             live, dead = _of(unit, _LIVE), _of(unit, _DEAD)
             seen_live, seen_dead, unsure = (_of(unit, keys) for keys in _FOUND)
@@ -151,11 +152,12 @@ class MethodError:
             )
             for values, (value, u) in zip(compared, results, strict=True):
                 values.append((value, max(u, CHANCE_LEAST) ** 2))
+            sizes.append(live + dead)
         cells = sum(_of(unit, _ALL) for unit in units)
         viability = sum(_of(unit, _LIVE) for unit in units) / cells or 1.0
         expected = (self.total_ratio(viability)[1], self.live_ratio(viability)[1], self.share(viability)[1])
         factors = [
-            math.sqrt(spread_between([values], u).variance) / u if u > CHANCE_LEAST else 1.0
+            _in_a_new_unit(values, sizes, u) / u if u > CHANCE_LEAST and values else 1.0
             for values, u in zip(compared, expected, strict=True)
         ]
         return factors[0], factors[1], factors[2]
@@ -285,6 +287,16 @@ def _event(unit: Mapping[str, int], event: str) -> tuple[int, int]:
         "false dead": (_of(unit, ("false_dead",)), live + dead),
         "false unclassified": (_of(unit, ("false_unclassified",)), live + dead),
     }[event]
+
+
+def _in_a_new_unit(values: Sequence[tuple[float, float]], sizes: Sequence[int], expected: float) -> float:
+    """Return the standard uncertainty of a new unit's result: the spread, and what is open of the mean."""
+    spread = spread_between([values], expected).variance
+    whole = sum(sizes)
+    open_of_mean = sum(
+        (size / whole) ** 2 * (chance + spread) for size, (_, chance) in zip(sizes, values, strict=True)
+    )
+    return math.sqrt(spread + open_of_mean)
 
 
 def _rate(units: Sequence[tuple[int, int]]) -> Rate:
