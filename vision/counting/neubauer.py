@@ -7,6 +7,7 @@ concentration squared.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,7 +44,7 @@ SCORE_LEAST, MARGIN_LEAST, SCORE_BEHIND_MOST = 7.0, 2.5, 5.0
 LINES_LEAST, LINES_LEAST_SUM, AXIS_SCORE_LEAST = 2, 6, 2.2
 UNFIT_SHARE_MOST = 0.34
 # Between the lines of a triple line: rulings measure 5 to 6 um; 0.25 mm read as 0.05 mm would give 1.
-SUB_SPACING_UM, SUB_SPACING_USUAL_UM = (2.2, 9.5), (4.3, 7.2)
+SUB_SPACING_UM, SUB_SPACING_USUAL_UM = (3.5, 9.9), (4.3, 7.2)
 # What a measured width of multiple lines counts, in lines.
 SUB_SPACING_SAYS = 1.0
 # The other rulings of the table are known so that they are not taken for one of these.
@@ -324,14 +325,15 @@ def _sub_spacing_fits(families: Sequence[Family], readings: Sequence[Reading]) -
 
 
 def _spacing_changes(readings: Sequence[Reading]) -> bool:
-    """Say whether the ruling has more than one spacing where its lines were seen, on either axis."""
+    """Say whether two spacings of the ruling were seen, each at least twice, on either axis."""
     positions = next(one.positions_mm for one in rulings() if one.name == readings[0].ruling)
-    spacings = {
-        round(float(gap), 4)
+    seen = Counter(
+        round(positions[b] - positions[a], 4)
         for one in readings
-        for gap in np.diff(positions[min(one.lines) : max(one.lines) + 1])
-    }
-    return len(spacings) > 1
+        for a, b in pairwise(one.lines)
+        if b == a + 1
+    )
+    return sum(times >= 2 for times in seen.values()) >= 2
 
 
 def _to_picture(family: Family, factor: float, x: Doubles, y: Doubles) -> Doubles:
