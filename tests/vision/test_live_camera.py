@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from label_scenes import DIN, OTHER_DIN, bars, on_paper
@@ -16,7 +17,7 @@ from net_camera import NetCamera, net_camera
 from vision.labels.camera_command import camera
 from vision.labels.focus import focus_of, is_soft
 from vision.labels.frames import SourceGone
-from vision.labels.live_camera import LiveCamera, camera_at
+from vision.labels.live_camera import Capture, LiveCamera, camera_at
 from vision.labels.live_scan import scan_source
 from vision.labels.locate import Gray
 from vision.labels.scan_command import scan
@@ -90,6 +91,33 @@ def test_a_frozen_camera_is_noticed_and_opened_again(far: NetCamera, near: LiveC
     far.frozen = False
     next(near.frames(time.monotonic() + PATIENCE_S))
     assert far.openings > opened
+
+
+@pytest.mark.requirement("F-001")
+def test_a_camera_that_froze_an_instant_ago_does_not_read_the_label_before(
+    far: NetCamera, tmp_path: Path
+) -> None:
+    assert texts(scan_source(far.url, BARS, 10_000, None, tmp_path)) == [DIN]
+    far.frozen = True
+    time.sleep(0.3)  # its last frames are out; too short to know by the clock that it is frozen
+    far.scene = on_paper(bars(OTHER_DIN), 640, 480)
+
+    assert texts(scan_source(far.url, BARS, 900, None, tmp_path)) == []
+    camera_at(far.url).close()
+
+
+def test_a_driver_that_breaks_while_it_opens_is_asked_again() -> None:
+    openings = []
+
+    def breaks(device: str) -> Capture:
+        openings.append(device)
+        raise cv2.error("the driver broke")
+
+    broken = LiveCamera("http://nowhere", opening=breaks)
+    until(lambda: len(openings) >= 3)
+    broken.close()
+
+    assert broken.trouble() == "camera_unplugged"
 
 
 @pytest.mark.parametrize("scene", [np.zeros((480, 640), np.uint8), np.full((480, 640), 254, np.uint8)])
@@ -190,8 +218,6 @@ def test_a_light_that_does_not_obey_is_told_and_stops_nothing(tmp_path: Path) ->
 
 
 def test_a_soft_label_is_known_by_what_the_camera_gave_at_set_up() -> None:
-    import cv2
-
     sharp = on_paper(bars(DIN), 640, 480)
     soft = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 3.5), np.uint8)
     baseline = focus_of(sharp)

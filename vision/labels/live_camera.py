@@ -137,7 +137,10 @@ class LiveCamera:
         return self._closed
 
     def frames(self, deadline: float) -> Iterator[Frame]:
-        """Give each newest frame once while the camera is live, until `deadline` (monotonic seconds)."""
+        """Give each newest frame once while the camera is live, until `deadline` (monotonic seconds).
+
+        Only frames taken after the call count, and only such as differ from the one before.
+        """
         number = self._seen.number
         while time.monotonic() < deadline:
             with self._changed:
@@ -229,21 +232,24 @@ class LiveCamera:
             self._reader = None
 
     def _read_on(self, reader: _Reader) -> None:
-        """Read until told to end; only this thread touches the capture."""
+        """Read until told to end; only this thread touches the capture.
+
+        Whatever a driver raises ends this reader as a cable pulled out does: the camera is opened again.
+        """
+        capture: Capture | None = None
         try:
             capture = self._opening(self.device)
-        except SourceGone:
-            reader.ended = True
-            return
-        try:
             while not reader.told_to_end:
                 good, image = capture.read()
                 if not good or image is None:
                     break
                 gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
                 self._take(reader, np.asarray(gray, np.uint8))
+        except (SourceGone, cv2.error):
+            pass
         finally:
-            capture.release()
+            if capture is not None:
+                capture.release()
             reader.ended = True
 
     def _take(self, reader: _Reader, gray: Gray) -> None:
@@ -255,13 +261,15 @@ class LiveCamera:
                 return
             seen = self._seen
             reader.frames += 1
-            if mark == seen.print:
-                seen.equal_frames += 1
-            else:
-                seen.print, seen.changed_s, seen.equal_frames = mark, now, 0
+            seen.at_s = now
             if usable:
                 seen.bright_s = now
-            seen.number, seen.gray, seen.at_s = seen.number + 1, gray, now
+            if mark == seen.print and seen.gray is not None:
+                # The same bytes again are no new look, and the label on them may have gone.
+                seen.equal_frames += 1
+                return
+            seen.print, seen.changed_s, seen.equal_frames = mark, now, 0
+            seen.number, seen.gray = seen.number + 1, gray
             self._changed.notify_all()
 
 
