@@ -1,4 +1,4 @@
-"""The Numba functions of the grid finder, all in one file (see `kernels.py` for why).
+"""The Numba functions of the grid finder, all in one file: the cache overlooks a callee changed elsewhere.
 
 Trying every pair of lines as every pair of a ruling is thousands of small fits: loops over a few dozen
 numbers each, for which no library call exists and an interpreter takes a second.

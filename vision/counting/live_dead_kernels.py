@@ -1,4 +1,4 @@
-"""The Numba functions of `live-dead`, all in one file (see `kernels.py` for why)."""
+"""The Numba functions of `live-dead`, all in one file: the cache overlooks a callee changed elsewhere."""
 
 from __future__ import annotations
 
