@@ -28,7 +28,7 @@ BAG_FORMATS = ["code128", "datamatrix"]
 SUPERVISOR_HOLDS = frozenset(
     {"wrong_bag", "expired", "used", "label_refused", "mass_balance", "corrected_value"}
 )
-RULES = 3  # of a batch that opens now (`BatchOpened.rules`)
+RULES = 4  # of a batch that opens now (`BatchOpened.rules`)
 # Alarms that stand for a state: they end with it and not with being acknowledged.
 STATES_OF_THE_UNIT = ("STOP:", "device:", "unqualified:", "record:", "people:")
 CLOCK_DIFFERENCE_S_MAX = 60

@@ -18,8 +18,14 @@ from typing import Any
 import msgspec
 
 from appliance.domain.event import Event as Event
-from appliance.domain.events_of_counting import *  # noqa: F403  (one vocabulary in five files)
+from appliance.domain.events_of_counting import *  # noqa: F403  (one vocabulary in eight files)
+from appliance.domain.events_of_custody import *  # noqa: F403
+from appliance.domain.events_of_custody import CUSTODY_FACTS_OF_THE_UNIT
 from appliance.domain.events_of_devices import *  # noqa: F403
+from appliance.domain.events_of_labels import *  # noqa: F403
+from appliance.domain.events_of_labels import LABEL_FACTS_OF_THE_UNIT
+from appliance.domain.events_of_materials import *  # noqa: F403
+from appliance.domain.events_of_materials import MATERIAL_FACTS_OF_THE_UNIT
 from appliance.domain.events_of_people import *  # noqa: F403
 from appliance.domain.events_of_record import *  # noqa: F403
 
@@ -55,7 +61,8 @@ class BatchOpened(Event):
     unit_before: dict[str, str] = field(default_factory=dict)
     open_alarms: list[dict[str, str]] = field(default_factory=list)
     # By which rules it is decided: from 2 on its record tells of each device's fitness, and pump and balance,
-    # bath and probe are held against each other; from 3 on a count needs a qualified method. A batch of
+    # bath and probe are held against each other; from 3 on a count needs a qualified method; from 4 on its
+    # materials come from the unit's released stock, and its order names unit and consent. A batch of
     # before is decided again by the rules of then.
     rules: int = 1
     # What the counting program told of the methods that the recipe asks for: id version hash.
@@ -128,138 +135,6 @@ class HandOverSigned(Event):
 class HandedOver(Event):
     dose_label: str
     order_id: str
-
-
-# ── Identity, materials, labels ────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanRequested(Event):
-    """The camera is asked for one label; the picture is kept as evidence."""
-
-    phase: str
-    key: str
-    scan_id: str
-    formats: list[str]
-    at_patient: bool = False  # its texts come pseudonymised and its picture is sealed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanRead(Event):
-    """What the camera read: confirmed payloads only, or why not."""
-
-    phase: str
-    key: str
-    scan_id: str
-    texts: list[str]
-    symbologies: list[str]
-    reasons: list[str]
-    picture: str  # blob, empty when there was none
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineCleared(Event):
-    phase: str
-    performed_by: str
-    verified_by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BagAccepted(Event):
-    phase: str
-    din: str
-    description_code: str
-    division: str
-    expires_at: str
-    picture: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BagRefused(Event):
-    phase: str
-    scanned: str
-    expected: str
-    reason: str  # wrong_bag expired not_read wrong_kind
-    words: str
-    picture: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaterialAccepted(Event):
-    phase: str
-    material: str
-    catalogue: str
-    lot: str
-    expires_at: str
-    picture: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaterialRefused(Event):
-    phase: str
-    scanned: str
-    reason: str
-    words: str
-    picture: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRequested(Event):
-    phase: str
-    label_id: str
-    template: str
-    fields: dict[str, str]  # what is printed
-    identity: dict[str, str]  # what the applied label must say when it is scanned
-    reprint: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelPrinted(Event):
-    phase: str
-    label_id: str
-    picture: str
-    texts: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelVerified(Event):
-    phase: str
-    label_id: str
-    picture: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelVoided(Event):
-    phase: str
-    label_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelsReconciled(Event):
-    phase: str
-    printed: int
-    applied: int
-    void: int
-    destroyed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProductLabelled(Event):
-    phase: str
-    din: str
-    product_code: str
-    division: str
-    expires_at: str
-    label_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BedsideMatched(Event):
-    phase: str
-    wristband: str
-    bag: str
-    order: str
 
 
 # ── Procedure ──────────────────────────────────────────────────────────────────────────────
@@ -666,6 +541,8 @@ _OF_THE_UNIT = frozenset(
         "RestoreDrilled",
     }
 )
+
+_OF_THE_UNIT |= CUSTODY_FACTS_OF_THE_UNIT | LABEL_FACTS_OF_THE_UNIT | MATERIAL_FACTS_OF_THE_UNIT
 
 # Facts of the unit, not of a batch: they carry no batch id.
 UNIT_KINDS = _OF_THE_UNIT | {"RecordFaultSeen"}

@@ -189,6 +189,7 @@ class Effects:
     async def _scan(self, scan: ev.ScanRequested) -> None:
         looks = scan.formats == list(PICTURE)
         texts, symbologies, reasons, picture = list[str](), list[str](), list[str](), ""
+        identifiers = list[str]()
         try:
             result = await self._vision.ask(
                 "scan_source",
@@ -205,6 +206,7 @@ class Effects:
             read = [symbol for symbol in result["symbols"] if symbol["confirmed"] and not looks]
             texts = [str(symbol["text"]) for symbol in read]
             symbologies = [str(symbol["symbology"]) for symbol in read]
+            identifiers = [str(symbol["symbology_identifier"]) for symbol in read]
             reasons = [] if looks else [str(reason) for reason in result["reasons"]]
             shown = str(result.get("image") or "")
             if scan.at_patient:
@@ -212,7 +214,7 @@ class Effects:
             else:
                 picture = await self._keep_picture(shown)
         except IdentityRefused as refused:
-            texts, symbologies, reasons = [], [], [refused.reason]
+            texts, symbologies, identifiers, reasons = [], [], [], [refused.reason]
         except VisionAway:
             reasons = ["camera_restarting"]
         except VisionRefused as refused:
@@ -226,6 +228,7 @@ class Effects:
                 symbologies=symbologies,
                 reasons=reasons,
                 picture=picture,
+                identifiers=identifiers,
             )
         )
 
