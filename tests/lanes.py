@@ -3,8 +3,9 @@
     python -m tests.lanes [--proofs FILE]
 
 Stories of devices spend most of their time waiting for lines that are slow on purpose; the tests of the
-unit keep one core busy. Side by side they take as long as the longer of the two. Whole batches and
-screens run after both: they have processes enough of their own, and people's patience is part of them.
+unit and of central keep one core busy. Side by side they take as long as the longer of the two. Whole
+batches and screens run after both: they have processes enough of their own, and people's patience is
+part of them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 REPOSITORY = Path(__file__).parent.parent
 NOTHING_COLLECTED = 5
@@ -31,9 +32,10 @@ class Lane:
     folders: tuple[str, ...] = ()
 
 
+# Each row is run in turn, the rows side by side.
 SIDE_BY_SIDE = (
-    Lane("devices", ("tests/drivers", "tests/soak", "tests/vision")),
-    Lane("unit", ("tests/appliance", "tests/house")),
+    (Lane("devices", ("tests/drivers", "tests/soak", "tests/vision")),),
+    (Lane("unit", ("tests/appliance", "tests/house")), Lane("central", ("tests/sync",))),
 )
 THEN = Lane("whole")
 
@@ -46,10 +48,10 @@ def main() -> int:
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cw-") as place:
         folder = Path(place)
-        started = [_start(lane, folder) for lane in SIDE_BY_SIDE]
-        results = {lane.name: _end(process, told) for lane, process, told in started}
-        lane, process, told = _start(THEN, folder)
-        results[lane.name] = _end(process, told)
+        with ThreadPoolExecutor(len(SIDE_BY_SIDE)) as rows:
+            played = [rows.submit(_in_turn, row, folder) for row in SIDE_BY_SIDE]
+            results = {name: result for one in played for name, result in one.result().items()}
+        results |= _in_turn((THEN,), folder)
         if options.proofs is not None:
             options.proofs.parent.mkdir(parents=True, exist_ok=True)
             noted = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.jsonl"))]
@@ -60,32 +62,27 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _start(lane: Lane, folder: Path) -> tuple[Lane, subprocess.Popen[str], threading.Thread]:
+def _in_turn(row: Sequence[Lane], folder: Path) -> dict[str, int]:
+    return {lane.name: _run(lane, folder) for lane in row}
+
+
+def _run(lane: Lane, folder: Path) -> int:
+    """Play one lane to its end, its lines as they come."""
     command = [sys.executable, "-m", "pytest", "-q", f"--proofs={folder / lane.name}.jsonl", *_chosen(lane)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
-    assert process.stdout is not None
-    told = threading.Thread(target=_tell, args=(lane.name, process.stdout), name=lane.name)
-    told.start()
-    return lane, process, told
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(f"{lane.name:8}| {line}", end="", flush=True)
+        return process.wait()
 
 
 def _chosen(lane: Lane) -> list[str]:
     if lane.folders:
         return list(lane.folders)
-    return ["tests", *(f"--ignore={folder}" for other in SIDE_BY_SIDE for folder in other.folders)]
-
-
-def _tell(name: str, lines: IO[str]) -> None:
-    for line in lines:
-        print(f"{name:8}| {line}", end="", flush=True)
-
-
-def _end(process: subprocess.Popen[str], told: threading.Thread) -> int:
-    result = process.wait()
-    told.join()
-    return result
+    others = [folder for row in SIDE_BY_SIDE for other in row for folder in other.folders]
+    return ["tests", *(f"--ignore={folder}" for folder in others)]
 
 
 if __name__ == "__main__":
