@@ -10,6 +10,7 @@
     ├── DeviceGarbled       bytes came that are not a reply to the request
     │   ├── StrayBytes      bytes came that nobody asked for
     │   └── LineFlooded     it talks without end
+    ├── CutShort            something keeps the order from its end; `result` says how far it came
     ├── WrongDevice         something answers, but not the kind of device expected
     └── DeviceRestarted     it lost power: tare, totals and settings it held are void
 
@@ -17,6 +18,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class DeviceFault(Exception):
@@ -50,6 +53,14 @@ class DeviceRefused(DeviceFault):
 
 class DeviceAlarm(DeviceRefused):
     """The device answered with an alarm; the request that met it was not carried out."""
+
+
+class CutShort(DeviceFault):
+    """What `kind` names kept an order from its end, or from its beginning; `result` says how far it came."""
+
+    def __init__(self, device: str, kind: str, words: str, result: Mapping[str, str]) -> None:
+        self.kind, self.result = kind, dict(result)
+        super().__init__(device, words)
 
 
 class DeviceGarbled(DeviceFault):

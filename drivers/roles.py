@@ -230,13 +230,23 @@ CENTRIFUGE = Role(
     moves_product=True,
 )
 
+# A label is out when the printer says so, never when its bytes were taken: `labels_done` counts what came
+# out since the last job was sent, `labels_waiting` what the printer still holds of it and of any other.
+# What a job came to short of its copies is told with the fault, named as the state that stopped it.
 PRINTER = Role(
     name="printer",
     readings=(
-        Quantity(name="state", words=("ready", "printing", "paused", "alarm")),
-        Quantity(name="alarm"),
+        Quantity(
+            name="state",
+            words=("ready", "printing", "paper_out", "ribbon_out", "head_open", "paused", "error"),
+        ),
+        Quantity(name="labels_done"),  # a whole number, or unknown
+        Quantity(name="labels_waiting"),  # a whole number
     ),
-    orders=(Order(name="print", required=("label",), optional=("copies",)), Order(name="cancel")),
+    orders=(
+        Order(name="print", required=("job", "zpl_file", "copies", "sha256"), optional=("dpi",)),
+        Order(name="cancel"),
+    ),
     moves_product=False,
 )
 

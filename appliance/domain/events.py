@@ -247,13 +247,17 @@ class DeviceReported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRefusedOrder(Event):
-    """The order did not take effect, or nobody knows (`fault` silent): read before any retry."""
+    """The order did not take effect, or nobody knows (`fault` silent): read before any retry.
+
+    `result` says how far an order came that was kept from its end: labels that came out.
+    """
 
     phase: str
     order_id: str
     device: str
     fault: str
     words: str
+    result: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

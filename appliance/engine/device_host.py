@@ -32,7 +32,7 @@ from typing import Any, Literal, TypeVar
 from appliance.domain.qualified import difference
 from appliance.engine.device_pipe import EXIT_BROKEN, Inbox, Order, Outbox, SafeState
 from drivers.catalog import driver_for
-from drivers.faults import DeviceFault, DeviceRestarted, LineLost, WrongDevice
+from drivers.faults import CutShort, DeviceFault, DeviceRestarted, LineLost, WrongDevice
 from drivers.reading import Identity, Reading
 from drivers.roles import Driver
 from drivers.settings import SettingRefused
@@ -287,6 +287,9 @@ class DeviceHost:
     def _send(self, order: Order) -> None:
         try:
             result = self._do(lambda: self._driver.order(order.name, order.parameters))
+        except CutShort as fault:
+            outcome = {"ok": False, "fault": fault.kind, "words": str(fault), "result": fault.result}
+            self._tell_outcome(order.id, outcome)
         except DeviceFault as fault:
             kind = fault.kind if fault.kind in ("refused", "garbled", "restarted") else "silent"
             self._tell_outcome(order.id, {"ok": False, "fault": kind, "words": str(fault)})

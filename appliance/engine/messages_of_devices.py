@@ -84,8 +84,8 @@ class DeviceMessages:
         if batch is None or found is None:
             return []
         phase, order_id = found[1].phase, str(outcome["id"])
+        result = {str(key): str(value) for key, value in outcome.get("result", {}).items()}
         if outcome["ok"]:
-            result = {str(key): str(value) for key, value in outcome.get("result", {}).items()}
             return [ev.DeviceReported(phase=phase, order_id=order_id, device=device, result=result)]
         return [
             ev.DeviceRefusedOrder(
@@ -94,6 +94,7 @@ class DeviceMessages:
                 device=device,
                 fault=str(outcome.get("fault", "")),
                 words=str(outcome.get("words", "")),
+                result=result,
             )
         ]
 
