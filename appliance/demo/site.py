@@ -27,6 +27,8 @@ from appliance.domain.recipe import parse
 
 UNIT = "UNIT-DEMO-01"
 ORDER = "ORD-DEMO-0001"
+CONSENT = "CONSENT-DEMO-0001"
+ORDER_EXPIRES_AT = "2099-12-31T23:59:00+00:00"  # a demonstration clock runs fast
 DIN = "A999926123456"
 WRONG_DIN = "A999926654321"
 TIME_ZONE = "Europe/London"
@@ -239,6 +241,10 @@ def order_content() -> dict[str, str]:
         "weight_kg": "70",
         "dose_target_cells_kg": "1.5e6",
         "staff_note": "Fictitious order of the demonstration",
+        "unit": UNIT,
+        "consent": CONSENT,
+        "expires_at": ORDER_EXPIRES_AT,
+        "assignment": "1",
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -48,6 +48,10 @@ class Order:
     weight_kg: Decimal
     dose_target_cells_kg: Decimal
     staff_note: str = ""
+    unit: str = ""  # the one unit that may make it; empty in orders from before rules 4
+    consent: str = ""  # id of the patient's consent that it rests on; empty likewise
+    expires_at: datetime | None = None  # UTC; until then it may be begun
+    assignment: int = 1  # counts up each time the order goes to another unit
 
     @classmethod
     def from_text(cls, text: str) -> Order:
@@ -60,7 +64,27 @@ class Order:
             weight_kg=Decimal(str(tree["weight_kg"])),
             dose_target_cells_kg=Decimal(str(tree["dose_target_cells_kg"])),
             staff_note=str(tree.get("staff_note", "")),
+            unit=str(tree.get("unit", "")),
+            consent=str(tree.get("consent", "")),
+            expires_at=_utc_or_none(str(tree.get("expires_at", ""))),
+            assignment=_assignment(tree.get("assignment", 1)),
         )
+
+
+def _utc_or_none(text: str) -> datetime | None:
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() != timedelta(0):
+        raise ValueError(f"'{text[:40]}' is not a time in UTC")
+    return moment
+
+
+def _assignment(value: object) -> int:
+    number = int(str(value))
+    if number < 1:
+        raise ValueError(f"the assignment {number} is below 1")
+    return number
 
 
 def find_all(facts: list[Fact], kind: type[E], **match: Any) -> Iterator[tuple[Fact, E]]:

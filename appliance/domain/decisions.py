@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from appliance.domain import copies, corrections, count_fitness, fitness, phase_states
+from appliance.domain import assignment, copies, corrections, count_fitness, fitness, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
@@ -90,6 +90,8 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tup
         raise CommandRefused(
             f"Order {opening.order.id} was made in batch {made}. Call QA.", reason="order_already_made"
         )
+    if opening.rules >= assignment.RULES_FROM:
+        assignment.refuse_unfit(unit, opening.order, now)
     if opening.order.recipe != opening.recipe.id:
         raise CommandRefused("The order asks for another recipe. Call QA.", reason="recipe_differs")
     refuse_untrained(unit, actor, opening.recipe.id, opening.recipe.version, now)

@@ -34,6 +34,7 @@ ON_RECORD = frozenset(
         "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
         "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
         "not_correctable", "device_not_calibrated", "id_needed", "unknown_command", "count_not_qualified",
+        "order_without_unit", "order_other_unit", "order_expired",
     }
 )  # fmt: skip
 

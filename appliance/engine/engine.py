@@ -487,7 +487,7 @@ class Engine:
                 caller.station, session.person if session else "", self.desk.now_s()
             ),
             stop_latched=unit.stop_latched,
-            orders=view.order_views(unit, self.shelf),
+            orders=view.order_views(unit, self.shelf, now),
             batch=view.batch_view(unit, self.record, now),
             prompts=view.prompt_views(unit, self.record, now, self._at_patient(caller)),
             alarms=view.alarm_views(unit),

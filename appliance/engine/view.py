@@ -8,7 +8,7 @@ from datetime import datetime
 from appliance.access.people import People, Person
 from appliance.access.sessions import Session
 from appliance.config import Device
-from appliance.domain import decisions, fitness, phase_states
+from appliance.domain import assignment, decisions, fitness, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, PhaseRun, Unit
 from appliance.domain.phase_logic import content_hash
@@ -64,13 +64,14 @@ def session_person(desk: Desk, unit: Unit, session: Session) -> PersonView | Non
     return shown
 
 
-def order_views(unit: Unit, shelf: Shelf) -> list[OrderView]:
+def order_views(unit: Unit, shelf: Shelf, now: datetime) -> list[OrderView]:
     """The signed orders of this unit, and why one may not be made."""
     views = []
     for shelved in shelf.orders.values():
         order = shelved.order
         made, recipe = unit.made_orders.get(order.id), shelf.recipes.get(order.recipe)
-        refused = f"Made in batch {made}." if made else ""
+        unfit = assignment.why_not(unit, order, now)
+        refused = f"Made in batch {made}." if made else unfit[1] if unfit else ""
         if recipe is None:
             refused = f"The recipe {order.recipe} is not approved on this unit."
         views.append(

@@ -50,6 +50,10 @@ ORDER = {
     "division": "00",
     "weight_kg": "70",
     "dose_target_cells_kg": "1.5e6",
+    "unit": "UNIT-1",
+    "consent": "CONSENT-1",
+    "expires_at": (START + timedelta(days=30)).isoformat(),
+    "assignment": "1",
 }
 ENTERED = {
     "decision": "accept",

@@ -416,6 +416,10 @@ def order_envelope(keys: dict[str, Ed25519PrivateKey], *, signed_by: str = "cent
         "division": "00",
         "weight_kg": "70",
         "dose_target_cells_kg": "1.5e6",
+        "unit": "UNIT-1",
+        "consent": "CONSENT-1",
+        "expires_at": (START + timedelta(days=30)).isoformat(),
+        "assignment": "1",
     }
     content = json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
     return sign("order", content, keys[signed_by], "central")
