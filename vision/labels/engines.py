@@ -71,7 +71,7 @@ def read_zbar(gray: Gray, formats: Collection[str], look: str) -> list[Read]:
 
     Matrix symbols are left out: ZBar guesses the character set of QR and knows no DataMatrix.
     """
-    decode = _zbar()
+    decode = zbar_decoder()
     names = [_ZBAR_NAMES[name] for name in formats if name in _ZBAR_NAMES]
     if decode is None or not names:
         return []
@@ -93,7 +93,8 @@ def _outline(result: Any) -> Points:
 
 
 @functools.cache
-def _zbar() -> Callable[[Gray, list[str]], list[Any]] | None:
+def zbar_decoder() -> Callable[[Gray, list[str]], list[Any]] | None:
+    """Return ZBar's reader of named symbologies, or None where the library is missing."""
     try:
         from pyzbar import pyzbar
     except (ImportError, OSError):
@@ -114,6 +115,6 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     told = {"zxing-cpp": version("zxing-cpp"), "opencv": cv2.__version__}
-    if _zbar() is not None:
+    if zbar_decoder() is not None:
         told["pyzbar"] = version("pyzbar")
     return told

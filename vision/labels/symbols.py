@@ -51,11 +51,16 @@ class UnreadableImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FrameRead:
-    """All symbols of one frame; `reasons` say why something was not read or not confirmed."""
+    """All symbols of one frame; `reasons` say why something was not read or not confirmed.
+
+    `first_look_ms` is the time until the first look's answer was there; the rest is spent on confirming it,
+    or on harder looks where it found nothing.
+    """
 
     symbols: tuple[Symbol, ...]
     reasons: tuple[str, ...]
     elapsed_ms: float
+    first_look_ms: float = 0.0
 
 
 def load_gray(path: Path) -> Gray:
@@ -111,7 +116,8 @@ def read_symbols(
         reasons = ["conflict"]
     elif symbols and not all(each.confirmed for each in symbols):
         reasons.append("not_confirmed")
-    return FrameRead(tuple(symbols), tuple(reasons), (time.monotonic() - started) * 1000)
+    elapsed_ms = (time.monotonic() - started) * 1000
+    return FrameRead(tuple(symbols), tuple(reasons), elapsed_ms, (cascade.first_look_at - started) * 1000)
 
 
 class _Cascade:
@@ -124,6 +130,7 @@ class _Cascade:
         self.matrix = tuple(name for name in formats if name not in LINEAR)
         self.reads: list[Read] = []
         self.regions: list[Region] = []
+        self.first_look_at = 0.0
         self._deadline = deadline
         self._scale = min(1.0, WORK_SIDE_PX / max(gray.shape))
         self.work = _scaled(gray, self._scale) if self._scale < 1 else gray
@@ -135,6 +142,7 @@ class _Cascade:
         """The first look; a frame larger than the working size is looked at in both."""
         back = np.array([[1 / self._scale, 0, 0], [0, 1 / self._scale, 0]])
         self._look(Crop(self.work, back), self.formats, "whole", zbar=False)
+        self.first_look_at = time.monotonic()
         if not self.reads and self._scale < 1 and not self.spent():
             self._look(Crop(self.gray, np.eye(2, 3)), self.formats, "full", zbar=False)
 
