@@ -8,24 +8,37 @@ order, survives bad requests, and ends when its input ends.
 
 import json
 import os
-import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from vision.counting.methods import METHODS, USUAL
+from vision.request_lines import REQUEST_BYTES_MAX, RequestLines
 
-REQUEST_BYTES_MAX = 1024 * 1024
 # Whoever waited for ready asks at once; what is not asked by then may wait for a method to load.
 IDLE_S = 0.5
 RULING = "ruling"
 TIMEOUT_MS_MAX = 600_000.0
 
 Request = Mapping[str, Any]
-Progress = Callable[[float], None]
+
+
+class Progress:
+    """Between a request under way and whoever asked: how far it is, and whether it is called off."""
+
+    def __init__(self, answers: int, requests: RequestLines, number: object) -> None:
+        self._answers, self._requests, self._number = answers, requests, number
+
+    def __call__(self, done: float) -> None:
+        """Say which share of the work is done."""
+        _send(self._answers, {"id": self._number, "progress": round(done, 3)})
+
+    def is_cancelled(self) -> bool:
+        """Whether nobody wants the answer any longer."""
+        return self._requests.is_cancelled(self._number)
 
 
 class RequestRefused(Exception):
@@ -43,16 +56,16 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     methods = sys.argv[1:] or [USUAL]
     _send(answers, {"ready": True, "versions": _warm_up(methods)})
-    requests = sys.stdin.buffer
+    requests = RequestLines(sys.stdin.fileno())
     others = [name for name in (*METHODS, RULING) if name not in methods]
     while True:
-        while others and not _asked(requests):
+        while others and not requests.waiting(IDLE_S):
             _load([others.pop(0)])
-        line = _next_line(requests)
+        line = requests.next()
         if line is None:
             return 0
         if line.strip():
-            _serve(line, answers)
+            _serve(line, answers, requests)
 
 
 def _private_stdout() -> int:
@@ -94,28 +107,12 @@ def _load(methods: list[str]) -> None:
         print(f"vision worker: {fault}", file=sys.stderr, flush=True)
 
 
-def _asked(requests: BinaryIO) -> bool:
-    """Whether a request, or the end of the input, has come."""
-    return bool(select.select([requests], [], [], IDLE_S)[0])
-
-
-def _next_line(requests: BinaryIO) -> bytes | None:
-    """One line, or None at the end; of a line over the limit only its beginning is kept."""
-    line = requests.readline(REQUEST_BYTES_MAX)
-    if not line:
-        return None
-    rest = line
-    while rest and not rest.endswith(b"\n"):
-        rest = requests.readline(REQUEST_BYTES_MAX)
-    return line
-
-
-def _serve(line: bytes, answers: int) -> None:
+def _serve(line: bytes, answers: int, requests: RequestLines) -> None:
     number: object = None
     try:
         request = _parsed(line)
         number = request["id"]
-        result = _carry_out(request, lambda done: _send(answers, {"id": number, "progress": round(done, 3)}))
+        result = _carry_out(request, Progress(answers, requests, number))
         answer: dict[str, object] = {"id": number, "ok": True, "result": result}
     except RequestRefused as refusal:
         answer = {"id": number, "ok": False, "reason": refusal.reason, "words": str(refusal)}
@@ -160,6 +157,7 @@ def _scan(request: Request, progress: Progress) -> object:
 
 
 def _scan_source(request: Request, progress: Progress) -> object:
+    from vision.labels.aiming import AimingPicture
     from vision.labels.frames import SourceGone
     from vision.labels.live_scan import scan_source
     from vision.labels.torch import Torch
@@ -167,6 +165,8 @@ def _scan_source(request: Request, progress: Progress) -> object:
     torch = _text(request, "torch", "")
     shown_after = _text(request, "shown_after", "")
     evidence = _text(request, "evidence_dir", "")
+    preview = _text(request, "preview", "")
+    pixels = request.get("preview_pixels") is not False
     try:
         return scan_source(
             _text(request, "source"),
@@ -176,6 +176,8 @@ def _scan_source(request: Request, progress: Progress) -> object:
             Path(evidence) if evidence else None,
             torch=Torch(Path(torch)) if torch else None,
             focus_baseline=_measure(request, "focus_baseline") or 0.0,
+            aiming=AimingPicture(Path(preview), pixels=pixels) if preview else None,
+            cancelled=progress.is_cancelled,
         )
     except SourceGone as gone:
         raise RequestRefused("source_gone", str(gone)) from gone

@@ -57,6 +57,7 @@ class VisionClient:
         self._asked = 0
         self._answer: asyncio.Future[dict[str, Any]] | None = None
         self._answer_id = 0
+        self._work = ""
         self._on_progress: Callable[[float], None] | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = False
@@ -87,6 +88,7 @@ class VisionClient:
         *,
         timeout_s: float | None = None,
         on_progress: Callable[[float], None] | None = None,
+        work: str = "",
         **fields: Any,
     ) -> dict[str, Any]:
         """Send one request and return its `result`.
@@ -96,6 +98,8 @@ class VisionClient:
         timeout_s
             From the sending to the answer; without it, the operation's own. The waits for a turn
             and for the worker to become ready are bounded apart from it.
+        work
+            A name by which `cancel` knows the request.
 
         Raises
         ------
@@ -111,6 +115,7 @@ class VisionClient:
             async with self._turn:
                 await self._until_ready()
                 limit_s = TIMEOUT_S.get(op, 60.0) if timeout_s is None else timeout_s
+                self._work = work
                 answer = await self._exchange({"op": op, **fields}, limit_s, on_progress)
         finally:
             self._waiting -= 1
@@ -119,6 +124,14 @@ class VisionClient:
             return result
         reason = str(answer.get("reason", "unusable_answer"))
         raise VisionRefused(reason, str(answer.get("words", "The camera program gave no usable answer.")))
+
+    def cancel(self, work: str) -> bool:
+        """Call off the request that carries `work`, if it is under way; its answer comes as any other's."""
+        process, current = self._process, self._answer is not None and self._work == work
+        if not work or not current or process is None or process.stdin is None:
+            return False
+        process.stdin.write(json.dumps({"id": self._answer_id, "op": "cancel"}).encode() + b"\n")
+        return True
 
     async def close(self) -> None:
         """Let the worker end with its pipe; kill it when it does not."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from vision.labels.locate import Gray
+
+
+def never() -> bool:
+    """Nobody ends it before its time."""
+    return False
 
 
 class SourceGone(Exception):
@@ -23,9 +28,12 @@ class Frame:
 
 
 class FrameSource(Protocol):
-    """Gives frames, oldest first, until it has no more or the deadline (monotonic seconds) has passed."""
+    """Gives frames, oldest first, until it has no more or the deadline (monotonic seconds) has passed.
 
-    def frames(self, deadline: float) -> Iterator[Frame]: ...
+    While it waits for one it asks `ended` now and then, and gives no more once that is so.
+    """
+
+    def frames(self, deadline: float, ended: Callable[[], bool] = ...) -> Iterator[Frame]: ...
 
     def trouble(self) -> str:
         """Name why no frame came, as a reason key; asked only when none did."""

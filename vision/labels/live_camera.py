@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 import cv2
 import numpy as np
 
-from vision.labels.frames import Frame, SourceGone
+from vision.labels.frames import Frame, SourceGone, never
 from vision.labels.locate import Gray
 from vision.labels.torch import Torch
 
@@ -35,7 +35,10 @@ DARK_S = 1.5
 DARK_LEVEL, BURNT_LEVEL, FLAT_SPREAD = 10.0, 245.0, 1.5
 WAITS_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 WATCH_S = 0.1
+GONE: tuple[State, ...] = ("stale", "unplugged")
 LEAVE_S = 1.0
+# A scan whose camera gives nothing for so long ends with words: nobody waits before a dead picture.
+GONE_S = 1.2
 IDLE_S = 120.0
 # Between two labels the light stays on; an operator who went away needs none.
 LIGHT_S = 5.0
@@ -121,6 +124,7 @@ class LiveCamera:
         self._reader: _Reader | None = None
         self._stuck: list[_Reader] = []
         self._faults = 0
+        self._hurried = False
         self._asked_s = time.monotonic()
         self._closed = False
         self._watch = threading.Thread(target=self._watch_over, name="camera watch", daemon=True)
@@ -136,19 +140,29 @@ class LiveCamera:
         """Say whether the camera was closed, by a call or because nobody asked for it."""
         return self._closed
 
-    def frames(self, deadline: float) -> Iterator[Frame]:
+    def frames(self, deadline: float, ended: Callable[[], bool] = never) -> Iterator[Frame]:
         """Give each newest frame once while the camera is live, until `deadline` (monotonic seconds).
 
-        Only frames taken after the call count, and only such as differ from the one before.
+        Only frames taken after the call count, and only such as differ from the one before. A camera that
+        is gone, or goes, ends it within `GONE_S`; one that only opens is waited for.
         """
-        number = self._seen.number
-        while time.monotonic() < deadline:
+        number, since_s, was_live = self._seen.number, time.monotonic(), False
+        with self._changed:
+            # Whoever asks now shall not wait for the next of the growing waits.
+            self._hurried = True
+            self._changed.notify_all()
+        while time.monotonic() < deadline and not ended():
             with self._changed:
                 self._asked_s = time.monotonic()
                 if self._torch is not None:
                     self._torch.switch(on=True)
                 if self._closed:
                     raise SourceGone(f"The camera {self.device} was closed.")
+                if self._state == "live":
+                    since_s, was_live = self._asked_s, True
+                gone = self._state in GONE or (was_live and self._state == "opening")
+                if gone and self._asked_s - since_s > GONE_S:
+                    return
                 if self._state != "live" or self._seen.number == number or self._seen.gray is None:
                     self._changed.wait(min(WATCH_S, max(0.0, deadline - time.monotonic())))
                     continue
@@ -194,7 +208,7 @@ class LiveCamera:
                     self._end_reader()
                     wait_s = WAITS_S[min(self._faults, len(WAITS_S) - 1)]
                     self._faults += 1
-                    self._changed.wait_for(lambda: self._closed, wait_s)
+                    self._changed.wait_for(lambda: self._closed or self._hurried, wait_s)
         self.close()
 
     def _judged(self, now: float) -> State:
@@ -220,6 +234,7 @@ class LiveCamera:
             self._closed = True
             self._changed.notify_all()
             return
+        self._hurried = False
         self._reader = reader = _Reader(opened_s=now)
         self._seen = _Seen(number=self._seen.number, changed_s=now, bright_s=now, at_s=now)
         reader.thread = threading.Thread(target=self._read_on, args=(reader,), name="camera", daemon=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from vision.labels.frames import Frame, FrameSource, SourceGone
+from vision.labels.frames import Frame, FrameSource, SourceGone, never
 from vision.labels.live_camera import camera_at
 from vision.labels.live_reading import WINDOW_FRAMES
 from vision.labels.symbols import UnreadableImage, load_gray
@@ -35,7 +35,7 @@ class PictureFolder:
         self._folder = folder
         self._shown_after = shown_after
 
-    def frames(self, deadline: float) -> Iterator[Frame]:
+    def frames(self, deadline: float, ended: Callable[[], bool] = never) -> Iterator[Frame]:
         while True:
             # Without a moment to count from, older pictures are other labels, not other looks.
             paths = self._newest(WINDOW_FRAMES if self._shown_after is not None else 1)
@@ -49,7 +49,7 @@ class PictureFolder:
             if found and found[0].path == str(paths[0]):
                 yield from reversed(found)
                 return
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or ended():
                 return
             time.sleep(POLL_S)
 
@@ -81,7 +81,7 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def frames(self, deadline: float) -> Iterator[Frame]:
+    def frames(self, deadline: float, ended: Callable[[], bool] = never) -> Iterator[Frame]:
         if not self._path.is_file():
             raise SourceGone(f"The video {self._path} is not there.")
         capture = cv2.VideoCapture(str(self._path))
