@@ -58,22 +58,27 @@ def _verb(verbs: Any, name: str, words: str, act: object) -> argparse.ArgumentPa
     parser: argparse.ArgumentParser = verbs.add_parser(
         name, help=words, description=words, allow_abbrev=False
     )
+    add_person_options(parser)
+    parser.set_defaults(act=act)
+    return parser
+
+
+def add_person_options(parser: argparse.ArgumentParser) -> None:
+    """Which unit, and who acts there."""
     add_home_option(parser)
     parser.add_argument("--by", required=True, metavar="PERSON", help="who acts: id, badge or name")
     parser.add_argument(
         "--pin-stdin", action="store_true", help="read one PIN a line from stdin; ask nothing"
     )
-    parser.set_defaults(act=act)
-    return parser
 
 
 def _unlock(options: argparse.Namespace) -> int:
     body = {"person": options.person, "reason": options.reason}
-    return _as_person(options, "unlock_account", body, second="")
+    return as_person(options, "unlock_account", body, second="")
 
 
 def _confirm(options: argparse.Namespace) -> int:
-    return _as_person(options, "confirm_time", {"reference": options.reference}, second=options.second)
+    return as_person(options, "confirm_time", {"reference": options.reference}, second=options.second)
 
 
 def _qualify(options: argparse.Namespace) -> int:
@@ -103,7 +108,7 @@ def _qualify(options: argparse.Namespace) -> int:
         "qualified_until": options.qualified_until,
         "reason": options.reason,
     }
-    return _as_person(options, "qualify_device", body, second=options.second)
+    return as_person(options, "qualify_device", body, second=options.second)
 
 
 def _count_options(count: argparse.ArgumentParser) -> None:
@@ -143,7 +148,7 @@ def _qualify_count(options: argparse.Namespace) -> int:
         "qualified_until": months_later(measured, options.expires_months).isoformat(),
         "reason": options.reason,
     }
-    return _as_person(options, "qualify_count", body, second=options.second, timeout_s=COUNT_TIMEOUT_S)
+    return as_person(options, "qualify_count", body, second=options.second, timeout_s=COUNT_TIMEOUT_S)
 
 
 def _shown(options: argparse.Namespace, limits: Counting) -> int:
@@ -158,7 +163,7 @@ def _shown(options: argparse.Namespace, limits: Counting) -> int:
     return subprocess.run(judge, stdout=sys.stderr, check=False).returncode
 
 
-def _as_person(
+def as_person(
     options: argparse.Namespace,
     name: str,
     body: dict[str, str],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.demo.hands import Hands
-from appliance.demo.site import OPERATOR, ORDER, SUPERVISOR, VERIFIER, DemoPerson
+from appliance.demo.site import CONSENT_ON, OPERATOR, ORDER, SUPERVISOR, VERIFIER, DemoPerson, order_content
 from appliance.link.client import EngineAway, LinkClient
 from appliance.link.messages import Accepted, EventMessage, PromptView, Proof, Refused, Snapshot
 
@@ -61,6 +61,7 @@ class Crew:
         self.events: list[EventMessage] = []
         self._phase_states: dict[str, str] = {}
         self._done: set[str] = set()  # prompts whose physical act is done, be its answer lost or not
+        self._has_consent = False
         self._client: LinkClient | None = None
 
     async def work(self, until: Callable[[Snapshot], bool], *, timeout_s: float) -> Snapshot:
@@ -129,6 +130,8 @@ class Crew:
             return await self._send(client, "sign_in", {"person": OPERATOR.id}, _pin(OPERATOR))
         if snapshot.stop_latched:
             return await self._send(client, "release_stop", {"reason": "Station is safe"})
+        if snapshot.batch is None and not self._has_consent:
+            return await self._record_consent(client)
         if snapshot.batch is None:
             return await self._send(client, "open_batch", {"order": ORDER})
         if snapshot.batch.state == "held" and all(p.state != "holding" for p in snapshot.batch.phases):
@@ -138,6 +141,14 @@ class Crew:
                 await self._send(client, "acknowledge_alarm", {"alarm": alarm.id})
         prompt = next((one for one in snapshot.prompts if one.kind != "wait"), None)
         return snapshot.seq if prompt is None else await self._answer(client, snapshot, prompt)
+
+    async def _record_consent(self, client: LinkClient) -> int:
+        """Two of the crew have looked at the signed form that the order names."""
+        self._has_consent = True
+        order = order_content()
+        body = {name: order[name] for name in ("consent", "coi", "patient")}
+        told = {"received_from": "Study nurse of the demonstration", "on": CONSENT_ON}
+        return await self._send(client, "record_consent", body | told, _pin(VERIFIER))
 
     async def _restart(self, client: LinkClient, snapshot: Snapshot) -> int:
         held = (

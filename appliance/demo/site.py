@@ -28,6 +28,7 @@ from appliance.domain.recipe import parse
 UNIT = "UNIT-DEMO-01"
 ORDER = "ORD-DEMO-0001"
 CONSENT = "CONSENT-DEMO-0001"
+CONSENT_ON = "2025-01-15"  # the day of the made-up form
 ORDER_EXPIRES_AT = "2099-12-31T23:59:00+00:00"  # a demonstration clock runs fast
 DIN = "A999926123456"
 WRONG_DIN = "A999926654321"

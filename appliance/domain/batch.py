@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from appliance.domain import events as ev
 from appliance.domain import phase_states
+from appliance.domain.order_book import OrderBook
 from appliance.domain.people_state import PeopleState
 from appliance.domain.qualified import COMPARED
 from appliance.domain.recipe import Phase, Recipe, parse
@@ -296,6 +297,7 @@ class Unit:
     used_bags: dict[str, str] = field(default_factory=dict)  # identity key → batch
     used_files: dict[str, str] = field(default_factory=dict)  # SHA-256 of a device's file → batch
     made_orders: dict[str, str] = field(default_factory=dict)  # order id → batch
+    orders: OrderBook = field(default_factory=OrderBook)
     decision_versions: dict[str, int] = field(default_factory=dict)  # batch → highest seen
     cleanly_stopped: bool = True
     qualified: dict[str, bool] = field(default_factory=dict)
@@ -303,6 +305,8 @@ class Unit:
     qualified_until: dict[str, str] = field(default_factory=dict)  # the same
     qualifications: dict[str, ev.DeviceQualified] = field(default_factory=dict)  # device → the newest
     count_qualifications: dict[str, ev.CountMethodQualified] = field(default_factory=dict)  # the newest
+    # Of each consent, by its id, the newest word: recorded or withdrawn.
+    consents: dict[str, ev.ConsentRecorded | ev.ConsentWithdrawn] = field(default_factory=dict)
     wear: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, memory) → writes counted
     warned_on: dict[str, str] = field(default_factory=dict)  # device:what ends → the day of the last notice
     silent: set[str] = field(default_factory=set)
@@ -359,6 +363,7 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
 
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
     unit.people.take(fact.event, fact.at)
+    unit.orders.take(fact.event, fact.batch)
     match fact.event:
         case ev.EngineStarted(term=term) as started:
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
@@ -391,6 +396,8 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             _take_qualification(unit, qualified)
         case ev.CountMethodQualified(method=method) as judged:
             unit.count_qualifications[method] = judged
+        case (ev.ConsentRecorded() | ev.ConsentWithdrawn()) as consent:
+            unit.consents[consent.consent] = consent
         case ev.DeviceNoticeRaised(alarm=key) as warned:
             unit.alarms[key] = (_as_alarm(warned), "active", fact.at)
             kind, _, day = key.rpartition(":")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from appliance.domain import consent
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
 
@@ -27,6 +28,7 @@ def before(unit: Unit, order: Order, rules: int) -> dict[str, Any]:
             "time_confirmed": "yes" if unit.time_confirmed else "no",
             "bag_used_in": used_in,
             **(_counting(unit) if rules >= COUNTS_TOLD else {}),
+            **(consent.told(unit, order) if rules >= consent.RULES_FROM else {}),
         },
         "open_alarms": [
             {name: getattr(raised, name) for name in ALARM_FIELDS} | {"state": state, "at": at.isoformat()}
@@ -127,6 +129,7 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
         raised = ev.AlarmRaised(**{name: one[name] for name in ALARM_FIELDS})
         unit.alarms[raised.alarm] = (raised, one["state"], datetime.fromisoformat(one["at"]))
     _know_counting(unit, said)
+    consent.know(unit, said)
     if said["bag_used_in"]:
         order = Order.from_text(opened.order_text)
         unit.used_bags[bag_key(order.din, order.description_code, order.division)] = said["bag_used_in"]

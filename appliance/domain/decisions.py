@@ -10,13 +10,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from appliance.domain import assignment, copies, corrections, count_fitness, fitness, phase_states
+from appliance.domain import (
+    assignment,
+    consent,
+    copies,
+    corrections,
+    count_fitness,
+    fitness,
+    phase_states,
+    second_use,
+)
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
 from appliance.domain.before import before
 from appliance.domain.errors import CommandRefused, NotOpen, NotPermitted
 from appliance.domain.exchange_file import FILE_NAME
 from appliance.domain.operator_devices import run_by_people
+from appliance.domain.order_book import SECOND_USE
 from appliance.domain.people_rules import permit, permit_answer, permit_signature, refuse_untrained
 from appliance.domain.phase_logic import Context, Logic, lapsed, request_import, request_scan
 from appliance.domain.phases import LOGIC
@@ -26,8 +36,13 @@ from appliance.domain.roles import Actor
 
 BAG_FORMATS = ["code128", "datamatrix"]
 SUPERVISOR_HOLDS = frozenset(
-    {"wrong_bag", "expired", "used", "label_refused", "mass_balance", "corrected_value"}
-)
+    {
+        "wrong_bag", "previous_patient", "wrong_kind", "expired", "used", "label_refused", "mass_balance",
+        "corrected_value", "seal_broken", "seal_differs", "no_transport_log", "arrival_temperature_max",
+        "arrival_temperature_min", "transport_outside", "transport_gap", "dose_temperature_max",
+        "dose_temperature_min", consent.WITHDRAWN, SECOND_USE,
+    }
+)  # fmt: skip
 RULES = 4  # of a batch that opens now (`BatchOpened.rules`)
 # Alarms that stand for a state: they end with it and not with being acknowledged.
 STATES_OF_THE_UNIT = ("STOP:", "device:", "unqualified:", "record:", "people:")
@@ -92,6 +107,7 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tup
         )
     if opening.rules >= assignment.RULES_FROM:
         assignment.refuse_unfit(unit, opening.order, now)
+        consent.refuse_without(unit, opening.order)
     if opening.order.recipe != opening.recipe.id:
         raise CommandRefused("The order asks for another recipe. Call QA.", reason="recipe_differs")
     refuse_untrained(unit, actor, opening.recipe.id, opening.recipe.version, now)
@@ -189,6 +205,7 @@ def find_prompt(unit: Unit, prompt_id: str, now: datetime) -> Prompt:
 
 def _refuse_out_of_order(unit: Unit, prompt_id: str) -> None:
     """What comes before its turn is refused in other words than what is over, and goes on record (R-14)."""
+    consent.refuse_withdrawn(unit)
     phase, _, key = prompt_id.partition("/")
     run = unit.batch.runs.get(phase) if unit.batch is not None and not unit.batch.closed else None
     if run is None:
@@ -330,6 +347,7 @@ def restart(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:
     permit(unit, actor, "restart")
     _refuse_latched(unit)
     copies.refuse_after_restore(unit)
+    consent.refuse_withdrawn(unit)
     reason = _reason(reason)
     held = [run for run in _open_batch_of(unit).runs.values() if run.state == phase_states.HELD]
     if not held:
@@ -394,6 +412,9 @@ def acknowledge_alarm(unit: Unit, actor: Actor, alarm: str) -> list[ev.Event]:
         raise NotOpen("This alarm is no longer active.")
     if unit.alarms[alarm][1] == "acknowledged":
         return []
+    if alarm.startswith(second_use.ALARM) and "supervisor" not in actor.roles:
+        words = "A supervisor compares with QA what was used twice, then acknowledges."
+        raise NotPermitted(words, reason="supervisor_needed")
     if alarm == copies.RESTORED and "supervisor" not in actor.roles:
         raise NotPermitted(
             "After a restore a supervisor compares with QA, then acknowledges.", reason="supervisor_needed"
@@ -495,7 +516,9 @@ def due(unit: Unit, now: datetime) -> Iterator[list[ev.Event]]:
     batch = unit.batch
     if batch is None or batch.closed:
         return
+    yield consent.follow(unit, batch)
     yield corrections.follow(unit, batch, now)
+    yield second_use.follow(unit, batch)
     for run in batch.runs.values():
         yield _advance_one(unit, batch, run, now)
 
@@ -507,14 +530,16 @@ def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list
             return [ev.PhaseHeld(phase=run.phase.id)]
         case phase_states.RUNNING if not unit.stop_latched:
             return lapsed(c, logic.second_person_keys(run.phase)) or fitness.gated(c, logic.advance(c))
-        case phase_states.IDLE if not unit.stop_latched and _startable(batch, run) and logic.may_start(c):
+        case phase_states.IDLE if (
+            not unit.stop_latched and _startable(unit, batch, run) and logic.may_start(c)
+        ):
             return fitness.started(c)
         case _:
             return []
 
 
-def _startable(batch: Batch, run: PhaseRun) -> bool:
-    if batch.state == "held":
+def _startable(unit: Unit, batch: Batch, run: PhaseRun) -> bool:
+    if batch.state == "held" or consent.holds_back(unit, batch):
         return False
     return all(batch.runs[before].state == phase_states.COMPLETE for before in run.phase.after)
 

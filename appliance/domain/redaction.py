@@ -35,8 +35,11 @@ WITHHELD: dict[str, str] = {
     "CommandTaken": STAFF,
     "CommandWasRefused": STAFF,
     "CommentAdded": FREE_TEXT,
+    "ConsentRecorded": STAFF,
+    "ConsentWithdrawn": FREE_TEXT,
     "CorrectionProposed": STAFF,
     "CountMethodQualified": STAFF,
+    "CustodyTransferred": STAFF,
     "CountRepeated": FREE_TEXT,
     "DeviationOpened": WORDS,
     "DeviceNoticeRaised": WORDS,
@@ -70,6 +73,7 @@ WITHHELD: dict[str, str] = {
     "SignatureGiven": STAFF,
     "SignatureVoided": WORDS,
     "StopReleased": FREE_TEXT,
+    "TransportRecorded": FILE,
     "ValueCorrected": STAFF,
 }
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from appliance.domain import (
+    assignment,
+    consent,
     copies,
     corrections,
     count_fitness,
@@ -20,6 +22,7 @@ from appliance.domain import (
     fitness,
     people_rules,
     recovery,
+    second_use,
 )
 from appliance.domain import events as ev
 from appliance.domain.batch import Order, Unit
@@ -53,6 +56,7 @@ FACTS: Mapping[str, str] = {
     "DocumentActivated": "a signed document",
     "DocumentRefused": "a signed document",
     "DispositionRecorded": "a signed document",
+    "CentralWordTaken": "a signed document",
     "DispositionRefused": "a signed document",
     "AccountSet": "a signed document",
     "AccountRemoved": "a signed document",
@@ -163,6 +167,13 @@ def _test_badge(a: Asked) -> Decided:
     return people_rules.test_badge(a.unit, a.actor, person, found, a.text("why"))
 
 
+def _hand_back_order(a: Asked) -> Decided:
+    said = a.said.event
+    assert isinstance(said, ev.OrderHandedBack)
+    # Which assignment lay at the unit was read from the signed order then.
+    return assignment.hand_back(a.unit, a.actor, a.text("order"), said.assignment, a.text("reason"))
+
+
 def _open_emergency(a: Asked) -> Decided:
     return people_rules.open_emergency(
         a.unit,
@@ -185,6 +196,10 @@ def _qualify_count(a: Asked) -> Decided:
     return count_fitness.qualify(a.unit, a.people[0], a.people[1], asked, a.now)
 
 
+def _record_consent(a: Asked) -> Decided:
+    return consent.record(a.unit, a.people[0], a.people[1], consent.Asked.of(a.taken.body), a.now)
+
+
 COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "open_batch": _open_batch,
     "scan": lambda a: decisions.scan(a.unit, a.text("prompt"), a.actor, a.now),
@@ -196,10 +211,13 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "release_stop": lambda a: decisions.release_stop(a.unit, a.actor, a.text("reason")),
     "acknowledge_alarm": lambda a: decisions.acknowledge_alarm(a.unit, a.actor, a.text("alarm")),
     "comment": lambda a: decisions.comment(a.unit, a.actor, a.text("text")),
+    "hand_back_order": _hand_back_order,
     "correct": _correct,
     "confirm_time": _confirm_time,
     "qualify_device": _qualify_device,
     "qualify_count": _qualify_count,
+    "record_consent": _record_consent,
+    "withdraw_consent": lambda a: consent.withdraw(a.unit, a.actor, consent.Asked.of(a.taken.body), a.now),
     "unlock_account": lambda a: people_rules.unlock_account(
         a.unit, a.actor, a.text("person"), a.text("reason")
     ),
@@ -258,8 +276,16 @@ def decide_input(said: Said) -> Decided | None:
             return full if full[0] == first else None
         case ev.BackupTaken() | ev.BackupFailed() | ev.RestoreDrilled():
             return copies.noted(unit, first)
+        case ev.OrderAssigned():
+            return assignment.assigned(unit, first)
+        case ev.SecondUseNoticed():
+            return second_use.noticed(unit, first)
         case ev.RecordRestored():
             return copies.restored(first)
+        case ev.ConsentRecorded():  # by a signed document
+            return consent.recorded(unit, first)
+        case ev.ConsentWithdrawn():
+            return consent.withdrawn(unit, first)
         case ev.PhaseHolding(reason="engine_fault"):
             return decisions.engine_fault(unit)
         case ev.AlarmRaised(alarm=key, cause=cause) if key.startswith("record:blocked:"):

@@ -44,6 +44,7 @@ MAY: dict[str, frozenset[str]] = {
     "hold": frozenset({"operator", "verifier", "supervisor"}),
     "restart": frozenset({"operator", "supervisor"}),
     "abort_batch": frozenset({"supervisor"}),
+    "hand_back_order": frozenset({"supervisor"}),
     "release_stop": frozenset({"operator", "supervisor"}),
     "acknowledge_alarm": frozenset({"operator", "verifier", "supervisor", "maintenance"}),
     "unlock_account": frozenset({"administrator"}),
@@ -62,6 +63,9 @@ MAY: dict[str, frozenset[str]] = {
     "correct": frozenset({"operator", "supervisor"}),
     "qualify_device": frozenset({"maintenance"}),
     "qualify_count": frozenset({"maintenance"}),
+    # To record it takes two of them; a withdrawal is on the safe side, and one suffices at once.
+    "record_consent": frozenset({"operator", "verifier", "supervisor"}),
+    "withdraw_consent": frozenset({"operator", "verifier", "supervisor", "qa_reviewer"}),
     # The second person of a qualification: whoever knows devices or answers for them.
     "confirm_qualification": frozenset(
         {"verifier", "supervisor", "qa_reviewer", "integrator", "maintenance"}

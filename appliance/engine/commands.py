@@ -15,6 +15,7 @@ from appliance.domain.roles import Actor
 from appliance.domain.turns import command_taken
 from appliance.engine import exchange_folder
 from appliance.engine.command_body import text_of
+from appliance.engine.consent_commands import ConsentCommands
 from appliance.engine.count_commands import CountCommands
 from appliance.engine.device_commands import DeviceCommands
 from appliance.engine.identity_desk import IdentityDesk
@@ -34,7 +35,7 @@ ON_RECORD = frozenset(
         "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
         "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
         "not_correctable", "device_not_calibrated", "id_needed", "unknown_command", "count_not_qualified",
-        "order_without_unit", "order_other_unit", "order_expired",
+        "consent_missing", "consent_withdrawn", "order_without_unit", "order_other_unit", "order_expired",
     }
 )  # fmt: skip
 
@@ -60,6 +61,7 @@ class Commands:
             **SignatureCommands(engine).handlers,
             **DeviceCommands(engine).handlers,
             **CountCommands(engine).handlers,
+            **ConsentCommands(engine).handlers,
             "hold": self._hold,
             "restart": self._restart,
             "abort_batch": self._abort,

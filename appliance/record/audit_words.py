@@ -36,6 +36,16 @@ SENTENCES: dict[str, str] = {
     "LabelsReconciled": "Labels: printed {printed}, applied {applied}, void {void}, destroyed {destroyed}",
     "ProductLabelled": "The product was labelled {label_id}, expires {expires_at}",
     "BedsideMatched": "Wristband {wristband}, bag {bag} and order {order} belong together",
+    "CustodyTransferred": "{giver} gave {kind} {key} to {receiver} at {place}: seal {seal} {seal_number}, "
+    "{temperature_c} C",
+    "TransportRecorded": "Transport of {key} in shipper {shipper}, {started} to {ended}: {lowest_c} to "
+    "{highest_c} C, {outside_min} min outside {range_c}, {verdict}",
+    "ConsentRecorded": "The consent {consent} of {coi} was recorded, received from {received_from}",
+    "ConsentWithdrawn": "The consent {consent} of {coi} was withdrawn, received from {received_from}",
+    "OrderAssigned": "Assignment {assignment} of order {order} came: unit {unit}, until {expires_at}",
+    "OrderHandedBack": "{name} handed back order {order} (assignment {assignment})",
+    "SecondUseNoticed": "Central says that {subject} {key} was used twice: {batches}, {elsewhere}",
+    "CentralWordTaken": "Version {version} of {type} {document} by central has taken effect",
     "PhaseStarted": "Phase started",
     "PhaseHolding": "Phase going to hold: {words}",
     "PhaseHeld": "Phase held",

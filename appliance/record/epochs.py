@@ -100,6 +100,13 @@ def links_misfit(folder: Path) -> list[str]:
     return found
 
 
+def whole_history(folder: Path, kinds: frozenset[str]) -> Iterator[StoredRecord]:
+    """Events of some kinds in a unit's whole history: the logs before each restore, then the present."""
+    for each in (*earlier_epochs(folder), folder):
+        with Record.open_readonly(each) as record:
+            yield from record.read_of(kinds)
+
+
 def records_before(folder: Path) -> Iterator[tuple[StoredRecord, int]]:
     """Each gxp record of the earlier logs in order, with how many records lie from its log's start to now.
 

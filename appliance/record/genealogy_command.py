@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,14 +64,10 @@ def _parser() -> argparse.ArgumentParser:
 def _records(options: argparse.Namespace) -> Iterator[StoredRecord]:
     """The events of a unit's whole history: the logs before each restore, then the present one."""
     from appliance.config import home_from
-    from appliance.record.epochs import earlier_epochs
+    from appliance.record.epochs import whole_history
     from appliance.record.genealogy import KINDS
-    from appliance.record.log import Record
 
-    folder: Path = options.record or home_from(options).record
-    for each in chain(earlier_epochs(folder), [folder]):
-        with Record.open_readonly(each) as record:
-            yield from record.read_of(KINDS)
+    return whole_history(options.record or home_from(options).record, KINDS)
 
 
 def _line(known: Genealogy, thing: Thing) -> dict[str, object]:

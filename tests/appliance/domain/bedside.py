@@ -17,7 +17,7 @@ from typing import TypeVar
 from world import DEVICES, World
 
 import appliance
-from appliance.domain import decisions, device_news, recovery
+from appliance.domain import consent, decisions, device_news, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, DeviceSpec, Fact, Order, Unit, evolve
 from appliance.domain.decisions import Opening
@@ -157,6 +157,17 @@ def count_qualified(**changes: object) -> ev.CountMethodQualified:
     return dataclasses.replace(qualified, **changes)  # type: ignore[arg-type]
 
 
+def consent_given(**changes: str) -> ev.ConsentRecorded:
+    """The consent that the order names."""
+    said = {"consent": ORDER["consent"], "coi": ORDER["coi"], "patient": ORDER["patient"]}
+    return ev.ConsentRecorded(
+        **said | {"received_from": "study nurse", "given_on": "2026-02-20", "first_person": ADA.id} | changes
+    )
+
+
+WITHDRAWAL = {"coi": ORDER["coi"], "received_from": "ward physician", "reason": "The patient called"}
+
+
 class Bedside:
     """One unit with one patient's batch, its people and its small world."""
 
@@ -178,6 +189,7 @@ class Bedside:
             ]
         )
         self.qualifies_the_count()
+        self.has_consent()
         for device in devices:
             self.identify(device)
         self.world.says(self.unit, self.now)
@@ -185,6 +197,15 @@ class Bedside:
     def qualifies_the_count(self, **changes: object) -> None:
         """Two persons have put the counting method's qualification on record."""
         self.commit([count_qualified(**changes)], MIA.id)
+
+    def has_consent(self, **changes: str) -> None:
+        """Two persons have put the patient's consent on record."""
+        self.commit(consent.recorded(self.unit, consent_given(**changes)), ADA.id)
+
+    def withdraws_the_consent(self, by: Actor = ADA) -> None:
+        """The ward calls: the patient does not want it any longer."""
+        asked = consent.Asked.of(WITHDRAWAL)
+        self.commit(consent.withdraw(self.unit, by, asked, self.now), by.id)
 
     # ── What happens ───────────────────────────────────────────────────────────────────
 

@@ -58,12 +58,17 @@ WORKS = {"open_batch", "answer", "scan", "hold", "restart", "release_stop", "ack
 OWN = {"change_secret"}
 NAMED = {"comment", "open_emergency"}
 WARD = NAMED | OWN
+CONSENT = {"record_consent", "withdraw_consent"}
 ACCOUNTS = {"disable_account", "issue_badge", "withdraw_badge", "test_badge", "end_emergency"}
 MAY_DO = {
-    "operator": WORKS | WARD | {"confirm_time"},
-    "verifier": WARD | {"answer", "hold", "acknowledge_alarm", "confirm_qualification"},
-    "supervisor": WORKS | WARD | ACCOUNTS | {"confirm_time", "abort_batch", "confirm_qualification"},
-    "qa_reviewer": WARD | {"confirm_qualification"},
+    "operator": WORKS | WARD | CONSENT | {"confirm_time"},
+    "verifier": WARD | {"answer", "hold", "acknowledge_alarm", "confirm_qualification"} | CONSENT,
+    "supervisor": WORKS
+    | WARD
+    | CONSENT
+    | ACCOUNTS
+    | {"confirm_time", "abort_batch", "confirm_qualification"},
+    "qa_reviewer": WARD | {"confirm_qualification", "withdraw_consent"},
     "qp": WARD - {"open_emergency"},
     "recipe_developer": WARD,
     "integrator": WARD | {"confirm_qualification"},

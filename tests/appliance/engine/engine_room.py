@@ -22,7 +22,7 @@ from appliance.access.people import KeyRole, People, PersonKey, Role, TrainingRe
 from appliance.access.qp_decision import decision_content, sign_decision
 from appliance.access.secret_hash import Argon2Cost
 from appliance.config import Home
-from appliance.domain import decisions
+from appliance.domain import consent, decisions
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch
 from appliance.domain.label_fields import bag_fields
@@ -151,6 +151,20 @@ class Room:
         self._engine = await recovery.start(self.home, clock=self.clock)
         await self.engine.server.start()
         await self.connects()
+        await self.has_consent()
+
+    async def has_consent(self) -> None:
+        """The consent that the order names is on record, as by a signed document."""
+        engine = self.engine
+        said = ev.ConsentRecorded(
+            consent="CONSENT-1",
+            coi="CHA999926000001",
+            patient="DEMO7F3A",
+            received_from="study nurse",
+            given_on="2026-02-20",
+        )
+        if "CONSENT-1" not in engine.unit.consents:
+            await engine.turn(lambda: consent.recorded(engine.unit, said))
 
     async def connects(self, station: str = STATION) -> Snapshot:
         if self._client is not None:

@@ -150,6 +150,11 @@ class Matrix:
                 days = {"performed_on": "2026-03-01", "qualified_until": "2027-03-01"}
                 body = {"method": "trypan-blue", "design": packed(b"rows"), **days, **reason}
                 proof = witness
+            case "record_consent":
+                body = {"consent": "C-2", "coi": "CHA999926000002", "patient": "DEMO2", "on": "2026-02-01"}
+                body, proof = body | {"received_from": "study nurse"}, witness
+            case "withdraw_consent":
+                body = {"coi": "CHA999926000001", "received_from": "ward", **reason}
             case "open_batch":
                 body = {"order": ORDER}
             case "scan" | "answer":

@@ -46,6 +46,9 @@ MAY: dict[str, list[tuple[str, str]]] = {
     "qualify_device": [("maintenance", ALL)],
     # Where nobody can tell the day, nobody can tell whether it holds.
     "qualify_count": [("maintenance", ALL.replace(" untrusted", ""))],
+    "record_consent": [(f"operator verifier {SUPERVISING}", ALL)],
+    # On the safe side: whoever works here may, at any time.
+    "withdraw_consent": [(f"operator verifier qa_reviewer {SUPERVISING}", ALL)],
     "open_batch": [("operator supervisor unconfirmed", "no_batch")],
     "scan": [("operator supervisor unconfirmed emergency", "scanning released")],
     "import_file": [("", "")],  # this recipe asks for no file of a device
