@@ -20,6 +20,7 @@ from appliance.domain.people_state import PeopleState
 from appliance.domain.qualified import COMPARED
 from appliance.domain.recipe import Phase, Recipe, parse
 from appliance.domain.signatures import SignatureBook
+from appliance.domain.stock import Stock
 
 E = TypeVar("E", bound=ev.Event)
 
@@ -313,6 +314,7 @@ class Unit:
     time_confirmed: bool = False
     people: PeopleState = field(default_factory=PeopleState)
     # What each device told of itself last. Left out of digests: records of before were sealed without it.
+    stock: Stock = field(default_factory=Stock)  # of materials
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
     # Not folded from events: whether the clock keeps itself true, as the clock says at each turn.
     clock_trusted: bool = True
@@ -365,6 +367,7 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
     unit.people.take(fact.event, fact.at)
     unit.orders.take(fact.event, fact.batch)
     match fact.event:
+    unit.stock.take(fact.event, fact.at, fact.actor)
         case ev.EngineStarted(term=term) as started:
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
             if started.inputs_on_record:

@@ -7,16 +7,18 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from appliance.domain import consent
+from appliance.domain import consent, materials
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
+from appliance.domain.recipe import Recipe
+from appliance.domain.stock import Stock
 
 COUNTS_TOLD = 3  # the same, of the qualification of counting methods
 FITNESS_TOLD = 2  # the first `BatchOpened.rules` by which a batch's record tells of its devices' fitness
 ALARM_FIELDS = ("alarm", "priority", "title", "cause", "action", "phase")
 
 
-def before(unit: Unit, order: Order, rules: int) -> dict[str, Any]:
+def before(unit: Unit, order: Order, recipe: Recipe, rules: int) -> dict[str, Any]:
     """The fields of `BatchOpened` about the unit as it is when the batch opens."""
     used_in = unit.used_bags.get(bag_key(order.din, order.description_code, order.division), "")
     return {
@@ -28,6 +30,7 @@ def before(unit: Unit, order: Order, rules: int) -> dict[str, Any]:
             "time_confirmed": "yes" if unit.time_confirmed else "no",
             "bag_used_in": used_in,
             **(_counting(unit) if rules >= COUNTS_TOLD else {}),
+            **(_materials(unit, recipe) if rules >= materials.RULES_FROM else {}),
             **(consent.told(unit, order) if rules >= consent.RULES_FROM else {}),
         },
         "open_alarms": [
@@ -76,6 +79,12 @@ def _counting(unit: Unit) -> dict[str, str]:
     warned = {key: day for key, day in unit.warned_on.items() if key.startswith("count.")}
     told = {"count_qualifications": known, "count_warned_on": warned}
     return {name: json.dumps(one, sort_keys=True) for name, one in told.items() if one}
+
+
+def _materials(unit: Unit, recipe: Recipe) -> dict[str, str]:
+    """What there is of the materials that the recipe takes; of others only how many receipts there were."""
+    told = unit.stock.told(materials.catalogues_of(recipe))
+    return {"materials": json.dumps(told, sort_keys=True)} if told != {"received": 0} else {}
 
 
 def _know_counting(unit: Unit, said: dict[str, str]) -> None:
@@ -129,6 +138,7 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
         raised = ev.AlarmRaised(**{name: one[name] for name in ALARM_FIELDS})
         unit.alarms[raised.alarm] = (raised, one["state"], datetime.fromisoformat(one["at"]))
     _know_counting(unit, said)
+    unit.stock = Stock.from_told(json.loads(said.get("materials", "{}")))
     consent.know(unit, said)
     if said["bag_used_in"]:
         order = Order.from_text(opened.order_text)

@@ -18,6 +18,7 @@ from appliance.domain import (
     count_fitness,
     fitness,
     phase_states,
+    materials,
     second_use,
 )
 from appliance.domain import events as ev
@@ -40,6 +41,7 @@ SUPERVISOR_HOLDS = frozenset(
         "wrong_bag", "previous_patient", "wrong_kind", "expired", "used", "label_refused", "mass_balance",
         "corrected_value", "seal_broken", "seal_differs", "no_transport_log", "arrival_temperature_max",
         "arrival_temperature_min", "transport_outside", "transport_gap", "dose_temperature_max",
+        materials.HOLD,
         "dose_temperature_min", consent.WITHDRAWN, SECOND_USE,
     }
 )  # fmt: skip
@@ -142,7 +144,7 @@ def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
         second_person_within_min=opening.second_person_within_min,
         rules=opening.rules,
         count_methods=opening.count_methods,
-        **before(unit, opening.order, opening.rules),
+        **before(unit, opening.order, opening.recipe, opening.rules),
     )
 
 

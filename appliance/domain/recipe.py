@@ -69,6 +69,7 @@ class Material:
     id: str
     title: str
     catalogue: str
+    alternates: tuple[str, ...] = ()  # qualified catalogue numbers that may stand in for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +161,21 @@ class _Reader:
                 for k, v in self._tables("operation")
             },
             phases={k: self._phase(k, v) for k, v in self._tables("phase")},
-            materials={
-                k: Material(k, self._text(v, "title", k), self._text(v, "catalogue", k))
-                for k, v in self._tables("material")
-            },
+            materials={k: self._material(k, v) for k, v in self._tables("material")},
             settings={k: v for k, v in head.items() if isinstance(v, str)},
         )
         if self._faults:
             raise RecipeRefused(self._faults)
         return recipe
+
+    def _material(self, name: str, table: dict[str, Any]) -> Material:
+        place = f"material.{name}"
+        return Material(
+            id=name,
+            title=self._text(table, "title", name),
+            catalogue=self._text(table, "catalogue", name),
+            alternates=self._texts(table, "alternates", place),
+        )
 
     def _phase(self, name: str, table: dict[str, Any]) -> Phase:
         place = f"phase.{name}"

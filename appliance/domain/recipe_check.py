@@ -7,6 +7,7 @@ from appliance.domain.errors import QuantityRefused
 from appliance.domain.phases import LOGIC
 from appliance.domain.recipe import Phase, Recipe
 from appliance.domain.roles import ROLES
+from appliance.domain.stock import catalogue_key
 
 SAFE_STATES = frozenset({"stop", "keep"})
 # Limits that a value must reach; every other one is a value's ceiling.
@@ -24,6 +25,7 @@ def check(recipe: Recipe) -> list[str]:
         faults += _phase_faults(recipe, phase)
     faults += _order_faults(recipe)
     faults += _ending_faults(recipe)
+    faults += _alternate_faults(recipe)
     # What follows from the order and the values is proven on a recipe whose parts are all there.
     return faults or [*_sequence_faults(recipe), *_value_faults(recipe), *_label_faults(recipe)]
 
@@ -144,6 +146,20 @@ def _label_faults(recipe: Recipe) -> list[str]:
             "recipe: description_code, collection_type and division do not make an ISBT 128 product code."
         ]
     return []
+
+
+def _alternate_faults(recipe: Recipe) -> list[str]:
+    """One catalogue number stands for one material, or a scan would not tell which it is."""
+    faults, owners = list[str](), dict[str, str]()
+    for material in recipe.materials.values():
+        for number in (material.catalogue, *material.alternates):
+            owner = owners.setdefault(catalogue_key(number), material.id)
+            if owner != material.id:
+                faults.append(f"material.{material.id}: '{number}' is a number of '{owner}' already.")
+        numbers = [catalogue_key(one) for one in (material.catalogue, *material.alternates)]
+        if len(set(numbers)) < len(numbers) or "" in numbers:
+            faults.append(f"material.{material.id}.alternates: name each number once, and none empty.")
+    return faults
 
 
 def _order_faults(recipe: Recipe) -> list[str]:

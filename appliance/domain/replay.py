@@ -20,6 +20,7 @@ from appliance.domain import (
     decisions,
     device_news,
     fitness,
+    materials,
     people_rules,
     recovery,
     second_use,
@@ -201,6 +202,21 @@ def _record_consent(a: Asked) -> Decided:
 
 
 COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
+def _book_out_material(a: Asked) -> Decided:
+    quantity = int(a.text("quantity"))
+    return materials.book_out(a.unit, a.actor, a.text("receipt"), quantity, a.text("why"), a.text("reason"))
+
+
+def _recall_lot(a: Asked) -> Decided:
+    said = [a.text(name) for name in ("catalogue", "lot", "reference", "reason")]
+    return materials.recall_by(a.unit, a.actor, *said)
+
+
+def _lift_recall(a: Asked) -> Decided:
+    said = [a.text(name) for name in ("catalogue", "lot", "reference", "reason")]
+    return materials.lift(a.unit, a.people[0], a.people[1], *said)
+
+
     "open_batch": _open_batch,
     "scan": lambda a: decisions.scan(a.unit, a.text("prompt"), a.actor, a.now),
     "answer": lambda a: decisions.answer(a.unit, a.text("prompt"), dict(a.taken.values), a.actor, a.now),
@@ -218,6 +234,16 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "qualify_count": _qualify_count,
     "record_consent": _record_consent,
     "withdraw_consent": lambda a: consent.withdraw(a.unit, a.actor, consent.Asked.of(a.taken.body), a.now),
+    "receive_material": lambda a: materials.receive(
+        a.unit, a.actor, materials.Received.of(a.taken.body), a.now
+    ),
+    "release_material": lambda a: materials.release(
+        a.unit, a.actor, materials.Judged.of(a.taken.body), a.now
+    ),
+    "reject_material": lambda a: materials.reject(a.unit, a.actor, materials.Judged.of(a.taken.body)),
+    "book_out_material": _book_out_material,
+    "recall_lot": _recall_lot,
+    "lift_recall": _lift_recall,
     "unlock_account": lambda a: people_rules.unlock_account(
         a.unit, a.actor, a.text("person"), a.text("reason")
     ),
@@ -288,6 +314,24 @@ def decide_input(said: Said) -> Decided | None:
             return consent.withdrawn(unit, first)
         case ev.PhaseHolding(reason="engine_fault"):
             return decisions.engine_fault(unit)
+        case ev.LotRecalled():  # by a signed document
+            return materials.recall(
+                unit,
+                first.catalogue,
+                first.lot,
+                first.reference,
+                first.reason,
+                document_blob=first.document_blob,
+            )
+        case ev.RecallLifted():
+            return materials.lift_by_document(
+                unit,
+                first.catalogue,
+                first.lot,
+                first.reference,
+                first.reason,
+                document_blob=first.document_blob,
+            )
         case ev.AlarmRaised(alarm=key, cause=cause) if key.startswith("record:blocked:"):
             return decisions.record_blocked(unit, key.removeprefix("record:blocked:"), cause)
         case _:

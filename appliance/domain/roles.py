@@ -63,6 +63,13 @@ MAY: dict[str, frozenset[str]] = {
     "correct": frozenset({"operator", "supervisor"}),
     "qualify_device": frozenset({"maintenance"}),
     "qualify_count": frozenset({"maintenance"}),
+    "receive_material": frozenset({"operator", "verifier", "supervisor"}),
+    # By a person who did not receive it, which the rules of materials see to.
+    "release_material": frozenset({"verifier", "supervisor", "qa_reviewer"}),
+    "reject_material": frozenset({"verifier", "supervisor", "qa_reviewer"}),
+    "book_out_material": frozenset({"supervisor"}),
+    "recall_lot": frozenset({"supervisor", "qa_reviewer"}),
+    "lift_recall": frozenset({"supervisor", "qa_reviewer"}),
     # To record it takes two of them; a withdrawal is on the safe side, and one suffices at once.
     "record_consent": frozenset({"operator", "verifier", "supervisor"}),
     "withdraw_consent": frozenset({"operator", "verifier", "supervisor", "qa_reviewer"}),

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from world import DEVICES, World
 
 import appliance
-from appliance.domain import consent, decisions, device_news, recovery
+from appliance.domain import consent, decisions, device_news, materials, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, DeviceSpec, Fact, Order, Unit, evolve
 from appliance.domain.decisions import Opening
@@ -97,9 +97,9 @@ def bag_texts(
     return [fields["din_text"], fields["product_text"], fields["compound_text"]]
 
 
-def material_texts(catalogue: str, *, expires_on: date = IN_200_DAYS) -> list[str]:
+def material_texts(catalogue: str, *, expires_on: date = IN_200_DAYS, lot: str = "LOT1") -> list[str]:
     fields = material_fields(
-        name="", maker=catalogue[:2], catalogue=catalogue[2:], lot="LOT1", expires_on=expires_on
+        name="", maker=catalogue[:2], catalogue=catalogue[2:], lot=lot, expires_on=expires_on
     )
     return [fields["compound_text"]]
 
@@ -168,6 +168,22 @@ def consent_given(**changes: str) -> ev.ConsentRecorded:
 WITHDRAWAL = {"coi": ORDER["coi"], "received_from": "ward physician", "reason": "The patient called"}
 
 
+def material_received(texts: list[str], **changes: object) -> materials.Received:
+    """Twenty pieces came in whole, with a paper certificate."""
+    received = materials.Received(
+        texts=texts,
+        identifiers=[],
+        picture="",
+        time_zone=TIME_ZONE,
+        title="Material",
+        quantity=20,
+        supplier="Maker",
+        visual_check="passed",
+        certificate_reference="CoA 1",
+    )
+    return dataclasses.replace(received, **changes)  # type: ignore[arg-type]
+
+
 class Bedside:
     """One unit with one patient's batch, its people and its small world."""
 
@@ -206,6 +222,36 @@ class Bedside:
         """The ward calls: the patient does not want it any longer."""
         asked = consent.Asked.of(WITHDRAWAL)
         self.commit(consent.withdraw(self.unit, by, asked, self.now), by.id)
+
+    def stocks_the_materials(self) -> None:
+        """What the recipe takes was received by one person and released by another."""
+        for material in parse(self.recipe_text.encode()).materials.values():
+            self.releases(self.receives(material_texts(material.catalogue)))
+
+    def receives(self, texts: list[str], by: Actor = ADA, **changes: object) -> str:
+        """A receipt goes into quarantine; its number."""
+        asked = material_received(texts, **changes)
+        self.asked(
+            "receive_material", by, lambda: materials.receive(self.unit, by, asked, self.now), **asked.body()
+        )
+        return self.last(ev.MaterialReceived).receipt
+
+    def releases(self, receipt: str, by: Actor = BEN, **changes: str) -> None:
+        body = {"receipt": receipt, "certificate": "CoA 1", "reason": "All as it should be"} | changes
+        asked = materials.Judged.of(body)
+        self.asked("release_material", by, lambda: materials.release(self.unit, by, asked, self.now), **body)
+
+    def asked(
+        self,
+        name: str,
+        by: Actor,
+        decide: Callable[[], list[ev.Event]],
+        *,
+        people: Sequence[Actor] = (),
+        **body: Any,
+    ) -> None:
+        """One command of one person, or of all of `people`; a bedside with a log puts it on record."""
+        self.commit(decide(), by.id)
 
     # ── What happens ───────────────────────────────────────────────────────────────────
 
