@@ -21,7 +21,18 @@ from appliance.access.canonical import canonical_json
 from appliance.access.errors import DocumentRefused
 from appliance.access.private_files import write_whole
 
-DocumentType = Literal["recipe", "people", "order", "decision", "revocation", "roles", "identity"]
+DocumentType = Literal[
+    "recipe",
+    "people",
+    "order",
+    "decision",
+    "revocation",
+    "roles",
+    "identity",
+    "withdrawal",
+    "recall",
+    "notice",
+]
 SigningRole = Literal["root", "recipe_developer", "qa_reviewer", "qp", "central"]
 DOCUMENT_TYPES: tuple[str, ...] = get_args(DocumentType)
 SIGNING_ROLES: tuple[str, ...] = get_args(SigningRole)
@@ -39,6 +50,10 @@ THRESHOLDS: dict[str, dict[str, int]] = {
     "decision": {"qp": 1},
     "revocation": {"root": 1},
     "roles": {"root": 1},
+    # Central's own key stops and never allows: a withdrawn consent, a recalled lot, a second use.
+    "withdrawal": {"central": 1},
+    "recall": {"central": 1},
+    "notice": {"central": 1},
 }
 
 _ROLE_WORDS = {

@@ -366,8 +366,8 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
     unit.people.take(fact.event, fact.at)
     unit.orders.take(fact.event, fact.batch)
-    match fact.event:
     unit.stock.take(fact.event, fact.at, fact.actor)
+    match fact.event:
         case ev.EngineStarted(term=term) as started:
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
             if started.inputs_on_record:

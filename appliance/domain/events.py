@@ -26,6 +26,8 @@ from appliance.domain.events_of_labels import *  # noqa: F403
 from appliance.domain.events_of_labels import LABEL_FACTS_OF_THE_UNIT
 from appliance.domain.events_of_materials import *  # noqa: F403
 from appliance.domain.events_of_materials import MATERIAL_FACTS_OF_THE_UNIT
+from appliance.domain.events_of_orders import *  # noqa: F403
+from appliance.domain.events_of_orders import ORDER_FACTS_OF_THE_UNIT
 from appliance.domain.events_of_people import *  # noqa: F403
 from appliance.domain.events_of_record import *  # noqa: F403
 
@@ -547,6 +549,8 @@ _OF_THE_UNIT = frozenset(
 )
 
 _OF_THE_UNIT |= CUSTODY_FACTS_OF_THE_UNIT | LABEL_FACTS_OF_THE_UNIT | MATERIAL_FACTS_OF_THE_UNIT
+
+_OF_THE_UNIT |= ORDER_FACTS_OF_THE_UNIT
 
 # Facts of the unit, not of a batch: they carry no batch id.
 UNIT_KINDS = _OF_THE_UNIT | {"RecordFaultSeen"}

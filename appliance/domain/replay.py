@@ -217,6 +217,7 @@ def _lift_recall(a: Asked) -> Decided:
     return materials.lift(a.unit, a.people[0], a.people[1], *said)
 
 
+COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "open_batch": _open_batch,
     "scan": lambda a: decisions.scan(a.unit, a.text("prompt"), a.actor, a.now),
     "answer": lambda a: decisions.answer(a.unit, a.text("prompt"), dict(a.taken.values), a.actor, a.now),

@@ -20,6 +20,7 @@ from appliance.engine.count_commands import CountCommands
 from appliance.engine.device_commands import DeviceCommands
 from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.opening import opening_of
+from appliance.engine.order_commands import OrderCommands
 from appliance.engine.people_commands import PeopleCommands
 from appliance.engine.port import EnginePort
 from appliance.engine.release_desk import ReleaseDesk
@@ -36,6 +37,7 @@ ON_RECORD = frozenset(
         "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
         "not_correctable", "device_not_calibrated", "id_needed", "unknown_command", "count_not_qualified",
         "consent_missing", "consent_withdrawn", "order_without_unit", "order_other_unit", "order_expired",
+        "order_superseded", "order_handed_back",
     }
 )  # fmt: skip
 
@@ -61,6 +63,7 @@ class Commands:
             **SignatureCommands(engine).handlers,
             **DeviceCommands(engine).handlers,
             **CountCommands(engine).handlers,
+            **OrderCommands(engine).handlers,
             **ConsentCommands(engine).handlers,
             "hold": self._hold,
             "restart": self._restart,

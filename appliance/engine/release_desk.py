@@ -14,6 +14,8 @@ from appliance.access.qp_decision import Decision, check_decision
 from appliance.domain import decisions
 from appliance.domain import events as ev
 from appliance.domain.errors import CommandRefused, NotPlausible
+from appliance.engine import central_desk
+from appliance.engine.central_desk import CentralDesk
 from appliance.engine.identity_desk import IdentityDesk
 from appliance.engine.port import EnginePort
 from appliance.engine.sealing import expected_seal
@@ -110,6 +112,8 @@ class ReleaseDesk:
         blob = str(reference.sha256)
         if envelope.type in LISTS:
             return await self._lists.deliver(envelope, blob, command.command_id)
+        if envelope.type in central_desk.TYPES:
+            return await CentralDesk(engine).deliver(envelope, blob, command.command_id)
         if envelope.type != "decision":
             words = f"A {envelope.type} document is not taken while the unit runs. Call the administrator."
             await self._refuse(envelope, blob, DocumentRefused("wrong_type", words), command)

@@ -67,7 +67,7 @@ MAY_DO = {
     | WARD
     | CONSENT
     | ACCOUNTS
-    | {"confirm_time", "abort_batch", "confirm_qualification"},
+    | {"confirm_time", "abort_batch", "hand_back_order", "confirm_qualification"},
     "qa_reviewer": WARD | {"confirm_qualification", "withdraw_consent"},
     "qp": WARD - {"open_emergency"},
     "recipe_developer": WARD,

@@ -163,6 +163,8 @@ class Matrix:
                 body = reason
             case "abort_batch":
                 body, proof = reason, password
+            case "hand_back_order":
+                body, proof = {"order": ORDER, **reason}, password
             case "acknowledge_alarm":
                 body = {"alarm": "matrix"}
             case "comment":

@@ -314,10 +314,9 @@ def test_before_the_seal_there_is_nothing_to_decide(room: Room) -> None:
     told(room, story)
 
 
-@pytest.mark.parametrize("kind", ["recipe", "order"])
-def test_no_other_document_is_taken_over_the_socket(room: Room, kind: str) -> None:
+def test_no_other_document_is_taken_over_the_socket(room: Room) -> None:
     async def story() -> None:
-        envelope = recipe_envelope(room.keys) if kind == "recipe" else order_envelope(room.keys)
+        envelope = recipe_envelope(room.keys)
 
         refused = await room.refused("deliver_document", delivered(envelope))
 

@@ -69,6 +69,8 @@ MAY: dict[str, list[tuple[str, str]]] = {
     "abort_batch": [
         (f"{TYPED_SUPERVISORS} untrained", OPEN.replace(" sealed", "").replace(" released", "")),
     ],
+    # Only an order that was not begun, and with the password.
+    "hand_back_order": [(f"{TYPED_SUPERVISORS} untrained", "no_batch")],
     "stop": [(" ".join(ACTORS), ALL)],
     "release_stop": [(f"operator {SUPERVISING}", "stopped")],
     "acknowledge_alarm": [(f"operator verifier maintenance {SUPERVISING} emergency", ALL)],

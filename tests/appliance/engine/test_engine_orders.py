@@ -1,0 +1,291 @@
+"""Orders at a running unit: hand-back, re-assignment, and central's words that stop."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from engine_room import ADA, CLEO, ORDER, START, Room, make_room, order_envelope, told
+
+from appliance.access.central_words import CentralWord, Notice, Recall, Use, Withdrawal
+from appliance.access.documents import Envelope, sign, to_json
+from appliance.domain import events as ev
+from appliance.orders_command import orders
+
+REASON = {"reason": "The patient was moved to another hospital"}
+SAID = {"version": 1, "issued_at": START, "by": "p-qa", "name": "Ada Quist", "reason": "As the form says"}
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return make_room(tmp_path)
+
+
+def delivered(envelope: Envelope) -> dict[str, Any]:
+    return {"envelope": json.loads(to_json(envelope))}
+
+
+def assigned(room: Room, *, unit: str, assignment: int, key: str = "central") -> Envelope:
+    """The same order, given to a unit anew."""
+    order = json.loads(order_envelope(room.keys).content)
+    order |= {"unit": unit, "assignment": str(assignment)}
+    content = json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
+    return sign("order", content, room.keys[key], "central")
+
+
+def said(room: Room, word: CentralWord, key: str = "central") -> Envelope:
+    return sign(word.TYPE, word.to_content(), room.keys[key], "central")  # type: ignore[arg-type]
+
+
+def withdrawal(**changes: Any) -> Withdrawal:
+    word = Withdrawal(
+        id="CONSENT-1",
+        consent="CONSENT-1",
+        coi="CHA999926000001",
+        patient="DEMO7F3A",
+        received_from="study nurse",
+        withdrawn_at=START,
+        **SAID,
+    )
+    return msgspec.structs.replace(word, **changes)
+
+
+def notice(batch: str, **changes: Any) -> Notice:
+    uses = (Use(unit="UNIT-1", batch=batch), Use(unit="UNIT-2", batch="UNIT-2-00007"))
+    word = Notice(id=f"order:{ORDER}", subject="order", key=ORDER, uses=uses, **SAID)
+    return msgspec.structs.replace(word, **changes)
+
+
+# ── Hand-back ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-001", "T20")
+def test_an_order_that_was_handed_back_is_never_made_here_also_after_a_crash(room: Room) -> None:
+    async def story() -> None:
+        by_operator = await room.refused("hand_back_order", {"order": ORDER, **REASON}, ADA.by_password)
+        by_pin = await room.refused("hand_back_order", {"order": ORDER, **REASON}, CLEO.by_pin)
+        done = await room.done("hand_back_order", {"order": ORDER, **REASON}, CLEO.by_password)
+        await room.restarts()
+        await room.signs_in()
+        refused = await room.refused("open_batch", {"order": ORDER})
+
+        assert (by_operator.reason, by_pin.reason) == ("not_permitted", "proof_missing")
+        assert done.result == {"order": ORDER, "assignment": 1}
+        assert refused.reason == "order_handed_back"
+        assert [one.person for one in room.events(ev.OrderHandedBack)] == [CLEO.id]
+
+    told(room, story)
+
+
+def test_what_was_begun_cannot_be_handed_back(room: Room) -> None:
+    async def story() -> None:
+        await room.begins_batch()
+
+        refused = await room.refused("hand_back_order", {"order": ORDER, **REASON}, CLEO.by_password)
+
+        assert refused.reason == "order_already_made"
+
+    told(room, story)
+
+
+def test_the_hand_back_is_signed_before_the_supervisor_is_answered(room: Room) -> None:
+    async def story() -> None:
+        await room.done("hand_back_order", {"order": ORDER, **REASON}, CLEO.by_password)
+
+        record = room.engine.record
+        assert list(record.segments(1))[-1].last == record.head().seq
+
+    told(room, story)
+
+
+# ── Re-assignment ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-001", "T20")
+def test_the_first_unit_refuses_the_older_assignment_also_after_a_restart(room: Room) -> None:
+    async def story() -> None:
+        await room.done("deliver_document", delivered(assigned(room, unit="UNIT-2", assignment=2)))
+        await room.restarts()
+        older = await room.refused("deliver_document", delivered(assigned(room, unit="UNIT-1", assignment=1)))
+        # Laid on the shelf again by hand: the record knows better.
+        (room.home.orders / f"{ORDER}.json").write_bytes(to_json(order_envelope(room.keys)))
+        await room.signs_in()
+        refused = await room.refused("open_batch", {"order": ORDER})
+
+        assert older.reason == "lower_version"
+        assert refused.reason == "order_superseded"
+        assert "for unit UNIT-2" in refused.words
+
+    told(room, story)
+
+
+def test_a_newer_assignment_for_this_unit_may_be_made_after_a_hand_back(room: Room) -> None:
+    async def story() -> None:
+        await room.done("hand_back_order", {"order": ORDER, **REASON}, CLEO.by_password)
+        again = await room.refused("deliver_document", delivered(order_envelope(room.keys)))
+        await room.done("deliver_document", delivered(assigned(room, unit="UNIT-1", assignment=2)))
+        twice = await room.done("deliver_document", delivered(assigned(room, unit="UNIT-1", assignment=2)))
+        batch = await room.begins_batch()
+
+        assert again.reason == "order_handed_back"
+        assert "already" in twice.result["words"]
+        assert len(room.events(ev.OrderAssigned)) == 1
+        assert batch == "UNIT-1-00001"
+
+    told(room, story)
+
+
+def test_an_order_that_is_being_made_here_and_was_given_away_is_held_with_an_alarm(room: Room) -> None:
+    async def story() -> None:
+        await room.begins_batch()
+
+        await room.done("deliver_document", delivered(assigned(room, unit="UNIT-2", assignment=2)))
+        by_operator = await room.refused("restart", {"reason": "Looked at it"})
+
+        assert room.batch.state == "held"
+        assert by_operator.reason == "supervisor_needed"
+        assert any("given to another unit" in one.title for one in room.events(ev.AlarmRaised))
+
+    told(room, story)
+
+
+@pytest.mark.parametrize("key", ["stranger", "unit", "qp"])
+def test_an_order_or_word_that_central_did_not_sign_changes_nothing(room: Room, key: str) -> None:
+    async def story() -> None:
+        order = await room.refused(
+            "deliver_document", delivered(assigned(room, unit="UNIT-2", assignment=2, key=key))
+        )
+        word = await room.refused("deliver_document", delivered(said(room, withdrawal(), key)))
+        batch = await room.begins_batch()
+
+        assert order.reason == word.reason == "wrong_key"
+        assert batch and not room.events(ev.ConsentWithdrawn)
+
+    told(room, story)
+
+
+# ── Central's words ────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-011")
+def test_a_withdrawal_signed_by_central_holds_the_batch_once_and_for_all(room: Room) -> None:
+    async def story() -> None:
+        await room.begins_batch()
+        first = await room.done("deliver_document", delivered(said(room, withdrawal())))
+        again = await room.done("deliver_document", delivered(said(room, withdrawal())))
+        await room.restarts()
+        after = await room.done("deliver_document", delivered(said(room, withdrawal())))
+
+        assert "holds now" in first.result["words"]
+        assert "already" in again.result["words"] and "already" in after.result["words"]
+        assert len(room.events(ev.ConsentWithdrawn)) == 1
+        assert room.batch.state == "held"
+
+    told(room, story)
+
+
+@pytest.mark.requirement("F-094")
+def test_a_recall_signed_by_central_stands_on_record_and_an_older_one_is_refused(room: Room) -> None:
+    def recall(version: int, lot: str = "LOT 1") -> Recall:
+        return Recall(
+            id="FIC1|LOT1", catalogue="FIC1", lot=lot, reference="FSN-7", **SAID | {"version": version}
+        )
+
+    async def story() -> None:
+        await room.done("deliver_document", delivered(said(room, recall(2))))
+        older = await room.refused("deliver_document", delivered(said(room, recall(1))))
+        other = await room.refused("deliver_document", delivered(said(room, recall(2, "LOT 2"))))
+
+        (recalled,) = room.events(ev.LotRecalled)
+        assert (recalled.catalogue, recalled.lot, recalled.reference) == ("FIC1", "LOT1", "FSN-7")
+        assert recalled.document_blob
+        assert older.reason == other.reason == "lower_version"
+
+    told(room, story)
+
+
+@pytest.mark.requirement("F-010", "T20")
+def test_a_notice_of_a_second_use_holds_the_batch_until_a_supervisor_lets_it_go_on(room: Room) -> None:
+    async def story() -> None:
+        batch = await room.begins_batch()
+        await room.done("deliver_document", delivered(said(room, notice(batch))))
+        (alarm,) = [key for key in room.engine.unit.alarms if key.startswith("custody:second_use:")]
+        held = room.batch.state
+        by_ada = await room.refused("acknowledge_alarm", {"alarm": alarm})
+        no_restart = await room.refused("restart", {"reason": "Looked at it"})
+        await room.restarts()
+        await room.signs_in(CLEO)
+        await room.done("restart", {"reason": "QA says this bag is the right one"})
+
+        assert held == "held"
+        assert by_ada.reason == no_restart.reason == "supervisor_needed"
+        assert room.batch.state == "running"
+
+    told(room, story)
+
+
+def test_a_notice_that_comes_between_two_phases_holds_the_next_one_that_starts(room: Room) -> None:
+    async def story() -> None:
+        await room.goes_to("seal/performed")
+        await room.done("deliver_document", delivered(said(room, notice(room.batch.id))))
+
+        assert room.batch.state == "held"
+
+    told(room, story)
+
+
+def test_a_notice_about_an_earlier_batch_alarms_and_leaves_the_open_one_alone(room: Room) -> None:
+    async def story() -> None:
+        await room.begins_batch()
+
+        await room.done("deliver_document", delivered(said(room, notice("UNIT-1-00000"))))
+
+        assert room.batch.state == "running"
+        assert any(key.startswith("custody:second_use:") for key in room.engine.unit.alarms)
+
+    told(room, story)
+
+
+def test_altered_bytes_are_refused_on_record(room: Room) -> None:
+    async def story() -> None:
+        tree = delivered(said(room, withdrawal()))
+        tree["envelope"]["content"] = "A" + tree["envelope"]["content"][1:]
+
+        refused = await room.refused("deliver_document", tree)
+
+        assert refused.reason == "altered"
+        assert [one.type for one in room.events(ev.DocumentRefused)] == ["withdrawal"]
+
+    told(room, story)
+
+
+# ── On the command line ────────────────────────────────────────────────────────────────
+
+
+def test_the_list_of_orders_says_which_may_be_made_and_why_another_may_not(room: Room) -> None:
+    async def story() -> None:
+        import asyncio
+
+        async def listed() -> dict[str, Any]:
+            def run() -> str:
+                said = io.StringIO()
+                with contextlib.redirect_stdout(said):
+                    assert orders(["list", "--home", str(room.home.root), "--json"]) == 0
+                return said.getvalue()
+
+            return dict(json.loads(await asyncio.to_thread(run)))
+
+        before = await listed()
+        room.clock.advance(timedelta(days=40).total_seconds())
+        after = await listed()
+
+        assert (before["unit"], before["assignment"], before["refused_because"]) == ("UNIT-1", 1, "")
+        assert "expired" in after["refused_because"]
+
+    told(room, story)
