@@ -201,7 +201,6 @@ def _record_consent(a: Asked) -> Decided:
     return consent.record(a.unit, a.people[0], a.people[1], consent.Asked.of(a.taken.body), a.now)
 
 
-COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
 def _book_out_material(a: Asked) -> Decided:
     quantity = int(a.text("quantity"))
     return materials.book_out(a.unit, a.actor, a.text("receipt"), quantity, a.text("why"), a.text("reason"))
