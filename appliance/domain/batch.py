@@ -312,9 +312,9 @@ class Unit:
     warned_on: dict[str, str] = field(default_factory=dict)  # device:what ends → the day of the last notice
     silent: set[str] = field(default_factory=set)
     time_confirmed: bool = False
+    stock: Stock = field(default_factory=Stock)  # of materials
     people: PeopleState = field(default_factory=PeopleState)
     # What each device told of itself last. Left out of digests: records of before were sealed without it.
-    stock: Stock = field(default_factory=Stock)  # of materials
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
     # Not folded from events: whether the clock keeps itself true, as the clock says at each turn.
     clock_trusted: bool = True
@@ -364,9 +364,9 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
 
 
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
+    unit.stock.take(fact.event, fact.at, fact.actor)
     unit.people.take(fact.event, fact.at)
     unit.orders.take(fact.event, fact.batch)
-    unit.stock.take(fact.event, fact.at, fact.actor)
     match fact.event:
         case ev.EngineStarted(term=term) as started:
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
