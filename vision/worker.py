@@ -6,6 +6,9 @@ It runs as a child process, so that a crash in a decoder or a picture library re
 order, survives bad requests, and ends when its input ends.
 """
 
+from __future__ import annotations
+
+import hashlib
 import json
 import os
 import signal
@@ -13,10 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vision.counting.methods import METHODS, USUAL
 from vision.request_lines import REQUEST_BYTES_MAX, RequestLines
+
+if TYPE_CHECKING:
+    from vision.labels.label_template import LabelTemplate
 
 # Whoever waited for ready asks at once; what is not asked by then may wait for a method to load.
 IDLE_S = 0.5
@@ -274,14 +280,21 @@ def _qualify(request: Request, progress: Progress) -> object:
 
 
 def _render_label(request: Request, progress: Progress) -> object:
+    from vision.labels.label_outputs import as_zpl
     from vision.labels.label_picture import LabelNotDrawn, render_label
 
     fields = request.get("fields")
     if not isinstance(fields, dict) or not all(isinstance(each, str) for each in fields.values()):
         raise RequestRefused("bad_request", "The fields of a label are an object of strings.")
-    out = Path(_text(request, "out"))
+    out, zpl = Path(_text(request, "out")), _text(request, "zpl_out", "")
+    dpi = _measure(request, "dpi")
+    printed: dict[str, str] = {}
     try:
-        picture = render_label(_text(request, "template"), fields, out)
+        picture = render_label(_template(request), fields, out, dpi=300 if dpi is None else int(dpi))
+        if zpl:
+            data = as_zpl(picture)
+            _put(Path(zpl), data)
+            printed = {"zpl": zpl, "zpl_sha256": hashlib.sha256(data).hexdigest()}
     except LabelNotDrawn as refusal:
         raise RequestRefused("label_not_drawn", str(refusal)) from refusal
     except OSError as error:
@@ -294,7 +307,43 @@ def _render_label(request: Request, progress: Progress) -> object:
         "symbols": list(picture.symbols),
         "template": picture.template,
         "version": str(picture.version),
-    }
+        "template_sha256": picture.template_sha256,
+        "dpi": str(picture.dpi),
+    } | printed
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def _template(request: Request) -> str | LabelTemplate:
+    """The template to draw by: the exact text that was approved where one is given, else a shipped one."""
+    from vision.labels.label_template import TemplateRefused, read_template
+
+    name, text = _text(request, "template"), request.get("template_text")
+    if text is None:
+        return name
+    wanted = _text(request, "template_sha256")
+    if not isinstance(text, str):
+        raise RequestRefused("bad_request", "The text of a template is a string.")
+    data = text.encode("utf-8", "surrogatepass")
+    if hashlib.sha256(data).hexdigest() != wanted:
+        raise RequestRefused(
+            "template_altered",
+            "The label's template is not the one that was approved. Nothing was printed. Call QA.",
+        )
+    try:
+        plan = read_template(data)
+    except TemplateRefused as refused:
+        raise RequestRefused(
+            "template_refused", f"The label's template cannot be used: {refused}"
+        ) from refused
+    if plan.id != name:
+        raise RequestRefused("template_refused", f"This is the template {plan.id}, not {name}.")
+    return plan
 
 
 def _formats(request: Request) -> tuple[str, ...]:

@@ -29,6 +29,37 @@ DOSE = BAG | {
     "volume_readable": "30.0 mL",
     "storage_readable": "2 to 8 °C",
 }
+IN_PROCESS = {
+    "din_text": DIN,
+    "compound_text": f"=+03000{DIN}{PRODUCT}{COI}",
+    "din_readable": "A9999 26 000001 68",
+    "din_check": "8",
+    "product_readable": "Washed autologous cells",
+    "stage_readable": "Washed, before dosing",
+    "patient_readable": "P-4711",
+    "batch_readable": "UNIT-1-00001",
+    "made_readable": "21 Nov 2026 15:05 +01:00 Europe/Berlin",
+    "coi_readable": "CHA999926000001",
+    "autologous_statement": "FOR AUTOLOGOUS USE ONLY",
+}
+TUBE_DIN = "=A99992600000107"
+SAMPLE = {
+    "din_text": TUBE_DIN,
+    "compound_text": f"=+02000{TUBE_DIN}{COI}",
+    "din_readable": "A9999 26 000001 07",
+    "din_check": "8",
+    "sample_readable": "UNIT-1-00001-S1",
+    "test_readable": "Cell count",
+    "taken_readable": "21 Nov 2026 15:05 +01:00",
+    "patient_readable": "P-4711",
+}
+PRINT_TEST = {
+    "linear_text": "CWT1 PRN-1 202611211405",
+    "head_text": "CWT1 PRN-1 202611211405 H",
+    "foot_text": "CWT1 PRN-1 202611211405 F",
+    "printer_readable": "printer-1, 300 dots an inch",
+    "printed_readable": "21 Nov 2026 15:05 +01:00 Europe/Berlin",
+}
 WRISTBAND = {
     "order_readable": "O-2026-1",
     "patient_readable": "P-4711",
@@ -50,6 +81,9 @@ ALL_TEMPLATES = {
     "order": WRISTBAND,
     "material": MATERIAL,
     "badge": BADGE,
+    "in_process": IN_PROCESS,
+    "sample": SAMPLE,
+    "print_test": PRINT_TEST,
 }
 
 

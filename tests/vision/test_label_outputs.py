@@ -126,4 +126,6 @@ def test_data_that_cannot_be_used_is_told_and_nothing_is_written(
 
 def test_the_templates_are_told_with_their_fields(capsys: pytest.CaptureFixture[str]) -> None:
     assert label(["templates"]) == 0
-    assert "dose (version 1): din_text product_text compound_text" in capsys.readouterr().out
+    assert (
+        "dose (version 2, 101.6 x 101.6 mm): din_text product_text compound_text" in capsys.readouterr().out
+    )

@@ -7,7 +7,7 @@ its print and its wrinkles stay, its place, its glare and the camera's grain dif
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -51,6 +51,7 @@ class DrawnLabel:
     raster: Gray
     linear: frozenset[str]
     matrix: str
+    places: Mapping[str, tuple[int, int, int, int]]  # of each payload: left, top, right, bottom in dots
 
     @property
     def payloads(self) -> frozenset[str]:
@@ -128,7 +129,8 @@ def drawn_label(number: int) -> DrawnLabel:
     assert raster is not None, number
     # A bag's label is no longer than its print: the empty paper below it is cut off.
     lowest = int(np.flatnonzero((raster < 128).any(axis=1)).max()) + MARGIN_DOTS
-    return DrawnLabel(np.asarray(raster[:lowest], np.uint8), frozenset(texts.values()), compound)
+    sheet = np.asarray(raster[:lowest], np.uint8)
+    return DrawnLabel(sheet, frozenset(texts.values()), compound, picture.places)
 
 
 def _check_value(text: str) -> int:
@@ -158,11 +160,12 @@ class _Held:
 
     def _target(self, rng: np.random.Generator) -> tuple[float, float, float]:
         """Choose a symbol to harm: its middle and its length, in dots."""
-        height, width = self._view.label.raster.shape
-        if rng.random() < 0.5:
-            side = 0.13 * width
-            return width - MARGIN_DOTS - side / 2, MARGIN_DOTS + side / 2, side
-        return MARGIN_DOTS + 0.2 * width, float(rng.uniform(0.5, 0.9)) * height, 0.36 * width
+        label = self._view.label
+        payload = label.matrix
+        if rng.random() >= 0.5:
+            payload = sorted(label.linear)[int(rng.uniform(0, len(label.linear)))]
+        left, top, right, bottom = label.places[payload]
+        return (left + right) / 2, (top + bottom) / 2, float(right - left)
 
     def frame(self, number: int) -> Gray:
         """Take one frame."""

@@ -7,7 +7,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vision.labels.label_template import LabelTemplate
 
 EXIT_GOOD, EXIT_DIFFERENT, EXIT_USAGE = 0, 1, 2
 PAYLOAD_ENDING = "_text"
@@ -40,10 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("templates", help="the labels that can be drawn, with their fields")
     render = actions.add_parser("render", help="draw a label, read it back, and write it")
-    render.add_argument("template", metavar="TEMPLATE")
+    render.add_argument("template", metavar="TEMPLATE", help="a name of `templates`, or a TOML file")
     render.add_argument("--data", type=Path, required=True, metavar="FILE.json", help="its fields")
     for kind, words in (("png", "a picture"), ("pdf", "a page of its size"), ("zpl", "for a Zebra printer")):
         render.add_argument(f"--{kind}", type=Path, metavar="OUT", help=words)
+    render.add_argument(
+        "--dpi", type=int, choices=(203, 300), default=300, help="dots an inch of the printer"
+    )
     verify = actions.add_parser("verify", help="read a picture of a label and compare")
     verify.add_argument("image", type=Path, metavar="IMAGE")
     verify.add_argument(
@@ -54,16 +60,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _templates() -> int:
-    from vision.labels.label_picture import TEMPLATES
+    from vision.labels.label_template import shipped_templates
 
-    for name, plan in TEMPLATES.items():
-        payloads = [*(field for field, _ in plan.linear), plan.matrix]
-        texts = {caption for _, caption in plan.linear} | {field for _, field in plan.lines}
-        told = [*payloads, *sorted(texts - plan.optional)]
-        print(f"{name} (version {plan.version}): {' '.join(told)}")
-        if plan.optional:
-            print(f"  if there is one: {' '.join(sorted(plan.optional))}")
+    for name, plan in shipped_templates().items():
+        size = f"{plan.head.width_mm:g} x {plan.head.height_mm:g} mm"
+        texts = [field for field, needed in plan.fields.items() if needed and field not in plan.payloads]
+        payloads = [field for field in plan.payloads if plan.fields[field]]
+        print(f"{name} (version {plan.version}, {size}): {' '.join([*payloads, *sorted(texts)])}")
+        if optional := sorted(field for field, needed in plan.fields.items() if not needed):
+            print(f"  if there is one: {' '.join(optional)}")
     return EXIT_GOOD
+
+
+def _plan(named: str) -> str | LabelTemplate:
+    """A shipped template by its name, or one in a file: to look at, for only a signed one is printed."""
+    from vision.labels.label_template import TemplateRefused, read_template
+
+    if not named.endswith(".toml"):
+        return named
+    try:
+        return read_template(Path(named).read_bytes())
+    except TemplateRefused as refused:
+        raise DataUnusable(f"{named}: {refused}") from refused
 
 
 def _fields(path: Path) -> Mapping[str, str]:
@@ -85,7 +103,7 @@ def _render(options: argparse.Namespace) -> int:
         print("cellwright label: say where to: --png, --pdf or --zpl OUT.", file=sys.stderr)
         return EXIT_USAGE
     try:
-        drawn = draw_label(options.template, _fields(options.data))
+        drawn = draw_label(_plan(options.template), _fields(options.data), dpi=options.dpi)
     except LabelNotDrawn as error:
         print(f"cellwright label: {error}", file=sys.stderr)
         return EXIT_USAGE

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vision.labels.label_picture import DOTS_PER_INCH, LabelPicture
+from vision.labels.label_picture import LabelPicture
 
 # The same label gives the same bytes: a page does not carry the moment of its making, the record does.
 NO_MOMENT = time.gmtime(0)
@@ -34,7 +34,7 @@ def as_pdf(label: LabelPicture) -> bytes:
         picture.convert("1").save(
             buffer,
             format="PDF",
-            resolution=DOTS_PER_INCH,
+            resolution=label.dpi,
             title=f"{label.template} label, version {label.version}",
             creationDate=NO_MOMENT,
             modDate=NO_MOMENT,
@@ -43,7 +43,7 @@ def as_pdf(label: LabelPicture) -> bytes:
 
 
 def as_zpl(label: LabelPicture, *, copies: int = 1) -> bytes:
-    """Return the label for a Zebra printer of 300 dots an inch, as one graphic.
+    """Return the label for a Zebra printer of the label's dots an inch, as one graphic.
 
     Parameters
     ----------

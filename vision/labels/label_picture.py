@@ -1,7 +1,10 @@
-"""Draw label pictures: symbols by whole dots, text beside them, and nothing leaves that was not read back.
+"""Draw label pictures from templates: symbols by whole dots, text beside them, and nothing leaves unread.
 
-Payloads and texts come from the caller; this module knows layouts only. The same fields give the same bytes.
+Payloads and texts come from the caller, the layout from the template; this module puts each element's own
+sheet at its place. The same template, fields and dots an inch give the same bytes.
 """
+
+from __future__ import annotations
 
 import hashlib
 import io
@@ -10,169 +13,99 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import zxingcpp
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from vision.labels import label_template as lt
+from vision.labels.label_ink import SIMULATED_WORDS, LabelNotDrawn, draw
 from vision.labels.locate import Gray
 from vision.labels.symbols import read_symbols
 
-DOTS_PER_INCH = 300
-MODULE_DOTS = 3  # 0.254 mm, the module width aimed at for linear symbols
-BAR_HEIGHT_DOTS = 110  # 9.3 mm
-MATRIX_MODULE_DOTS = 6  # 0.51 mm
+__all__ = [
+    "DOTS_PER_INCH",
+    "SIMULATED_WORDS",
+    "LabelNotDrawn",
+    "LabelPicture",
+    "draw_label",
+    "render_label",
+]
+
+DOTS_PER_INCH = 300  # where nobody says otherwise
+MODULE_DOTS = 3  # of a linear symbol at 300 dots an inch: 0.254 mm
 MARGIN_DOTS = 36
+READ_BACK_MS = 20_000.0  # no busy machine may make a good label look bad
+READ_BACK_MODULE_DOTS = 3  # a raster with fewer dots a module is read enlarged, dot for dot
 TEXT_CHARACTERS_MAX = 120
 # What the font that Pillow ships can draw beyond ASCII.
 EXTRA_CHARACTERS = "°±·"
-SIMULATED_WORDS = "SIMULATED - NOT FOR USE"
-
-
-class LabelNotDrawn(ValueError):
-    """The label was not made; `str(error)` says what to change. Nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A label's layout: which field goes where. `version` changes with any change of it."""
-
-    version: int
-    heading: str
-    size_dots: tuple[int, int]
-    lines: tuple[tuple[str, str], ...]  # words, field
-    linear: tuple[tuple[str, str], ...]  # field of the payload, field of the text below it
-    matrix: str  # field of the payload
-    statement: str = ""
-    optional: frozenset[str] = frozenset()
-
-
-TEMPLATES: Mapping[str, Template] = {
-    "bag": Template(
-        1,
-        "Cells, apheresis",
-        (1200, 900),
-        (
-            ("Product", "product_readable"),
-            ("Expires", "expiry_readable"),
-            ("Volume", "volume_readable"),
-            ("Patient", "patient_readable"),
-            ("Storage", "storage_readable"),
-        ),
-        (("din_text", "din_readable"), ("product_text", "product_readable")),
-        "compound_text",
-        optional=frozenset({"volume_readable", "patient_readable", "storage_readable"}),
-    ),
-    "dose": Template(
-        1,
-        "Final product",
-        (1200, 1000),
-        (
-            ("Patient", "patient_readable"),
-            ("Product", "product_readable"),
-            ("Division", "division_readable"),
-            ("Expires", "expiry_readable"),
-            ("Volume", "volume_readable"),
-            ("Storage", "storage_readable"),
-            ("Batch", "batch_readable"),
-            ("Contents", "contents_readable"),
-        ),
-        (("din_text", "din_readable"), ("product_text", "product_readable")),
-        "compound_text",
-        statement="FOR AUTOLOGOUS USE ONLY",
-        optional=frozenset({"batch_readable", "contents_readable"}),
-    ),
-    "wristband": Template(
-        1,
-        "Patient",
-        (1000, 420),
-        (("Order", "order_readable"), ("Patient", "patient_readable"), ("Chain of identity", "coi_readable")),
-        (),
-        "coi_text",
-    ),
-    "order": Template(
-        1,
-        "Order",
-        (1200, 560),
-        (
-            ("Order", "order_readable"),
-            ("Patient", "patient_readable"),
-            ("Chain of identity", "coi_readable"),
-            ("Recipe", "recipe_readable"),
-            ("Starting material", "din_readable"),
-            ("Dose", "dose_readable"),
-        ),
-        (),
-        "coi_text",
-        optional=frozenset({"recipe_readable", "din_readable", "dose_readable"}),
-    ),
-    "material": Template(
-        1,
-        "Material",
-        (1000, 420),
-        (
-            ("Name", "name_readable"),
-            ("Catalogue", "catalogue_readable"),
-            ("Lot", "lot_readable"),
-            ("Expires", "expiry_readable"),
-        ),
-        (),
-        "compound_text",
-        optional=frozenset({"name_readable"}),
-    ),
-    "badge": Template(
-        1,
-        "Staff",
-        (800, 420),
-        (("Name", "name_readable"), ("Number", "staff_readable")),
-        (),
-        "staff_text",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPicture:
-    """A drawn label: the PNG bytes, their hash, and the payloads that were read back from it."""
+    """A drawn label.
+
+    Attributes
+    ----------
+    png, sha256
+        The picture's bytes and their hash.
+    symbols
+        The payloads that were read back from it.
+    template, version, template_sha256
+        What it was drawn by.
+    places
+        Where each payload's symbol stands, with its white: left, top, right, bottom in dots.
+    """
 
     png: bytes
     sha256: str
     symbols: tuple[str, ...]
     template: str
     version: int
+    dpi: int
+    template_sha256: str
+    places: Mapping[str, tuple[int, int, int, int]]
 
 
-def draw_label(template: str, fields: Mapping[str, str]) -> LabelPicture:
+def draw_label(
+    template: str | lt.LabelTemplate, fields: Mapping[str, str], *, dpi: int = DOTS_PER_INCH
+) -> LabelPicture:
     """Draw a label and read it back.
 
     Parameters
     ----------
-    template : str
-        A name in `TEMPLATES`.
+    template : str or LabelTemplate
+        The id of a shipped template, or one that was read.
     fields : mapping of str to str
         All fields of the template that are not optional. ``simulated`` set to ``"true"`` prints
         `SIMULATED_WORDS` across the label. A field the template does not know is refused: what the
         caller thinks is on the label must be on it.
+    dpi : int
+        Of the print head, out of `label_template.DOTS_PER_INCH`.
 
     Raises
     ------
     LabelNotDrawn
         A field is missing, unknown or cannot be printed, or the raster does not read back.
     """
-    plan = TEMPLATES.get(template)
-    if plan is None:
-        raise LabelNotDrawn(f"There is no label template {template!r}; there are {', '.join(TEMPLATES)}.")
-    _check_fields(template, plan, fields)
-    canvas = _draw(plan, fields)
-    payloads = (*(fields[name] for name, _ in plan.linear), fields[plan.matrix])
-    _read_back(np.asarray(canvas.convert("L"), dtype=np.uint8), payloads)
+    plan = _template(template)
+    if dpi not in lt.DOTS_PER_INCH:
+        raise LabelNotDrawn(f"Labels are drawn at {' or '.join(map(str, lt.DOTS_PER_INCH))} dots an inch.")
+    _check_fields(plan, fields)
+    canvas, places = _draw(plan, fields, dpi)
+    payloads = tuple(fields[name] for name in plan.payloads if name in fields)
+    _read_back(np.asarray(canvas.convert("L"), dtype=np.uint8), payloads, dpi)
     buffer = io.BytesIO()
-    canvas.save(buffer, format="PNG", dpi=(DOTS_PER_INCH, DOTS_PER_INCH), compress_level=9)
+    canvas.save(buffer, format="PNG", dpi=(dpi, dpi), compress_level=9)
     png = buffer.getvalue()
-    return LabelPicture(png, hashlib.sha256(png).hexdigest(), payloads, template, plan.version)
+    found = {fields[name]: place for name, place in places.items()}
+    sha256 = hashlib.sha256(png).hexdigest()
+    return LabelPicture(png, sha256, payloads, plan.id, plan.version, dpi, plan.sha256, found)
 
 
-def render_label(template: str, fields: Mapping[str, str], out: Path) -> LabelPicture:
+def render_label(
+    template: str | lt.LabelTemplate, fields: Mapping[str, str], out: Path, *, dpi: int = DOTS_PER_INCH
+) -> LabelPicture:
     """Draw a label and put the PNG at `out`, whole or not at all."""
-    picture = draw_label(template, fields)
+    picture = draw_label(template, fields, dpi=dpi)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     part.write_bytes(picture.png)
@@ -180,93 +113,56 @@ def render_label(template: str, fields: Mapping[str, str], out: Path) -> LabelPi
     return picture
 
 
-def _check_fields(template: str, plan: Template, fields: Mapping[str, str]) -> None:
-    payloads = {name for name, _ in plan.linear} | {plan.matrix}
-    texts = {name for _, name in plan.linear} | {name for _, name in plan.lines}
-    known = payloads | texts
-    missing = sorted(known - plan.optional - set(fields))
-    unknown = sorted(set(fields) - known - {"simulated"})
+def _template(template: str | lt.LabelTemplate) -> lt.LabelTemplate:
+    if isinstance(template, lt.LabelTemplate):
+        return template
+    shipped = lt.shipped_templates()
+    if template not in shipped:
+        raise LabelNotDrawn(f"There is no label template {template!r}; there are {', '.join(shipped)}.")
+    return shipped[template]
+
+
+def _check_fields(plan: lt.LabelTemplate, fields: Mapping[str, str]) -> None:
+    known, payloads = plan.fields, plan.payloads
+    missing = sorted(name for name, needed in known.items() if needed and name not in fields)
+    unknown = sorted(set(fields) - set(known) - {lt.SIMULATED_FIELD})
     if missing or unknown:
         told = [f"without {', '.join(missing)}"] if missing else []
         told += [f"with {', '.join(unknown)}, which it does not print"] if unknown else []
-        raise LabelNotDrawn(f"The {template} label cannot be drawn {' and '.join(told)}.")
-    if fields.get("simulated", "false") not in ("true", "false"):
+        raise LabelNotDrawn(f"The {plan.id} label cannot be drawn {' and '.join(told)}.")
+    if fields.get(lt.SIMULATED_FIELD, "false") not in ("true", "false"):
         raise LabelNotDrawn('The field simulated is "true" or "false".')
     for name, value in fields.items():
         printable = all(" " <= character <= "~" or character in EXTRA_CHARACTERS for character in value)
         too_long = len(value) > TEXT_CHARACTERS_MAX and name not in payloads
         if not value or not printable or too_long:
             raise LabelNotDrawn(
-                f"The field {name} of the {template} label cannot be printed: {value[:40]!r}. "
+                f"The field {name} of the {plan.id} label cannot be printed: {value[:40]!r}. "
                 f"Use 1 to {TEXT_CHARACTERS_MAX} plain characters."
             )
 
 
-def _draw(plan: Template, fields: Mapping[str, str]) -> Image.Image:
-    width, height = plan.size_dots
-    canvas = Image.new("1", (width, height), 1)
-    pen = ImageDraw.Draw(canvas)
-    pen.fontmode = "1"
-    simulated = fields.get("simulated") == "true"
-    top = MARGIN_DOTS
-    matrix = _symbol(fields[plan.matrix], zxingcpp.BarcodeFormat.DataMatrix)
-    matrix_left = width - MARGIN_DOTS - matrix.width
-    if simulated:
-        top = _band(pen, width, top - 26) + 14
-        _band(pen, width, height - 74)
-    bottom = height - (88 if simulated else MARGIN_DOTS)
-    column = matrix_left - MARGIN_DOTS - 20
-    canvas.paste(matrix, (matrix_left, top))
-    lowest = top + matrix.height
-    top = _text(pen, (MARGIN_DOTS, top), plan.heading, 44, column)
-    if plan.statement:
-        top = _text(pen, (MARGIN_DOTS, top), plan.statement, 42, column)
-    for words, name in plan.lines:
-        if name in fields:
-            top = _text(pen, (MARGIN_DOTS, top), f"{words}: {fields[name]}", 32, column)
-    for name, caption in plan.linear:
-        bars = _symbol(fields[name], zxingcpp.BarcodeFormat.Code128)
-        if top + 14 < lowest and MARGIN_DOTS + bars.width > matrix_left - 20:
-            top = lowest
-        canvas.paste(bars, (MARGIN_DOTS, top + 14))
-        top = _text(pen, (MARGIN_DOTS + 30, top + 14 + bars.height), fields[caption], 32, width - 100)
-    if max(top, lowest) > bottom:
-        raise LabelNotDrawn("The text does not fit on this label. Shorten it.")
-    return canvas
+def _draw(
+    plan: lt.LabelTemplate, fields: Mapping[str, str], dpi: int
+) -> tuple[Image.Image, dict[str, tuple[int, int, int, int]]]:
+    canvas = Image.new("1", (lt.dots(plan.head.width_mm, dpi), lt.dots(plan.head.height_mm, dpi)), 1)
+    places = {}
+    for element in plan.elements:
+        left, top = lt.dots(element.x_mm, dpi), lt.dots(element.y_mm, dpi)
+        right = lt.dots(element.x_mm + element.width_mm, dpi)
+        bottom = lt.dots(element.y_mm + element.height_mm, dpi)
+        canvas.paste(draw(element, (right - left, bottom - top), fields, dpi), (left, top))
+        if isinstance(element, lt.Linear):
+            bottom = top + lt.dots(element.bar_height_mm, dpi)
+        if isinstance(element, lt.Linear | lt.Matrix) and element.field in fields:
+            places[element.field] = (left, top, right, bottom)
+    return canvas, places
 
 
-def _band(pen: ImageDraw.ImageDraw, width: int, top: int) -> int:
-    font = ImageFont.load_default(52)
-    pen.rectangle((0, top, width, top + 64), fill=0)
-    left = (width - pen.textlength(SIMULATED_WORDS, font=font)) // 2
-    pen.text((left, top + 4), SIMULATED_WORDS, font=font, fill=1)
-    return top + 64
-
-
-def _text(pen: ImageDraw.ImageDraw, place: tuple[int, int], words: str, size: int, room: int) -> int:
-    """Write one line and return where the next begins; a line too long for its room is refused, not cut."""
-    font = ImageFont.load_default(size)
-    if pen.textlength(words, font=font) > room:
-        raise LabelNotDrawn(f"{words!r} is too long for its place on the label. Shorten it.")
-    pen.text(place, words, font=font, fill=0)
-    return place[1] + round(size * 1.3)
-
-
-def _symbol(text: str, kind: zxingcpp.BarcodeFormat) -> Image.Image:
-    try:
-        if kind == zxingcpp.BarcodeFormat.Code128:
-            image = zxingcpp.create_barcode(text, kind).to_image(scale=MODULE_DOTS, add_quiet_zones=True)
-            row = np.asarray(image, dtype=np.uint8)[:1]
-            return Image.fromarray(np.repeat(row, BAR_HEIGHT_DOTS, axis=0)).convert("1")
-        barcode = zxingcpp.create_barcode(text, kind, force_square=True)
-        image = barcode.to_image(scale=MATRIX_MODULE_DOTS, add_quiet_zones=True)
-        return Image.fromarray(np.asarray(image, dtype=np.uint8)).convert("1")
-    except (ValueError, RuntimeError) as error:
-        raise LabelNotDrawn(f"{text[:40]!r} cannot be written as a symbol: {error}.") from error
-
-
-def _read_back(gray: Gray, payloads: tuple[str, ...]) -> None:
-    found = read_symbols(gray, ("code128", "datamatrix"))
+def _read_back(gray: Gray, payloads: tuple[str, ...], dpi: int) -> None:
+    if lt.dots(0.25, dpi) < READ_BACK_MODULE_DOTS:
+        gray = np.repeat(np.repeat(gray, 2, axis=0), 2, axis=1)
+    found = read_symbols(gray, ("code128", "datamatrix"), READ_BACK_MS)
     told = sorted(symbol.text for symbol in found.symbols)
     plain = all(symbol.symbology_identifier in ("]C0", "]d1") for symbol in found.symbols)
     if told != sorted(payloads) or "conflict" in found.reasons or not plain:
