@@ -18,8 +18,10 @@ from appliance.domain import (
     count_fitness,
     fitness,
     phase_states,
+    scans,
     materials,
     second_use,
+    typed_label,
 )
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, Order, PhaseRun, Unit
@@ -43,6 +45,7 @@ SUPERVISOR_HOLDS = frozenset(
         "arrival_temperature_min", "transport_outside", "transport_gap", "dose_temperature_max",
         materials.HOLD,
         "dose_temperature_min", consent.WITHDRAWN, SECOND_USE,
+        typed_label.HELD,
     }
 )  # fmt: skip
 RULES = 4  # of a batch that opens now (`BatchOpened.rules`)
@@ -191,7 +194,8 @@ def open_prompts(unit: Unit, now: datetime) -> list[Prompt]:
     asked = corrections.prompts(unit, unit.batch, now)
     for run in unit.batch.runs.values():
         if run.state == phase_states.RUNNING:
-            asked += logic_of(run).prompts(context(unit, run, now))
+            c = context(unit, run, now)
+            asked += typed_label.offered(c, logic_of(run).prompts(c))
         elif run.state == phase_states.COMPLETE:
             asked += logic_of(run).prompts_after(context(unit, run, now))
     return asked
@@ -235,8 +239,11 @@ def answer(unit: Unit, prompt_id: str, values: dict[str, str], actor: Actor, now
     permit_answer(unit, asked, actor, now)
     if not actor.is_emergency:  # which has no role, and its own rules
         asked.check_actor(actor)
-    checked = prompt.check_values(values)
     assert unit.batch is not None
+    if typed_label.is_typed(prompt):
+        run = unit.batch.runs[prompt.phase]
+        return typed_label.answered(context(unit, run, now), prompt, values, logic_of(run).scanned, actor)
+    checked = prompt.check_values(values)
     if corrections.is_proposal(prompt):
         return corrections.confirmed(unit.batch, prompt, actor)
     run = unit.batch.runs[prompt.phase]
@@ -266,7 +273,18 @@ def scan_read(unit: Unit, read: ev.ScanRead, now: datetime) -> list[ev.Event]:
     asked = run.last(ev.ScanRequested)
     if run.state != phase_states.RUNNING or (asked is not None and asked[1].scan_id != read.scan_id):
         return [read]  # on record; what came too late decides nothing
-    return [read, *logic_of(run).scanned(context(unit, run, now), read)]
+    return [read, *scans.decided(context(unit, run, now), logic_of(run).scanned, read)]
+
+
+def cancel_scan(unit: Unit, scan_id: str, actor: Actor) -> list[ev.Event]:
+    """A person ends the scan that is under way."""
+    permit(unit, actor, "scan")
+    runs = unit.batch.runs.values() if unit.batch is not None and not unit.batch.closed else ()
+    run = next((one for one in runs if one.has(ev.ScanRequested, scan_id=scan_id)), None)
+    if run is None or unit.batch is None:
+        raise NotOpen("This scan is over. Look at the screen again.")
+    # The moment is no part of it: nothing here is judged by time.
+    return scans.cancelled(context(unit, run, unit.batch.opened_at), scan_id)
 
 
 def import_file(unit: Unit, prompt_id: str, file: str, actor: Actor, now: datetime) -> list[ev.Event]:
@@ -531,7 +549,8 @@ def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list
         case phase_states.HOLDING if logic.is_safe(c):
             return [ev.PhaseHeld(phase=run.phase.id)]
         case phase_states.RUNNING if not unit.stop_latched:
-            return lapsed(c, logic.second_person_keys(run.phase)) or fitness.gated(c, logic.advance(c))
+            late = lapsed(c, logic.second_person_keys(run.phase)) or typed_label.lapsed(c)
+            return late or fitness.gated(c, logic.advance(c))
         case phase_states.IDLE if (
             not unit.stop_latched and _startable(unit, batch, run) and logic.may_start(c)
         ):

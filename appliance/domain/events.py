@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from appliance.domain.event import Event as Event
-from appliance.domain.events_of_counting import *  # noqa: F403  (one vocabulary in eight files)
+from appliance.domain.events_of_counting import *  # noqa: F403  (one vocabulary in several files)
 from appliance.domain.events_of_custody import *  # noqa: F403
 from appliance.domain.events_of_custody import CUSTODY_FACTS_OF_THE_UNIT
 from appliance.domain.events_of_devices import *  # noqa: F403
@@ -30,6 +30,7 @@ from appliance.domain.events_of_orders import *  # noqa: F403
 from appliance.domain.events_of_orders import ORDER_FACTS_OF_THE_UNIT
 from appliance.domain.events_of_people import *  # noqa: F403
 from appliance.domain.events_of_record import *  # noqa: F403
+from appliance.domain.events_of_scanning import *  # noqa: F403
 
 # ── Batch ──────────────────────────────────────────────────────────────────────────────────
 

@@ -19,6 +19,9 @@ NOT_READ = {
     "too_far": "The label is too far away. Bring it nearer.",
     "conflict": "Two readings of this label differ. Clean the label and show it again.",
     "no_symbol": "No symbol was found. Show the whole label.",
+    "two_labels": "Two labels are in the picture. Show one. If there is only one, put it aside and call the "
+    "supervisor.",
+    "cancelled": "The scan was ended.",
     "no_picture": "No new picture came from the camera. Show the label again.",
     "not_confirmed": "The label was read once only. Show it again, flat and near.",
     "unreadable_file": "The picture of the label cannot be read. Show the label again.",

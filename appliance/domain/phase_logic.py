@@ -463,6 +463,8 @@ def scan_pending(c: Context) -> bool:
     asked = c.run.last(ev.ScanRequested)
     if asked is None or c.run.has(ev.ScanRead, scan_id=asked[1].scan_id):
         return False
+    if c.run.has(ev.ScanCancelled, scan_id=asked[1].scan_id):
+        return False
     restarted = c.run.last(ev.PhaseRestarted)
     return restarted is None or restarted[0].seq < asked[0].seq
 

@@ -41,7 +41,8 @@ def _close_what_was_under_way(batch: Batch) -> list[ev.Event]:
                 )
             )
     for _, scan in batch.all(ev.ScanRequested):
-        if batch.last(ev.ScanRead, scan_id=scan.scan_id) is None:
+        ended = batch.last(ev.ScanCancelled, scan_id=scan.scan_id)
+        if ended is None and batch.last(ev.ScanRead, scan_id=scan.scan_id) is None:
             events.append(
                 ev.ScanRead(
                     phase=scan.phase,

@@ -81,6 +81,8 @@ WITHHELD: dict[str, str] = {
     "SignatureVoided": WORDS,
     "StopReleased": FREE_TEXT,
     "TransportRecorded": FILE,
+    "LabelTyped": SYMBOLS,
+    "TypedEntriesDiffered": WORDS,
     "ValueCorrected": STAFF,
 }
 
@@ -95,8 +97,8 @@ SHOWN = frozenset(
         "LimitCrossed", "LineCleared", "MaterialAccepted", "MeasurementsSealed", "PhaseCompleted",
         "PhaseHeld", "PhaseRestarted", "PhaseStarted", "ProductLabelled", "ReadingsUsed",
         "RecordMigrated", "RecordVerified", "RecoveredFromCrash", "ResultReceived", "SampleTaken",
-        "ScanRequested", "SessionClosed", "SignInRefused", "TimeConfirmed", "TimerElapsed", "ValueRecorded",
-        "WearCounted",
+        "ScanCancelled", "ScanRequested", "SessionClosed", "SignInRefused", "TimeConfirmed", "TimerElapsed",
+        "ValueRecorded", "WearCounted",
     }
 )  # fmt: skip
 

@@ -219,6 +219,7 @@ def _lift_recall(a: Asked) -> Decided:
 COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "open_batch": _open_batch,
     "scan": lambda a: decisions.scan(a.unit, a.text("prompt"), a.actor, a.now),
+    "cancel_scan": lambda a: decisions.cancel_scan(a.unit, a.text("scan"), a.actor),
     "answer": lambda a: decisions.answer(a.unit, a.text("prompt"), dict(a.taken.values), a.actor, a.now),
     "import_file": lambda a: decisions.import_file(a.unit, a.text("prompt"), a.text("file"), a.actor, a.now),
     "hold": lambda a: decisions.hold(a.unit, a.actor, a.text("phase"), a.text("reason")),

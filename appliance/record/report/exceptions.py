@@ -61,6 +61,7 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "SecurityNoticeRaised": ("People", ("title", "cause", "priority")),
     "SignatureVoided": ("Signature", ("words", "phase", "key", "person", "signed_seq")),
     "SignInRefused": ("People", ("person", "reason", "failures", "locked")),
+    "TypedEntriesDiffered": ("Identity", ("words", "key", "tries")),
     "TimeConfirmed": ("Time", ("reference_at", "difference_s", "first_person", "second_person")),
     "ValueCorrected": ("Correction", ("key", "field", "old", "new", "unit", "reason", "name")),
 }
@@ -140,6 +141,12 @@ def _noticed(body: Body) -> str:
     return f"{body.get('title') or 'A notice about a device'}: {body.get('cause', '')}".rstrip(": ")
 
 
+def _typed(body: Body) -> str:
+    if body.get("part") != "second":
+        return ""
+    return f"A label was typed by two people, not read: {listed(body, 'phase', 'key', 'number')}"
+
+
 def _fictitious(body: Body) -> str:
     station = body.get("station")
     said = isinstance(station, dict) and "fictitious" in station.values()
@@ -155,6 +162,7 @@ SOMETIMES: dict[str, tuple[str, Callable[[Body], str]]] = {
     "CellCountReported": ("Count", _not_counted),
     "DeviceIdentified": ("Device", _unqualified),
     "DeviceNoticeRaised": ("Device", _noticed),
+    "LabelTyped": ("Identity", _typed),
     "ManualEntryVerified": ("Value", _by_hand),
     "ResultReceived": ("Result", _not_passed),
     "ValueRecorded": ("Value", _bad_quality),

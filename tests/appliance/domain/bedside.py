@@ -374,6 +374,10 @@ class Bedside:
         self.commit(decisions.scan(self.unit, prompt_id, by, self.now), by.id)
         return self.last(ev.ScanRequested)
 
+    def cancels(self, scan_id: str, by: Actor = ADA) -> None:
+        """A person ends the scan that is under way."""
+        self.commit(decisions.cancel_scan(self.unit, scan_id, by), by.id)
+
     def camera_reads(self, asked: ev.ScanRequested, texts: list[str], reasons: tuple[str, ...] = ()) -> None:
         read = ev.ScanRead(
             phase=asked.phase,
