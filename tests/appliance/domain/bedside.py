@@ -205,6 +205,7 @@ class Bedside:
             ]
         )
         self.qualifies_the_count()
+        self.stocks_the_materials()
         self.has_consent()
         for device in devices:
             self.identify(device)
