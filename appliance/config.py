@@ -40,7 +40,11 @@ ROLES = (
 )
 # What moves product must stop when nobody is listening; what keeps cells warm must not (SAFETY 2).
 MOVING_ROLES = ("pump", "valve", "centrifuge")
+# What ends what it began whoever listens: it moves no product, and its halves are waste.
+FINISHING_ROLES = ("printer",)
 SETTINGS_MAX = 32  # of one device
+_TCP_PORT = re.compile(r"tcp://(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]):[1-9]\d{0,4}")
+_THIS_MACHINE = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")  # 32 bytes are the record header's field
 
 
@@ -432,8 +436,11 @@ def _device(table: _Table) -> Device:
     _check_days(table, device)
     if role in MOVING_ROLES and device.safe_state == "keep":
         table.fault("safe_state", f"is 'keep' for a {role}; what moves fluid must write 'stop'")
-    if device.port and not device.port.startswith("/"):
-        table.fault("port", f"is {device.port!r}; write an absolute path such as /dev/serial/by-id/…")
+    if role in FINISHING_ROLES and device.safe_state == "stop":
+        table.fault("safe_state", f"is 'stop' for a {role}; half a label helps nobody: write 'keep'")
+    if device.port and not device.port.startswith("/") and not _TCP_PORT.fullmatch(device.port):
+        words = "write an absolute path such as /dev/serial/by-id/…, or tcp://HOST:9100 for a printer"
+        table.fault("port", f"is {device.port!r}; {words}")
     table.finish()
     return device
 
@@ -524,6 +531,11 @@ def _faults_across(config: UnitConfig) -> list[str]:
         values = [getattr(device, key) for device in config.devices]
         for value in sorted({value for value in values if value and values.count(value) > 1}):
             faults.append(f"device.{key}: {value!r} is there twice; give each device its own")
+    for device in config.devices:
+        tcp = _TCP_PORT.fullmatch(device.port)
+        if tcp and config.unit.simulated != bool(_THIS_MACHINE.fullmatch(tcp["host"])):
+            needed = "a twin on 127.0.0.1" if config.unit.simulated else "the printer's own address"
+            faults.append(f"device.port: {device.port!r} is not for this unit; write {needed}")
     by_hand = [device.role for device in config.devices if not device.has_line]
     for role in sorted({role for role in by_hand if by_hand.count(role) > 1}):
         faults.append(f"device.role: {role!r} is there twice; a recipe asks for a kind, so name one of each")

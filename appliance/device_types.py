@@ -16,6 +16,7 @@ from drivers import ports
 from drivers.catalog import DeviceType, device_type
 from drivers.roles import ROLES
 from drivers.settings import SettingRefused, settled
+from drivers.tcp_wire import answers_at, is_tcp
 
 RELAY_ROLE = "valve"
 
@@ -37,6 +38,11 @@ def port_advice(port: str) -> str:
     return ports.advice(port)
 
 
+def is_there(port: str) -> bool:
+    """Whether a port's path exists, or something takes a connection at a raw TCP port."""
+    return answers_at(port) if is_tcp(port) else Path(port).exists()
+
+
 def faults_of_types(devices: Sequence[Device]) -> list[str]:
     """What is wrong with the devices of a file, each with its key and what to write."""
     faults = []
@@ -51,6 +57,9 @@ def faults_of_types(devices: Sequence[Device]) -> list[str]:
             continue
         if kind.role != device.role:
             faults.append(f"{place}.role: is {device.role!r}; a {device.type} is a {kind.role}")
+        if is_tcp(device.port) and not kind.over_tcp:
+            words = f"is {device.port!r}; a {device.type} stands at a serial line of this unit"
+            faults.append(f"{place}.port: {words}: write its path")
         try:
             settled(kind.settings, device.settings)
         except SettingRefused as refused:

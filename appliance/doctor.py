@@ -497,12 +497,14 @@ def _devices(unit: Unit) -> Iterator[Finding]:
                     about=view.id, state=state, words=view.words or view.state, do="Check cable and power."
                 )
         return
+    from appliance.device_types import is_there
+
     for device in unit.config.served if unit.config is not None else ():
-        if Path(device.port).exists():
+        if is_there(device.port):
             words = f"its port {device.port} is there; whether it answers, the engine tells"
             yield Finding(about=device.id, state="ok", words=words)
         else:
-            do = "Check cable and power, then the port in unit.toml."
+            do = "Check cable, network and power, then the port in unit.toml."
             yield Finding(about=device.id, state="wrong", words=f"its port {device.port} is not there", do=do)
 
 

@@ -53,6 +53,8 @@ class DeviceType:
         The time in which a healthy device of this type has usually answered.
     trials
         Orders for the conformance suite; each leaves the device as safe as it was.
+    over_tcp
+        Whether it may stand behind a raw TCP port, `tcp://host:9100`.
     """
 
     name: str
@@ -66,6 +68,7 @@ class DeviceType:
     settings: tuple[Setting, ...] = ()
     watchdog_setting: str = ""
     trials: tuple[Trial, ...] = ()
+    over_tcp: bool = False
     verified_on_hardware: str = "none yet"
 
     def stopped_by(self, settings: Mapping[str, str]) -> DeadMan:
@@ -392,6 +395,44 @@ _OURS: tuple[DeviceType, ...] = (
             Trial(order="all_off"),
             Trial(order="set", parameters={"coil": "0", "state": "on"}, moves=True),
         ),
+    ),
+    DeviceType(
+        name="zebra-zpl",
+        role="printer",
+        device="Zebra label printers with ZPL II, and those that speak it",
+        driver="drivers.printers.zebra_zpl:ZebraPrinter",
+        twin="drivers.simulated.zebra_zpl:ZebraTwin",
+        stops_by="none needed",
+        dead_man="none needed: it prints what it was sent to its end",
+        answers_within_ms=200,
+        settings=(
+            Setting(
+                name="line",
+                default="9600-8N1",
+                words="how bytes travel, such as 9600-8N1; without meaning over TCP",
+                pattern=r"(?:9600|19200|38400|57600|115200)-[78][NEO][12]",
+            ),
+            Setting(
+                name="handshake",
+                default="xon_xoff",
+                words="xon_xoff, rts_cts or none, as the printer is set; without meaning over TCP",
+                pattern="xon_xoff|rts_cts|none",
+            ),
+            Setting(
+                name="dpi",
+                default="300",
+                words="the dots an inch that labels are made for: 203, 300 or 600",
+                pattern="203|300|600",
+            ),
+            Setting(
+                name="counter",
+                default="odometer",
+                words="what counts its labels: odometer, or batch where it has none",
+                pattern="odometer|batch",
+            ),
+        ),
+        trials=(Trial(order="cancel"),),
+        over_tcp=True,
     ),
 )
 

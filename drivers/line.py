@@ -29,7 +29,8 @@ AFTER_FLOOD_S = 0.05
 def settings_enforceable(port: str) -> bool:
     """Tell whether a port carries parity and data bits.
 
-    A pseudo-terminal carries neither, and a bare `socket://` leaves them to the box at its other end.
+    A pseudo-terminal carries neither, a raw TCP port has none, and a bare `socket://` leaves them to the
+    box at its other end.
     """
     if is_url(port):
         return port.startswith("rfc2217://")
@@ -44,11 +45,11 @@ class SerialLine:
     device : str
         How a fault names the device, e.g. "Balance".
     port : str
-        Path of the port, best a name under /dev/serial/by-id that survives re-enumeration, or a URL of
-        pyserial such as `rfc2217://host:port`.
+        Path of the port, best a name under /dev/serial/by-id that survives re-enumeration, a raw TCP port
+        such as `tcp://host:9100`, or a URL of pyserial such as `rfc2217://host:port`.
     settings : LineSettings
-        Line settings. On a pseudo-terminal 8N1 without handshake is used in their place, because
-        the kernel refuses the others there.
+        Line settings. On a pseudo-terminal 8N1 without RTS/CTS is used in their place, because the kernel
+        refuses the others there.
     take : Take
         Takes one frame out of a buffer, see `drivers.framing`.
     echoes : bool
@@ -84,7 +85,8 @@ class SerialLine:
             return
         self.enforced = settings_enforceable(self.port)
         self._has_transceiver = not is_pseudo_terminal(self.port)
-        wanted = self.settings if self._has_transceiver else LineSettings(baud_rate=self.settings.baud_rate)
+        plain = LineSettings(baud_rate=self.settings.baud_rate, xon_xoff=self.settings.xon_xoff)
+        wanted = self.settings if self._has_transceiver else plain
         try:
             self._wire = open_wire(self.port, wanted)
         except (OSError, ValueError) as error:
@@ -143,6 +145,20 @@ class SerialLine:
             raise DeviceSilent(self.device, "does not take any bytes. Check cable and power.") from error
         except OSError as error:
             raise self._lost(error) from error
+
+    def feed(self, data: bytes, *, wait_s: float) -> int:
+        """Write what the port takes of a long transmission within so long; how many bytes it took.
+
+        Nothing is called back: who begins a transmission feeds all of it, or ends the device's waiting for
+        the rest in a way that the device knows.
+        """
+        try:
+            taken = self._open_wire().write_some(data, wait_s)
+        except OSError as error:
+            raise self._lost(error) from error
+        if taken:
+            self.traced.note("out", data[:taken])
+        return taken
 
     def receive(self, *, timeout_s: float) -> bytes:
         """Return the next frame; bytes behind it stay in the buffer."""
@@ -261,6 +277,8 @@ def _why_not_opened(port: str, error: OSError | ValueError) -> str:
         return f"another program holds {port}. End that program, then connect again."
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
         return f"there is no port {port}. Check the cable and power, or correct the name of the port."
+    if number in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT):
+        return f"nothing answers at {port}. Check power, network cable and address."
     if number in (errno.EACCES, errno.EPERM):
         return f"this user may not open {port}. Give it the port's group (often dialout)."
     return f"cannot open {port} ({error}). Check the cable and that no other program uses it."

@@ -5,10 +5,10 @@ A recipe asks for a role and a range, not for a brand. The table here is the who
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from drivers.line import SerialLine
 from drivers.reading import Identity, Reading
@@ -330,3 +330,10 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Let go of the line; harmless when it is closed already."""
+
+
+@runtime_checkable
+class TellsProgress(Protocol):
+    """A driver whose orders take longer than a reading may be old: it tells readings meanwhile."""
+
+    progress: Callable[[list[Reading]], None] | None

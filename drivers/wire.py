@@ -1,4 +1,4 @@
-"""What a line is made of: a native port by its descriptor, or a port far away behind a URL of pyserial."""
+"""What a line is made of: a native port by its descriptor, raw TCP, or a port behind a URL of pyserial."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Literal, Protocol, cast
 
 import serial
+
+from drivers.tcp_wire import TcpWire, is_tcp
 
 Parity = Literal["N", "E", "O"]
 READ_BYTES = 4096
@@ -33,9 +35,10 @@ class LineSettings:
     parity: Parity = "N"
     stop_bits: int = 1
     rts_cts: bool = False
+    xon_xoff: bool = False
 
     @classmethod
-    def told(cls, words: str, *, rts_cts: bool = False) -> LineSettings:
+    def told(cls, words: str, *, rts_cts: bool = False, xon_xoff: bool = False) -> LineSettings:
         """Return what a setting such as "9600-8N1" says."""
         match = re.fullmatch(r"(\d+)-([5-8])([NEO])([12])", words)
         assert match is not None, f"the catalogue lets no such line pass: {words!r}"
@@ -45,6 +48,7 @@ class LineSettings:
             parity=cast(Parity, match[3]),
             stop_bits=int(match[4]),
             rts_cts=rts_cts,
+            xon_xoff=xon_xoff,
         )
 
 
@@ -63,6 +67,9 @@ class Wire(Protocol):
 
     def write(self, data: bytes, wait_s: float) -> None:
         """Hand over all bytes, within so long."""
+
+    def write_some(self, data: bytes, wait_s: float) -> int:
+        """Hand over what the port takes within so long; how many bytes. For what is too long for one go."""
 
     def close(self) -> None:
         """Let go of the port, within a bound of its own."""
@@ -87,6 +94,8 @@ def open_wire(port: str, settings: LineSettings) -> Wire:
         Not there, held by somebody else, or not able to carry these settings.
     """
     try:
+        if is_tcp(port):
+            return TcpWire(port)
         if is_url(port):
             return _FarWire(port, settings)
         return _NativeWire(port, settings)
@@ -110,6 +119,10 @@ class _NativeWire:
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(self._end, select.POLLIN)
         self._writable.register(self._end, select.POLLOUT)
+        if settings.xon_xoff:
+            # An XOFF that noise made, or that came before, outlives the closing of a port: take it back.
+            termios.tcflow(self._end, termios.TCOOFF)
+            termios.tcflow(self._end, termios.TCOON)
 
     def waiting(self) -> bytes:
         return self._read_now()
@@ -131,6 +144,15 @@ class _NativeWire:
                 left = left[os.write(self._end, left) :]
             except BlockingIOError:
                 self._wait_for_room(deadline)
+
+    def write_some(self, data: bytes, wait_s: float) -> int:
+        events = self._writable.poll(max(0.0, wait_s) * 1000)
+        if any(event & _GONE for _, event in events):
+            raise OSError(errno.EIO, "the device hung up")
+        try:
+            return os.write(self._end, data) if events else 0
+        except BlockingIOError:
+            return 0
 
     def close(self) -> None:
         # The kernel may hold up the closing of a port whose device takes no bytes for half a minute.
@@ -195,6 +217,10 @@ class _FarWire:
         except serial.SerialTimeoutException as error:
             raise WriteStuck(errno.ETIMEDOUT, "it takes no bytes") from error
 
+    def write_some(self, data: bytes, wait_s: float) -> int:
+        self.write(data, wait_s)
+        return len(data)
+
     def close(self) -> None:
         with suppress(OSError):
             self._serial.close()
@@ -207,4 +233,5 @@ def _as_pyserial(settings: LineSettings) -> dict[str, object]:
         "parity": settings.parity,
         "stopbits": settings.stop_bits,
         "rtscts": settings.rts_cts,
+        "xonxoff": settings.xon_xoff,
     }

@@ -34,8 +34,9 @@ from appliance.engine.device_pipe import EXIT_BROKEN, Inbox, Order, Outbox, Safe
 from drivers.catalog import driver_for
 from drivers.faults import CutShort, DeviceFault, DeviceRestarted, LineLost, WrongDevice
 from drivers.reading import Identity, Reading
-from drivers.roles import Driver
+from drivers.roles import Driver, TellsProgress
 from drivers.settings import SettingRefused
+from drivers.tcp_wire import is_loopback, is_tcp
 from drivers.trace import read_traced
 from drivers.trace_file import TraceKeeper
 from drivers.wear import Wear
@@ -99,6 +100,8 @@ class DeviceHost:
         self._identity: dict[str, str] = {}
         self._wear_told: tuple[Wear, ...] = driver.wear()
         self._wear_told_ns = time.monotonic_ns() - int(WEAR_TOLD_EVERY_S * _NS)
+        if isinstance(driver, TellsProgress):
+            driver.progress = self._tell_readings
 
     def interrupted(self, signal_number: int, frame: FrameType | None) -> None:
         """Signal handler: break off the driver call that is under way, if there is one."""
@@ -171,17 +174,21 @@ class DeviceHost:
     def _check_bench(self) -> None:
         """A twin must never pass for a device, nor a device stand under a scaled clock (SAFETY 16)."""
         port = Path(self._options.port)
+        if is_tcp(self._options.port):
+            self._check_twin(self._options.port, is_twin=is_loopback(self._options.port))
+            return
         if self._options.bench != "any" and is_url(self._options.port):
             words = f"{self._options.port} may be anything behind a network. Connect the device to this unit."
             raise WrongDevice(self._options.id, words)
         if self._options.bench == "any" or not port.exists():
             return
-        is_twin = str(port.resolve()).startswith("/dev/pts/")
-        if is_twin != (self._options.bench == "simulated"):
+        self._check_twin(str(port), is_twin=str(port.resolve()).startswith("/dev/pts/"))
+
+    def _check_twin(self, port: str, *, is_twin: bool) -> None:
+        if self._options.bench != "any" and is_twin != (self._options.bench == "simulated"):
             found = "a simulated device" if is_twin else "a real device"
-            raise WrongDevice(
-                self._options.id, f"{port} is {found}, the unit is {self._options.bench}. Correct unit.toml."
-            )
+            words = f"{port} is {found}, the unit is {self._options.bench}. Correct unit.toml."
+            raise WrongDevice(self._options.id, words)
 
     def _shut(self) -> None:
         """Close the line and try again after a wait that grows."""
@@ -207,8 +214,11 @@ class DeviceHost:
                 self._give_up_line()
         else:
             self._faults_in_a_row, self._last_fault = 0, ("", "")
-            self._outbox.send({"readings": [self._reading_as_json(reading) for reading in readings]})
+            self._tell_readings(readings)
             self._tell_wear(WEAR_TOLD_EVERY_S)
+
+    def _tell_readings(self, readings: Sequence[Reading]) -> None:
+        self._outbox.send({"readings": [self._reading_as_json(reading) for reading in readings]})
 
     def _give_up_line(self) -> None:
         """A device that only hears us must still come to its safe state: say it once, unheard, and reopen."""

@@ -20,6 +20,7 @@ from drivers.simulated.mt_sics import MtSicsTwin
 from drivers.simulated.new_era_ne1000 import NewEraTwin
 from drivers.simulated.pty_device import PtyDevice, serve
 from drivers.simulated.stand import Stand
+from drivers.simulated.tcp_device import TcpDevice
 from drivers.simulated.twin import Twin
 from drivers.simulated.world import PAN, World
 
@@ -107,6 +108,7 @@ def make_bench(
             raise ValueError(f"Two devices cannot both be {extra.link!r}; write TYPE=LINK with another name.")
         stand = Stand(world, pan=extra.pan, first_channel=extra.first_channel)
         twins[extra.link] = twin_for(extra.type_name, extra.settings)(stand)
+        _set_up_tray(twins[extra.link], links / extra.link)
     devices = {
         name: PtyDevice(twin, links / name, faults=LineFaults(seed + index), pace_baud=_pace(twin, pace_baud))
         for index, (name, twin) in enumerate(twins.items())
@@ -151,11 +153,25 @@ def lone_device(
     rates: dict[str, float] | None = None,
     pace_baud: int = 0,
     settings: Mapping[str, str] | None = None,
+    tcp_port: int | None = None,
 ) -> PtyDevice:
-    """Return one twin in a world of its own: a bag on the pan, a full syringe, a bag in the bath."""
+    """Return one twin in a world of its own: a bag on the pan, a full syringe, a bag in the bath.
+
+    With `tcp_port` it stands behind that raw TCP port of this machine (0: any that is free).
+    """
     world = World(seed=seed, speed=speed)
     world.syringe.volume_ml = SYRINGE_ML
     world.put("dose", "balance")
     world.put("patient", "bath")
     twin = twin_for(type_name, settings)(world)
-    return PtyDevice(twin, link, faults=LineFaults(seed, rates), pace_baud=pace_baud)
+    _set_up_tray(twin, link)
+    faults = LineFaults(seed, rates)
+    if tcp_port is not None:
+        return TcpDevice(twin, link, faults=faults, number=tcp_port)
+    return PtyDevice(twin, link, faults=faults, pace_baud=pace_baud)
+
+
+def _set_up_tray(twin: Twin, link: Path) -> None:
+    """What a printer puts out lies beside its line, in the folder LINK-tray."""
+    if hasattr(twin, "tray"):
+        twin.tray = link.with_name(f"{link.name}-tray")

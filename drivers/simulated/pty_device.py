@@ -24,6 +24,7 @@ READ_BYTES = 4096
 UNPLUGGED_S = 1.0
 FROZEN_S = 1.5
 FLOOD_S = 1.0
+INTAKE_S = 0.05  # of the line's pace: how much of a long job comes in at once
 FLOOD_BYTES = 512  # a tick: about what a line of 460800 baud carries
 
 
@@ -53,7 +54,7 @@ class PtyDevice:
         self._due_s = 0.0
         self._asked: deque[tuple[str, float]] = deque()
         self._back_at_s: float | None = None
-        self._frozen_until_s = self._floods_until_s = 0.0
+        self._frozen_until_s = self._floods_until_s = self._deaf_until_s = 0.0
         self._moments: dict[str, Callable[[float, float], None]] = {
             "unplug": lambda now_s, for_s: self._unplug(now_s, for_s or UNPLUGGED_S),
             "freeze": lambda now_s, for_s: self._freeze(now_s, for_s or FROZEN_S),
@@ -72,6 +73,11 @@ class PtyDevice:
     def frozen(self) -> bool:
         """Whether the firmware hangs: it neither reads nor answers, and its motor goes on."""
         return self.faults.for_good("freeze") or time.monotonic() < self._frozen_until_s
+
+    @property
+    def listens(self) -> bool:
+        """Whether more bytes can come in now: a long job takes its time on a slow line."""
+        return not self.frozen and time.monotonic() >= self._deaf_until_s
 
     def publish(self) -> None:
         """Make the link: from here on the twin answers."""
@@ -107,15 +113,19 @@ class PtyDevice:
 
     def on_readable(self) -> None:
         """Let the twin answer what came in."""
-        if self.frozen:
+        if not self.listens:
             return
         try:
-            data = os.read(self._master, READ_BYTES)
+            data = self._read()
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EIO):
                 return
             raise
+        if not data:
+            return
         now_s = time.monotonic()
+        if self._takes_its_time:
+            self._deaf_until_s = now_s + self._byte_s * len(data)
         self.twin.senses.stuck, self.twin.senses.drifting = self.faults.stuck, self.faults.drifting
         befalls = self.faults.of_the_device()
         if befalls:
@@ -128,7 +138,8 @@ class PtyDevice:
         echo = self.faults.echo(data)
         if echo:
             self._queue(0.0, echo, now_s)
-        self._send(self.twin.receive(arrived, now_s), now_s + self._byte_s * len(data))
+        came_s = now_s if self._takes_its_time else now_s + self._byte_s * len(data)
+        self._send(self.twin.receive(arrived, now_s), came_s)
         self.flush()
 
     def on_tick(self) -> None:
@@ -168,6 +179,14 @@ class PtyDevice:
         while self._out and self._out[0][0] <= now_s:
             _, data = self._out.popleft()
             self._write(data)
+
+    @property
+    def _takes_its_time(self) -> bool:
+        return self.twin.TAKES_LONG_JOBS and self._byte_s > 0
+
+    def _read(self) -> bytes:
+        size = max(1, int(INTAKE_S / self._byte_s)) if self._takes_its_time else READ_BYTES
+        return os.read(self._master, size)
 
     def _write(self, data: bytes) -> None:
         if self._back_at_s is None:  # nobody hears a device whose line is unplugged
@@ -286,10 +305,13 @@ def serve(
 
 
 def _serve_once(devices: Sequence[PtyDevice], services: Sequence[Service]) -> None:
-    awake = [device for device in devices if not device.frozen]
-    dues = [due for due in (device.next_due_s() for device in awake) if due is not None]
+    dues = [
+        due for due in (device.next_due_s() for device in devices if not device.frozen) if due is not None
+    ]
     wait_s = min([TICK_S, *(due - time.monotonic() for due in dues)])
-    ready, _, _ = select.select([*awake, *services], [], [], max(0.0, wait_s))
+    ready, _, _ = select.select(
+        [*(device for device in devices if device.listens), *services], [], [], max(0.0, wait_s)
+    )
     for device in devices:
         if device in ready:
             device.on_readable()

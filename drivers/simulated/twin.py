@@ -73,6 +73,7 @@ class Twin(ABC):
     TYPE: ClassVar[str]
     BITS_PER_BYTE: ClassVar[int] = 10
     FIRMWARE: ClassVar[str] = ""
+    TAKES_LONG_JOBS: ClassVar[bool] = False  # what is sent to it is long enough for the line's pace to matter
 
     def __init__(self, world: World, settings: Mapping[str, str] | None = None) -> None:
         self.world = world

@@ -101,6 +101,10 @@ def _valve(twin: Any) -> dict[str, Any]:
     return {"coils": "".join(str(int(open_)) for open_ in twin.world.valves)}
 
 
+def _printer(twin: Any) -> dict[str, Any]:
+    return {"state": twin.state, "labels_waiting": str(twin.waiting)}
+
+
 _BY_ROLE: dict[str, Callable[[Any], dict[str, Any]]] = {
     "balance": _balance,
     "pump": _pump,
@@ -108,6 +112,7 @@ _BY_ROLE: dict[str, Callable[[Any], dict[str, Any]]] = {
     "gas_controller": _gas,
     "probe": _probe,
     "valve": _valve,
+    "printer": _printer,
 }
 
 

@@ -74,6 +74,10 @@ class MemoryWire:
         self._clock.sleep(0.001)
         self._take(self._twin.receive(data, self._clock.now_s))
 
+    def write_some(self, data: bytes, wait_s: float) -> int:
+        self.write(data, wait_s)
+        return len(data)
+
     def close(self) -> None:
         self._coming.clear()
 
