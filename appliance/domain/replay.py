@@ -267,7 +267,7 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
 COMMANDS_OF_FACTS = frozenset(
     {
         "sign_in", "sign_out", "lock", "change_secret", "stop", "store_ack", "deliver_document",
-        "record_blocked", "unlock_identities", "erase_identity",
+        "record_blocked", "unlock_identities", "erase_identity", "read_badge", "forget_badge",
     }
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from appliance.engine.order_commands import OrderCommands
 from appliance.engine.people_commands import PeopleCommands
 from appliance.engine.port import EnginePort
 from appliance.engine.release_desk import ReleaseDesk
+from appliance.engine.scan_commands import ScanCommands
 from appliance.engine.signature_commands import SignatureCommands
 from appliance.link.messages import Accepted, Command, Refused
 from appliance.link.server import Answer, Caller
@@ -63,6 +64,7 @@ class Commands:
             **SignatureCommands(engine).handlers,
             **DeviceCommands(engine).handlers,
             **CountCommands(engine).handlers,
+            **ScanCommands(engine).handlers,
             **OrderCommands(engine).handlers,
             **ConsentCommands(engine).handlers,
             "hold": self._hold,

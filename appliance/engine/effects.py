@@ -7,34 +7,28 @@ import functools
 import hashlib
 import logging
 import shutil
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from appliance.access.errors import IdentityRefused
-from appliance.access.identities import SEALED_MEDIA_TYPE, Identities
+from appliance.access.identities import Identities
 from appliance.config import Home, Station
 from appliance.domain import events as ev
 from appliance.domain import exchange_file, fitness
 from appliance.domain.batch import Fact, Unit
-from appliance.domain.phases.operator_device import PICTURE
 from appliance.engine import counting, exchange_folder
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
+from appliance.engine.scanning import Scanning, read_nothing
 from appliance.engine.vision_client import VisionAway, VisionClient, VisionRefused
 from appliance.record.errors import BlobMissing
 
-SCAN_TIMEOUT_MS = 4_000
-SCAN_DEADLINE_S = 20.0
 COUNT_DEADLINE_S = 120.0
 LABEL_DEADLINE_S = 30.0
 POOLED = 0
 COUNTS = "counts"  # where a count has its copies of the pictures, as long as it takes
 PICTURES = ("*.png", "*.tif", "*.tiff", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
-
-ANY_FORMAT = ["datamatrix"]  # the worker looks for something in each frame; what it finds is not used
 
 FILE_FAULT = "A file of this station cannot be read or written. Call service."
 
@@ -68,16 +62,19 @@ class Effects:
     ) -> None:
         self._home, self._station, self._unit = home, station, unit
         self._journal, self._pool, self._vision = journal, pool, vision
-        self._identities, self._report, self._fault = identities, report, fault
+        self._report, self._fault = report, fault
+        self.scanning = Scanning(
+            home=home,
+            station=station,
+            unit=unit,
+            journal=journal,
+            vision=vision,
+            identities=identities,
+            report=report,
+        )
         self._stop_sent = False
         self._tasks: set[asyncio.Task[None]] = set()
-        # A picture from before this engine is no look at a label now, whatever the clock of the unit says.
-        self._scanned_at = f"{time.time():.6f}"
         shutil.rmtree(home.run / COUNTS, ignore_errors=True)  # copies that a crash left
-        # A camera's frames have no file of their own; one left by a crash may show a patient's name.
-        self._frames = home.run / "frames"
-        for left in self._frames.glob("*.png"):
-            left.unlink()
 
     def stop_sent(self) -> None:
         """STOP is out, though not yet on record: no order that is being committed may follow it."""
@@ -101,7 +98,9 @@ class Effects:
             case ev.PhaseHolding(phase=phase) | ev.PhaseAborted(phase=phase):
                 self._apply_safe_states(phase)
             case ev.ScanRequested() as scan:
-                self._begin(self._or_told(self._scan(scan), _read_nothing(scan, ["no_picture"])))
+                self._begin(self._or_told(self.scanning.scan(scan), read_nothing(scan, ["no_picture"])))
+            case ev.ScanCancelled(scan_id=scan_id):
+                self.scanning.cancel(scan_id)
             case ev.ExchangeFileRequested() as asked:
                 self._begin(
                     self._or_told(self._import(asked), _not_imported(asked, "unreadable", FILE_FAULT))
@@ -183,83 +182,6 @@ class Effects:
                 used_in="" if batch is not None and used_in == batch.id else used_in,
             )
         )
-
-    # Camera
-
-    async def _scan(self, scan: ev.ScanRequested) -> None:
-        looks = scan.formats == list(PICTURE)
-        texts, symbologies, reasons, picture = list[str](), list[str](), list[str](), ""
-        identifiers = list[str]()
-        try:
-            result = await self._vision.ask(
-                "scan_source",
-                source=self._station.labels,
-                torch=self._station.torch,
-                focus_baseline=str(self._station.focus_baseline or ""),  # 0: nobody measured it
-                formats=ANY_FORMAT if looks else scan.formats,
-                timeout_ms=SCAN_TIMEOUT_MS,
-                shown_after=self._scanned_at,
-                evidence_dir=str(self._frames),
-                timeout_s=SCAN_DEADLINE_S,
-            )
-            # Where only a picture is asked for, what may be written on the display is not read.
-            read = [symbol for symbol in result["symbols"] if symbol["confirmed"] and not looks]
-            texts = [str(symbol["text"]) for symbol in read]
-            symbologies = [str(symbol["symbology"]) for symbol in read]
-            identifiers = [str(symbol["symbology_identifier"]) for symbol in read]
-            reasons = [] if looks else [str(reason) for reason in result["reasons"]]
-            shown = str(result.get("image") or "")
-            if scan.at_patient:
-                texts, picture = await self._without_names(texts, shown)
-            else:
-                picture = await self._keep_picture(shown)
-        except IdentityRefused as refused:
-            texts, symbologies, identifiers, reasons = [], [], [], [refused.reason]
-        except VisionAway:
-            reasons = ["camera_restarting"]
-        except VisionRefused as refused:
-            reasons = [refused.reason]
-        await self._report(
-            ev.ScanRead(
-                phase=scan.phase,
-                key=scan.key,
-                scan_id=scan.scan_id,
-                texts=texts,
-                symbologies=symbologies,
-                reasons=reasons,
-                picture=picture,
-                identifiers=identifiers,
-            )
-        )
-
-    async def _keep_picture(self, path: str) -> str:
-        """Store the frame as evidence; a frame is used for one scan only."""
-        if not path:
-            return ""
-        shown = Path(path)
-        self._scanned_at = f"{shown.stat().st_mtime:.6f}"
-        kept = await self._put(shown)
-        if shown.parent == self._frames:
-            shown.unlink()
-        return kept
-
-    async def _without_names(self, texts: list[str], path: str) -> tuple[list[str], str]:
-        """Texts that name nobody, and the picture as only this unit can open it; the frame goes."""
-        assert self._unit.batch is not None
-        order = self._unit.batch.order
-        try:
-            said = self._identities.pseudonymised(texts, order)
-            if not path:
-                return said, ""
-            data = await asyncio.to_thread(Path(path).read_bytes)
-            sealed = self._identities.seal_picture(order.patient, data)
-            put = self._journal.record.put_blob
-            reference = await self._journal.in_writer(put, sealed, SEALED_MEDIA_TYPE)
-            return said, str(reference.sha256)
-        finally:
-            if path:
-                self._scanned_at = f"{Path(path).stat().st_mtime:.6f}"
-                Path(path).unlink()
 
     async def _put(self, path: Path) -> str:
         data = await asyncio.to_thread(path.read_bytes)
@@ -349,18 +271,6 @@ def _not_sent(order: ev.DeviceOrdered) -> ev.DeviceRefusedOrder:
     words = "STOP was pressed before this order could go out. It was not sent."
     return ev.DeviceRefusedOrder(
         phase=order.phase, order_id=order.order_id, device=order.device, fault="refused", words=words
-    )
-
-
-def _read_nothing(scan: ev.ScanRequested, reasons: list[str]) -> ev.ScanRead:
-    return ev.ScanRead(
-        phase=scan.phase,
-        key=scan.key,
-        scan_id=scan.scan_id,
-        texts=[],
-        symbologies=[],
-        reasons=reasons,
-        picture="",
     )
 
 

@@ -23,7 +23,7 @@ from appliance.domain import decisions, device_news, fitness
 from appliance.domain import events as ev
 from appliance.domain.batch import Fact, Unit
 from appliance.domain.prompts import PromptFact
-from appliance.engine import view
+from appliance.engine import scan_view, view
 from appliance.engine.backups import Backups
 from appliance.engine.clock import Clock, TurnClock, stamp, trusted_at
 from appliance.engine.commands import Commands
@@ -440,6 +440,10 @@ class Engine:
         self._acked = (acked[0], self.clock.utc()) if log == "gxp" else self._acked
         self.server.broadcast_snapshot(self.snapshot)
 
+    def show(self) -> None:
+        """Send each screen a fresh snapshot."""
+        self.server.broadcast_snapshot(self.snapshot)
+
     def stop_latencies(self) -> dict[str, int]:
         """How long each host took to stop its device, as far as they have told yet."""
         return dict(self._devices.stopped_ms)
@@ -493,6 +497,9 @@ class Engine:
             alarms=view.alarm_views(unit),
             devices=self._device_views(),
             timers=view.timer_views(unit, now),
+            scan=scan_view.scan_view(unit, self.effects.scanning),
+            badge=scan_view.badge_view(self.desk, self.effects.scanning, caller.station),
+            aiming=str(self.effects.scanning.aiming),
             sync=SyncView(
                 acknowledged_seq=acked, behind=max(0, head.seq - acked), last_acknowledged_at=acked_at
             ),

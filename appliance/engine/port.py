@@ -14,6 +14,7 @@ from appliance.domain.batch import Fact, Unit
 from appliance.engine.clock import Clock
 from appliance.engine.desk import Desk
 from appliance.engine.device_pool import DevicePool
+from appliance.engine.effects import Effects
 from appliance.engine.journal import Journal
 from appliance.engine.readings import Readings
 from appliance.engine.shelf import Shelf
@@ -38,6 +39,7 @@ class EnginePort(Protocol):
     readings: Readings
     identities: Identities
     vision: VisionClient
+    effects: Effects
     software_version: str
 
     @property
@@ -56,6 +58,9 @@ class EnginePort(Protocol):
 
     def begin(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the loop; its failure is told."""
+
+    def show(self) -> None:
+        """Send each screen a fresh snapshot."""
 
     def stop_latencies(self) -> dict[str, int]:
         """How long each host took to stop its device."""

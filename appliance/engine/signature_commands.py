@@ -13,6 +13,7 @@ from appliance.domain.roles import Actor
 from appliance.domain.turns import command_taken
 from appliance.engine.command_body import text_of
 from appliance.engine.port import EnginePort
+from appliance.engine.scan_commands import nameless
 from appliance.engine.view import short_code
 from appliance.link.messages import Command, Proof
 from appliance.link.server import Caller
@@ -34,6 +35,7 @@ class SignatureCommands:
         if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
             raise NotPlausible("The answer's values must be texts.")
         prompt = decisions.find_prompt(engine.unit, prompt_id, engine.clock.utc())
+        values = nameless(engine, prompt, values)
         # To throw a count away binds nobody to its content.
         signs = prompt.needs in SIGNATURES and values.get("decision") != "repeat"
         actor = await self._actor(command, caller, prompt.needs, signs=signs)
@@ -45,7 +47,7 @@ class SignatureCommands:
                 _refuse_unseen(decisions.find_prompt(engine.unit, prompt_id, now), shown)
             return decisions.answer(engine.unit, prompt_id, dict(values), actor, now)
 
-        await self._turn(command, caller, actor, decide)
+        await self._turn(command, caller, actor, decide, values=values)
         if signs:
             engine.desk.sessions.signature_given(caller.station, actor.id)
         return {}
@@ -100,9 +102,16 @@ class SignatureCommands:
             )
 
     async def _turn(
-        self, command: Command, caller: Caller, actor: Actor, decide: Callable[[], list[ev.Event]]
+        self,
+        command: Command,
+        caller: Caller,
+        actor: Actor,
+        decide: Callable[[], list[ev.Event]],
+        *,
+        values: dict[str, str] | None = None,
     ) -> None:
-        taken = command_taken(command.name, command.body, caller.station, (actor,))
+        body = command.body if values is None else command.body | {"values": values}
+        taken = command_taken(command.name, body, caller.station, (actor,))
         await self._engine.turn(decide, actor=actor.id, command=command.command_id, taken=taken)
 
 

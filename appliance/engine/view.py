@@ -189,6 +189,7 @@ def _prompt_view(prompt: Prompt, record: Record) -> PromptView:
         picture=picture_path(record, prompt.picture),
         expects=prompt.expects,
         action=prompt.action,
+        typed=prompt.typed,
         until=prompt.until,
     )
 

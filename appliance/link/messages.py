@@ -236,7 +236,30 @@ class PromptView(msgspec.Struct, kw_only=True):
     picture: str = ""  # absolute path of a PNG to show
     expects: str = ""  # scan prompts: what symbol is awaited, in words
     action: str = ""  # key of the physical act that goes with it (a simulated bench plays it)
+    typed: str = ""  # a label is typed here: bag dose material coi (`domain.typed_entry`)
     until: datetime | None = None  # a second person must confirm before, else the first act lapses
+
+
+class ScanView(msgspec.Struct, kw_only=True):
+    """A scan that is under way. The picture for whoever aims is `Snapshot.aiming`, while it is there."""
+
+    id: str  # what `cancel_scan` names
+    prompt: str
+    phase: str
+    limit_s: str
+    left_s: str
+    at_patient: bool = False  # no picture is shown then, only where a symbol was seen
+
+
+class BadgeView(msgspec.Struct, kw_only=True):
+    """What the camera saw of a badge at this station, after the command `read_badge`."""
+
+    scan: str
+    state: Literal["looking", "read", "not_read"]
+    badge: str = ""  # goes into `Proof.person`; it proves nothing by itself
+    name: str = ""
+    words: str = ""  # why nobody was recognised, and what to do
+    left_s: str = "0"
 
 
 class AlarmView(msgspec.Struct, kw_only=True):
@@ -345,6 +368,9 @@ class Snapshot(msgspec.Struct, tag="snapshot", tag_field="kind", kw_only=True):
     timers: list[TimerView]
     sync: SyncView
     record: RecordView
+    scan: ScanView | None = None
+    badge: BadgeView | None = None
+    aiming: str = ""  # absolute path of the picture for whoever aims; the file is there while a scan goes on
     signature_needs: tuple[str, ...] = ("id", "password")  # of the signed-in person's next signature (R-27)
     v: int = PROTOCOL_VERSION
 
