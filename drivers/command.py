@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--link", type=Path, required=True, help="path at which drivers find it")
     simulate.add_argument("--faults", default="", help="faults by name or name:rate, joined by commas")
     simulate.add_argument("--pace", type=int, default=0, metavar="BAUD", help="send at this rate")
+    simulate.add_argument(
+        "--tcp", type=int, metavar="PORT", help="at this TCP port of 127.0.0.1; the link then holds its URL"
+    )
     bench = add("bench", "Simulate balance, pump and thawer on one bench until SIGTERM.", _bench)
     bench.add_argument("--links", type=Path, required=True, help="folder for the links")
     bench.add_argument("--hands", type=Path, help="unix socket for what a person does at the bench")
@@ -130,6 +133,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
         return _wrong(str(error))
     if arguments.speed <= 0 or arguments.pace < 0:
         return _wrong("--speed must be above 0 and --pace must not be negative.")
+    if arguments.tcp is not None and not device_type(arguments.type).over_tcp:
+        return _wrong(f"A {arguments.type} stands at a serial line, not at a TCP port.")
     if not arguments.link.parent.is_dir():
         return _wrong(f"The folder {arguments.link.parent} is not there. Make it, then start again.")
     stop = Stop()
@@ -142,9 +147,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
             rates=rates,
             pace_baud=arguments.pace,
             settings=_pairs(arguments.settings),
+            tcp_port=arguments.tcp,
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         return _wrong(str(error))
+    except OSError as error:
+        return _wrong(f"TCP port {arguments.tcp} cannot be taken ({error.strerror}). Name another.")
     serve([twin], list, lambda: stop.asked)
     return GOOD
 

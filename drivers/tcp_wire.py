@@ -17,8 +17,10 @@ from contextlib import suppress
 SCHEME = "tcp://"
 CONNECT_S = 2.0
 READ_BYTES = 4096
-# A cut cable, or a printer without power, ends in an error after about so long and not after two hours.
-DEAD_PEER_S = 5
+# On a quiet connection a peer without power is noticed after about so long and not after two hours. There is
+# no bound on what is under way (TCP_USER_TIMEOUT): it would break a connection to a printer that is out of
+# paper and takes no more bytes for a while. What is not answered ends by the time-outs of the driver.
+PROBES_MAX = 5
 _PROBE_S = 1
 _PORT = re.compile(
     r"tcp://(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:]{2,45}\]):(?P<port>\d{1,5})"
@@ -64,7 +66,7 @@ def answers_at(port: str) -> bool:
 
 
 class TcpWire:
-    """An open connection. Its peer is gone when it hangs up, or acknowledges nothing for `DEAD_PEER_S`."""
+    """An open connection. Its peer is gone when it hangs up, or answers none of the kernel's probes."""
 
     def __init__(self, port: str) -> None:
         host, number = address_of(port)
@@ -79,8 +81,7 @@ class TcpWire:
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
             (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_S),
             (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_S),
-            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, DEAD_PEER_S),
-            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_S * 1000),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES_MAX),
         ):
             self._socket.setsockopt(level, option, value)
         self._socket.setblocking(False)

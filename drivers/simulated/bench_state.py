@@ -11,6 +11,7 @@ from drivers.simulated.new_era_ne1000 import NewEraTwin
 from drivers.simulated.pty_device import PtyDevice
 from drivers.simulated.thermal import BathHeat
 from drivers.simulated.world import World
+from drivers.simulated.zebra_zpl import ZebraTwin
 
 State = dict[str, Any]
 
@@ -51,6 +52,24 @@ def bench_state(
             name: {"type": device.twin.TYPE, "firmware": device.twin.firmware, "struck": device.faults.struck}
             for name, device in devices.items()
         },
+        "printers": {
+            name: _printer(device.twin)
+            for name, device in devices.items()
+            if isinstance(device.twin, ZebraTwin)
+        },
+    }
+
+
+def _printer(printer: ZebraTwin) -> State:
+    return {
+        "state": printer.state,
+        "powered": printer.powered,
+        "stock": printer.stock,
+        "labels_out": len(printer.came_out),
+        "labels_waiting": printer.waiting,
+        "odometer": printer.odometer,
+        "dead_dots": list(printer.dead_dots),
+        "tray": str(printer.tray or ""),
     }
 
 

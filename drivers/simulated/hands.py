@@ -17,6 +17,7 @@ from drivers.simulated.bench_state import bench_state
 from drivers.simulated.culture import GASES, PATIENTS, GasMix
 from drivers.simulated.mt_sics import MtSicsTwin
 from drivers.simulated.new_era_ne1000 import NewEraTwin
+from drivers.simulated.printer_hands import at_printer
 from drivers.simulated.pty_device import PtyDevice, Service
 from drivers.simulated.world import CULTURE, PAN, ActImpossible, World
 
@@ -52,6 +53,7 @@ class Hands:
             "show_status": self._show_status,
             "wash": lambda act: world.wash(_bag(act), _volume(act)),
             "take_sample": lambda act: world.remove(_bag(act), _volume(act)),
+            "printer": self._at_printer,
             "fault": self._fault,
             "state": lambda act: None,
         }
@@ -137,11 +139,18 @@ class Hands:
             raise ActImpossible(f"there is no device {name!r} with a status to show")
         show(int(_number(act, "bits")))
 
+    def _at_printer(self, act: Act) -> None:
+        """Load a printer, open it, press its keys, cut its power: `act` says which."""
+        at_printer(self._device(act).twin, act)
+
     def _fault(self, act: Act) -> None:
-        name, fault = str(act.get("device")), str(act.get("fault"))
+        self._device(act).fault(str(act.get("fault")), float(act.get("seconds", 0.0)))
+
+    def _device(self, act: Act) -> PtyDevice:
+        name = str(act.get("device"))
         if name not in self._devices:
             raise ActImpossible(f"there is no device {name!r}; there are {', '.join(self._devices)}")
-        self._devices[name].fault(fault, float(act.get("seconds", 0.0)))
+        return self._devices[name]
 
 
 def _bag(act: Act) -> str:

@@ -48,8 +48,8 @@ class Format:
 class ZebraTwin(Twin):
     """A printer with a roll of labels, a ribbon, a head and a tray.
 
-    What people do with it: `load`, `take_paper_out`, `open_head`, `close_head`, `ribbon_out`,
-    `press_pause`, `break_dots`. `switch_off` keeps it without power until `switch_on`.
+    What people do with it has names of its own, from `load` to `switch_off`, which keeps it without power
+    until `switch_on`.
     """
 
     TYPE = "zebra-zpl"
@@ -95,6 +95,16 @@ class ZebraTwin(Twin):
         self.stock = 0
         self.errors["paper_out"] = True
         self._left_s = self.label_s
+
+    def leave(self, labels: int) -> None:
+        """Leave so many labels on the roll; it says that it is out when the next one is to come."""
+        self.stock = labels
+
+    def feed(self) -> None:
+        """Press the feed key: a blank label comes, and is counted with the others."""
+        if self.stock:
+            self.stock -= 1
+            self.odometer += 1
 
     def ribbon_out(self, out: bool = True) -> None:
         """Let the ribbon end, or load one."""
