@@ -143,6 +143,15 @@ class Certify:
             raise CertifyRefused(
                 f"Out of the release limit: {', '.join(review.failed)}. Such a batch can only be rejected."
             )
+        if disposition == "released" and review.used_twice:
+            raise CertifyRefused(
+                f"No release yet: {review.used_twice[0].words} "
+                + (
+                    "After two hand-overs there is none."
+                    if review.used_twice[0].subject == "hand_over"
+                    else "A QP says first, on this batch's page, why it may be released."
+                )
+            )
         if disposition == "released" and not review.audit.holds:
             raise CertifyRefused(f"No release yet: {review.audit.words} A QA reviewer signs it first.")
         verdict = verify_record(self.store, self.blobs, review)

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sync.central.identity_command import add_verbs
+
 if TYPE_CHECKING:
     from sync.central.home import CentralHome
 
@@ -32,6 +34,7 @@ def central(argv: Sequence[str]) -> int:
     _init_options(verbs)
     _unit_options(verbs)
     _account_options(verbs)
+    add_verbs(verbs, _verb)
     _serve_options(verbs)
     options = parser.parse_args(argv)
     return _run(options)
@@ -78,6 +81,7 @@ def _add_unit(home: CentralHome, options: argparse.Namespace) -> dict[str, Any]:
     from appliance.access.private_files import write_whole
     from sync.acks import utc_text
     from sync.central.home import CentralUnusable
+    from sync.central.stops import send_standing
     from sync.central.store import Certificate, Unit
 
     settings, now = home.settings(), datetime.now(UTC)
@@ -113,6 +117,8 @@ def _add_unit(home: CentralHome, options: argparse.Namespace) -> dict[str, Any]:
         store.put_unit(unit)
         store.put_certificate(certificate)
         store.add_event(at=utc_text(now), actor="administrator", kind="UnitEnrolled", unit_id=options.unit)
+        if known is None:
+            send_standing(store, options.unit)
     return {
         "unit": options.unit,
         "key": fingerprint(key),

@@ -16,10 +16,12 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.domain.blob_names import named_blobs
+from appliance.domain.upcasters import todays_body
 from appliance.record.canonical import NO_HASH, decode_payload, record_hash, split_record
 from appliance.record.errors import RecordRefused
 from appliance.record.segments import SIGNING_DOMAIN, merkle_root, signed_by
 from sync.acks import Ack, sign_ack
+from sync.central import second_use
 from sync.central.store import BatchRow, BlobName, Fork, Head, Row, SegmentRow, SignedAck, Store, Unit
 from sync.envelope import Envelope
 
@@ -108,7 +110,8 @@ def take_segment(
         if fork is None:
             if facts.first == 1 and not held:
                 _refuse_unlinked(store, place, rows[0], received_at)
-            _append(store, place, facts, envelope, [row for row in rows if row.seq > held], held, received_at)
+            fresh = [row for row in rows if row.seq > held]
+            _append(store, key, place, facts, envelope, fresh, held, received_at)
             return _acknowledge(store, key, place, received_at)
         # The evidence is committed; the refusal is raised outside, or it would undo it.
         _keep_evidence(store, place, fork, envelope, received_at)
@@ -258,6 +261,7 @@ def _keep_evidence(store: Store, place: Place, fork: ForkFound, envelope: Envelo
 
 def _append(
     store: Store,
+    key: Ed25519PrivateKey,
     place: Place,
     facts: SegmentFacts,
     envelope: Envelope,
@@ -277,13 +281,14 @@ def _append(
         raise IntakeRefused("busy", "Another run of this log was stored at the same time. Send it again.")
     if place.log == "gxp":
         for row in rows:
-            _project(store, place, row)
+            _project(store, key, place, row, received_at)
 
 
-def _project(store: Store, place: Place, row: Row) -> None:
-    """Note batches and files that a record names; a record that cannot be read is counted, not lost."""
+def _project(store: Store, key: Ed25519PrivateKey, place: Place, row: Row, received_at: str) -> None:
+    """Note batches, files and what a record uses; a record that cannot be read is counted, not lost."""
     try:
-        payload = decode_payload(split_record(row.data)[1])
+        header, raw = split_record(row.data)
+        payload = decode_payload(raw)
     except RecordRefused as problem:
         store.add_projection_fault(place.unit_id, place.log, place.epoch, row.seq, str(problem))
         return
@@ -299,6 +304,17 @@ def _project(store: Store, place: Place, row: Row) -> None:
                 sealed_seq=sealed,
             )
         )
+    second_use.note(
+        store,
+        key,
+        unit_id=place.unit_id,
+        epoch=place.epoch,
+        seq=row.seq,
+        batch=row.batch,
+        kind=row.kind,
+        body=todays_body(row.kind, header.payload_version, payload.body),
+        received_at=received_at,
+    )
     for sha256 in named_blobs(payload.body):
         held = store.blob(place.unit_id, sha256)
         store.name_blob(

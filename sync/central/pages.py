@@ -14,6 +14,7 @@ import jinja2
 from starlette.responses import HTMLResponse, Response
 
 from sync.central.accounts import SignedIn
+from sync.central.chain_of_identity import chain_of, order_facts
 from sync.central.home import Settings
 
 TEMPLATES = Path(__file__).parent / "pages"
@@ -59,6 +60,8 @@ class Pages:
             "base64": lambda data: base64.b64encode(data).decode(),
             "sha256": lambda data: hashlib.sha256(data).hexdigest(),
             "short": lambda text: f"{text[:8]}…{text[-4:]}" if len(text) > 16 else text,
+            "order_facts": order_facts,
+            "chain_of": lambda review: chain_of(review.entries, review.order.get("coi", "")),
             "note_text": lambda body: str(json.loads(body).get("text", "")),
         }
         self._environment.globals |= {"site": settings.site, "simulated": settings.simulated}

@@ -20,6 +20,8 @@ from appliance.record.canonical import decode_payload, split_record
 from appliance.record.errors import RecordRefused
 from sync.central.audit_review import AuditState, audit_state
 from sync.central.exceptions import exception_in
+from sync.central.second_use import SecondUse, of_batch
+from sync.central.stops import stops_of
 from sync.central.store import BatchRow, BlobName, Decision, Row, Store
 
 DECISION_LASTS = timedelta(hours=24)  # where the product names no expiry of its own
@@ -87,13 +89,14 @@ class Review:
     disposition: str
     missing: list[str]  # why no decision is possible yet
     audit: AuditState  # whether QA's review of the audit trail holds
+    second_uses: list[SecondUse] = field(default_factory=list)  # of its order, bag or hand-over
 
     @property
     def group(self) -> str:
         """Where the batch stands in the list: decided, blocked, exceptions or ready."""
         if self.disposition:
             return "decided"
-        if self.missing or self.failed:
+        if self.missing or self.failed or self.used_twice:
             return "blocked"
         return "exceptions" if self.exceptions else "ready"
 
@@ -101,6 +104,11 @@ class Review:
     def failed(self) -> list[str]:
         """Release tests whose result is out of its limit: such a batch can only be rejected."""
         return [str(e.body.get("test")) for e in self.results if e.body.get("verdict") == "fail"]
+
+    @property
+    def used_twice(self) -> list[SecondUse]:
+        """Second uses that no release may pass: a QP has not said why, or never can."""
+        return [one for one in self.second_uses if one.blocks]
 
     def expected_seal(self) -> ExpectedSeal:
         """What a decision about this batch must bind; only for a sealed one."""
@@ -145,6 +153,8 @@ def review_batch(store: Store, unit_id: str, batch: str) -> Review | None:
         if (found := exception_in(entry.kind, entry.body))
     ]
     decisions = store.decisions(unit_id, batch)
+    notes = store.events(unit_id=unit_id, batch=batch)
+    second_uses = of_batch(store, unit_id, batch, notes)
     title, phase_titles = _recipe(opened)
     review = Review(
         unit_id=unit_id,
@@ -156,7 +166,7 @@ def review_batch(store: Store, unit_id: str, batch: str) -> Review | None:
         seal=seal,
         recipe_title=title,
         order=_order(opened),
-        exceptions=exceptions + _untrusted_time(entries),
+        exceptions=exceptions + _untrusted_time(entries) + _identity(store, second_uses, entries),
         results=_newest(entries, "ResultReceived", "test"),
         counts=[e for e in entries if e.kind == "CellCountReported"],
         phases=_phases(entries, phase_titles, exceptions),
@@ -164,9 +174,8 @@ def review_batch(store: Store, unit_id: str, batch: str) -> Review | None:
         decisions=decisions,
         disposition=_disposition(decisions),
         missing=[],
-        audit=audit_state(
-            store.events(unit_id=unit_id, batch=batch), [(e.seq, e.hash, e.kind, e.batch) for e in entries]
-        ),
+        audit=audit_state(notes, [(e.seq, e.hash, e.kind, e.batch) for e in entries]),
+        second_uses=second_uses,
     )
     review.missing = _missing(store, review)
     return review
@@ -283,6 +292,33 @@ def _untrusted_time(entries: Sequence[Entry]) -> list[ExceptionShown]:
         return []
     words = "The unit's clock was not trusted while this was recorded."
     return [ExceptionShown(group="Clock", words=words, entry=first)]
+
+
+def _identity(
+    store: Store, second_uses: Sequence[SecondUse], entries: Sequence[Entry]
+) -> list[ExceptionShown]:
+    """What only central knows of this batch: used elsewhere too, a lot recalled, a consent withdrawn."""
+    own = [entry for entry in entries if entry.batch]
+    if not own:
+        return []
+    found = []
+    for one in second_uses:
+        at = {use.seq for use in one.uses}
+        words = f"{one.words} {_judged(one)}"
+        entry = next((entry for entry in own if entry.seq in at), own[0])
+        found.append(ExceptionShown(group="Second use", words=words, entry=entry))
+    for group, words, kind in stops_of(store, [(e.kind, e.body) for e in own]):
+        entry = next((entry for entry in own if entry.kind == kind), own[0])
+        found.append(ExceptionShown(group=group, words=words, entry=entry))
+    return found
+
+
+def _judged(one: SecondUse) -> str:
+    if one.subject == "hand_over":
+        return "No release can be signed."
+    if not one.judged_by:
+        return "No release can be signed before a QP has said why."
+    return f"{one.judged_by} said why: {one.judged_words}"
 
 
 def _newest(entries: Sequence[Entry], kind: str, key: str) -> list[Entry]:

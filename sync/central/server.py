@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
@@ -17,6 +18,8 @@ from starlette.applications import Starlette
 
 from appliance.access.keys import load_pin_secret
 from appliance.access.private_files import write_whole
+from sync.acks import utc_text
+from sync.central import second_use
 from sync.central.accounts import Accounts
 from sync.central.blob_store import BlobStore
 from sync.central.home import CentralHome
@@ -38,7 +41,8 @@ def serve(home: CentralHome, *, host: str, port: int, qa_port: int, ready_file: 
     blobs = BlobStore(home.blobs)
     units = UnitApi(store=store, blobs=blobs, key=home.signing_key(), simulated=settings.simulated)
     accounts = Accounts(store, load_pin_secret(home.password_secret))
-    web = Web(store=store, blobs=blobs, accounts=accounts, settings=home.settings)
+    second_use.catch_up(store, home.signing_key(), now=utc_text(datetime.now(UTC)))
+    web = Web(store=store, blobs=blobs, accounts=accounts, settings=home.settings, key=home.signing_key())
     pair = str(home.server_certificate), str(home.server_key)
     unit_tls = unit_tls_context(*pair, str(home.ca_certificate))
     web_tls = web_tls_context(*pair)

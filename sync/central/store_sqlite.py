@@ -27,6 +27,7 @@ from sync.central.store import (
     SessionRow,
     SignedAck,
     Unit,
+    UseRow,
 )
 
 SCHEMA = """
@@ -61,6 +62,11 @@ CREATE TABLE IF NOT EXISTS projection_faults(
 CREATE TABLE IF NOT EXISTS batches(
   unit_id TEXT NOT NULL, batch TEXT NOT NULL, epoch TEXT NOT NULL, first_seq INTEGER NOT NULL,
   last_seq INTEGER NOT NULL, sealed_seq INTEGER NOT NULL, PRIMARY KEY(unit_id, batch)) STRICT;
+CREATE TABLE IF NOT EXISTS uses(
+  subject TEXT NOT NULL, key TEXT NOT NULL, unit_id TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+  batch TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, received_at TEXT NOT NULL,
+  PRIMARY KEY(subject, key, unit_id, epoch, seq)) STRICT;
+CREATE INDEX IF NOT EXISTS uses_of_batch ON uses(unit_id, batch);
 CREATE TABLE IF NOT EXISTS blobs(
   unit_id TEXT NOT NULL, sha256 TEXT NOT NULL, size_bytes INTEGER NOT NULL, media_type TEXT NOT NULL,
   batch TEXT NOT NULL, verified INTEGER NOT NULL, PRIMARY KEY(unit_id, sha256, batch)) STRICT;
@@ -282,6 +288,48 @@ class SqliteStore:
             for r in rows
         ]
 
+    def note_use(self, use: UseRow) -> bool:
+        """Whether it was not noted before."""
+        return (
+            self._write(
+                "INSERT INTO uses VALUES(?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                *(use.subject, use.key, use.unit_id, use.epoch, use.seq),
+                *(use.batch, use.kind, use.detail, use.received_at),
+            )
+            == 1
+        )
+
+    def uses(self, subject: str, key: str) -> list[UseRow]:
+        rows = self._rows(
+            "SELECT * FROM uses WHERE subject=? AND key=? ORDER BY unit_id, epoch, seq", subject, key
+        )
+        return [_use(row) for row in rows]
+
+    def uses_of_batch(self, unit_id: str, batch: str) -> list[UseRow]:
+        rows = self._rows(
+            "SELECT * FROM uses WHERE unit_id=? AND batch=? ORDER BY epoch, seq, subject", unit_id, batch
+        )
+        return [_use(row) for row in rows]
+
+    def used_twice(self, subjects: Sequence[str]) -> list[tuple[str, str]]:
+        """Subject and key of what stands on record more than once; what that means is not judged here."""
+        places = ",".join("?" * len(subjects))
+        rows = self._rows(
+            f"SELECT subject, key FROM uses WHERE subject IN ({places}) "
+            "GROUP BY subject, key HAVING count(*) > 1 ORDER BY max(received_at) DESC, subject, key",
+            *subjects,
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def records_of_kinds(self, kinds: Sequence[str]) -> Iterable[tuple[str, str, Row]]:
+        places = ",".join("?" * len(kinds))
+        rows = self._rows(
+            f"SELECT unit_id, epoch, seq, hash, data, kind, batch FROM records "
+            f"WHERE log='gxp' AND kind IN ({places}) ORDER BY unit_id, epoch, seq",
+            *kinds,
+        )
+        return [(r[0], r[1], Row(seq=r[2], hash=r[3], data=r[4], kind=r[5], batch=r[6])) for r in rows]
+
     def name_blob(self, blob: BlobName) -> None:
         self._write(
             "INSERT INTO blobs VALUES(?,?,?,?,?,?) ON CONFLICT DO NOTHING",
@@ -316,6 +364,10 @@ class SqliteStore:
     def document(self, type: str, document_id: str) -> Document | None:
         row = self._row("SELECT * FROM documents WHERE type=? AND document_id=?", type, document_id)
         return row and Document(type=row[0], document_id=row[1], version=row[2], envelope=row[3])
+
+    def documents(self, type: str) -> list[Document]:
+        rows = self._rows("SELECT * FROM documents WHERE type=? ORDER BY document_id", type)
+        return [Document(type=r[0], document_id=r[1], version=r[2], envelope=r[3]) for r in rows]
 
     def queue_down(self, unit_id: str, type: str, envelope: bytes) -> int:
         with self.transaction():
@@ -421,6 +473,20 @@ class SqliteStore:
             CentralEvent(seq=r[0], at=r[1], actor=r[2], kind=r[3], unit_id=r[4], batch=r[5], body=r[6])
             for r in rows
         ]
+
+
+def _use(row: Any) -> UseRow:
+    return UseRow(
+        subject=row[0],
+        key=row[1],
+        unit_id=row[2],
+        epoch=row[3],
+        seq=row[4],
+        batch=row[5],
+        kind=row[6],
+        detail=row[7],
+        received_at=row[8],
+    )
 
 
 def _blob(row: Any) -> BlobName:

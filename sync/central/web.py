@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
@@ -31,8 +32,12 @@ from sync.central.audit_pages import AuditPages, AuditRefused
 from sync.central.blob_store import BlobStore
 from sync.central.certify import Certify, CertifyRefused
 from sync.central.home import Settings
+from sync.central.identity_pages import IdentityPages, IdentityRefused
+from sync.central.orders import Orders
 from sync.central.pages import Pages, decision_facts
 from sync.central.review import Review, all_reviews, review_batch
+from sync.central.second_use import all_second_uses
+from sync.central.stops import Stops
 from sync.central.store import Store
 from sync.central.verdict import verify_record
 
@@ -93,11 +98,15 @@ class Web:
         blobs: BlobStore,
         accounts: Accounts,
         settings: Callable[[], Settings],
+        key: Ed25519PrivateKey,
     ) -> None:
         self._store, self._blobs, self._accounts = store, blobs, accounts
         self._certify = Certify(store, blobs, lambda: settings().root)
         self._pages = Pages(settings())
         self._audit = AuditPages(store, accounts, self._pages)
+        self._identity = IdentityPages(
+            store, self._pages, Orders(store, key, accounts), Stops(store, key, accounts)
+        )
 
     def application(self) -> Starlette:
         batch = "/batches/{unit}/{batch}"
@@ -105,6 +114,11 @@ class Web:
             routes=[
                 Route("/", self._gate(self.batches), methods=["GET"]),
                 Route("/units", self._gate(self.units), methods=["GET"]),
+                Route("/orders", self._gate(self.orders), methods=["GET"]),
+                Route("/orders", self._gate(self.reassign), methods=["POST"]),
+                Route("/stops", self._gate(self.stops), methods=["GET"]),
+                Route("/stops", self._gate(self.stop), methods=["POST"]),
+                Route(f"{batch}/second-use", self._gate(self.judge), methods=["POST"]),
                 Route("/sign-in", self._gate(self.sign_in_page, public=True), methods=["GET"]),
                 Route("/sign-in", self._gate(self.sign_in, public=True), methods=["POST"]),
                 Route("/sign-out", self._gate(self.sign_out), methods=["POST"]),
@@ -213,7 +227,9 @@ class Web:
         groups: dict[str, list[Review]] = {"ready": [], "exceptions": [], "blocked": [], "decided": []}
         for review in all_reviews(self._store):
             groups[review.group].append(review)
-        return self._pages.show("batches.html", ask.who, groups=groups)
+        return self._pages.show(
+            "batches.html", ask.who, groups=groups, second_uses=all_second_uses(self._store)
+        )
 
     def api_batches(self, ask: Ask) -> Response:
         """The same list for a program."""
@@ -227,6 +243,7 @@ class Web:
                 "missing": review.missing,
                 "failed": review.failed,
                 "audit": review.audit.state,
+                "used_twice": [one.words for one in review.second_uses],
             }
             for review in all_reviews(self._store)
         ]
@@ -264,6 +281,27 @@ class Web:
             body=body,
         )
         return RedirectResponse(f"/batches/{review.unit_id}/{review.batch}#notes", status_code=303)
+
+    # ── Identity across units ──────────────────────────────────────────────────────────
+
+    def orders(self, ask: Ask) -> Response:
+        return self._identity.orders(ask.who, now=_now())
+
+    def reassign(self, ask: Ask) -> Response:
+        """Give an order to another unit; the form carries one or two passwords."""
+        return _or_refused(lambda: self._identity.reassign(ask.person, ask.form, now=_now()))
+
+    def stops(self, ask: Ask) -> Response:
+        return self._identity.stops(ask.who)
+
+    def stop(self, ask: Ask) -> Response:
+        """Send a recall or the withdrawal of a consent to every unit."""
+        return _or_refused(lambda: self._identity.stop(ask.person, ask.form, now=_now()))
+
+    def judge(self, ask: Ask) -> Response:
+        """A QP says why a second use does not forbid a release."""
+        review = self._review(ask)
+        return _or_refused(lambda: self._identity.judge(review, ask.person, ask.form, now=_now()))
 
     # ── The audit trail ────────────────────────────────────────────────────────────────
 
@@ -394,6 +432,13 @@ class Web:
         if review is None:
             raise PageRefused(404, "There is no such batch.")
         return review
+
+
+def _or_refused(act: Callable[[], Response]) -> Response:
+    try:
+        return act()
+    except IdentityRefused as refused:
+        raise PageRefused(409, str(refused)) from None
 
 
 def _refuse_foreign(request: Request) -> None:

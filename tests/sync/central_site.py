@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -244,14 +245,23 @@ def png() -> bytes:
     return bytes(data) + b""
 
 
-def make_batch(unit: Unit, batch: str = "B-0001", *, deviation: bool = True, failed: bool = False) -> str:
+def make_batch(
+    unit: Unit,
+    batch: str = "B-0001",
+    *,
+    deviation: bool = True,
+    failed: bool = False,
+    order: str = "",
+    more: Sequence[events.Event] = (),
+) -> str:
     """A short sealed batch with a count, results, a picture and perhaps a deviation; returns its id."""
     picture = unit.record.put_blob(png() + os.urandom(8), "image/png").sha256
-    order = {"id": "o-1", "patient": "SIM-PAT-7", "din": "A999926123456", "recipe": "thaw-wash-dose-50"}
+    made = order or f"o-{unit.unit_id}-{batch}"  # one order, one batch
+    order_said = {"id": made, "patient": "SIM-PAT-7", "din": "A999926123456", "recipe": "thaw-wash-dose-50"}
     hash_ = "ab" * 32
     opened = events.BatchOpened(
-        order_id="o-1",
-        order_text=json.dumps(order),
+        order_id=made,
+        order_text=json.dumps(order_said),
         recipe_id="thaw-wash-dose-50",
         recipe_version="1.0.0",
         recipe_hash=hash_,
@@ -279,6 +289,7 @@ def make_batch(unit: Unit, batch: str = "B-0001", *, deviation: bool = True, fai
             phase="thaw", key="core", value="-1.0", unit="degC", quality="good", source="thawer", source_at=""
         ),
     ]
+    story += more
     if deviation:
         story.append(
             events.DeviationOpened(
