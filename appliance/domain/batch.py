@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from appliance.domain import events as ev
-from appliance.domain import phase_states
+from appliance.domain import phase_states, previous
 from appliance.domain.order_book import OrderBook
 from appliance.domain.people_state import PeopleState
 from appliance.domain.qualified import COMPARED
@@ -296,6 +296,8 @@ class Unit:
     stop_count: int = 0
     alarms: dict[str, tuple[ev.AlarmRaised, str, datetime]] = field(default_factory=dict)
     used_bags: dict[str, str] = field(default_factory=dict)  # identity key → batch
+    # Labels of all batches so far → batch. Left out of digests: records of before were sealed without it.
+    labels_of: dict[str, str] = field(default_factory=dict)
     used_files: dict[str, str] = field(default_factory=dict)  # SHA-256 of a device's file → batch
     made_orders: dict[str, str] = field(default_factory=dict)  # order id → batch
     orders: OrderBook = field(default_factory=OrderBook)
@@ -361,6 +363,7 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
     unit.batch = Batch(fact.batch, event, fact.at, recipe, order, runs, SignatureBook(sealing))
     unit.batch_count += 1
     unit.made_orders[event.order_id] = fact.batch
+    unit.labels_of |= dict.fromkeys(previous.keys_of_order(order), fact.batch)
 
 
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
@@ -370,6 +373,8 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
     match fact.event:
         case ev.EngineStarted(term=term) as started:
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
+    if fact.batch is not None:
+        unit.labels_of |= dict.fromkeys(previous.keys_of_event(fact.event), fact.batch)
             if started.inputs_on_record:
                 unit.devices = {one["id"]: DeviceSpec(**one) for one in started.devices}
                 # An engine that starts has heard of no device yet.

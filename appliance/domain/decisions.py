@@ -16,6 +16,7 @@ from appliance.domain import (
     copies,
     corrections,
     count_fitness,
+    custody,
     fitness,
     phase_states,
     scans,
@@ -560,7 +561,9 @@ def _advance_one(unit: Unit, batch: Batch, run: PhaseRun, now: datetime) -> list
 
 
 def _startable(unit: Unit, batch: Batch, run: PhaseRun) -> bool:
-    if batch.state == "held" or consent.holds_back(unit, batch):
+    if batch.state == "held" or consent.holds_back(unit, batch) or not custody.may_work(batch, run):
+        return False
+    if run.phase.type == "scan_bag" and not custody.line_is_clear(batch):
         return False
     return all(batch.runs[before].state == phase_states.COMPLETE for before in run.phase.after)
 

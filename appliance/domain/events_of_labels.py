@@ -34,6 +34,8 @@ class ScanRead(Event):
     picture: str  # blob, empty when there was none
     # Beside each text its symbology identifier, which decides its grammar; a record of before has none.
     identifiers: list[str] = field(default_factory=list)
+    belongs_to: str = ""  # the batch of before whose label this is, as the unit knew when it was read
+    shown: str = ""  # SHA-256 of the picture as it was taken: of a sealed one nothing else tells two apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

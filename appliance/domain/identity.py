@@ -10,6 +10,7 @@ from appliance.domain import isbt128
 from appliance.domain.batch import Batch, Unit, bag_key
 from appliance.domain.errors import BagNotOfThisBatch
 
+PREVIOUS = "previous_patient"
 TUBE_OR_MATCH_FLAGS = frozenset({"06", "07", "08", "09", "10", "11", "12"})
 NOT_READ = {
     "blur": "The picture is blurred. Hold the label still and nearer.",
@@ -83,15 +84,34 @@ def refuse_untrusted_time(unit: Unit, scanned: str) -> None:
         raise LabelNotUsable("time_untrusted", words, scanned)
 
 
-def check_bag(read: ReadLabel, unit: Unit, batch: Batch, now: datetime) -> isbt128.Identity:
+def refuse_previous(belongs_to: str, batch: Batch, scanned: str, what: str) -> None:
+    """A label of the batch before is still here: the line was not clear; raises `LabelNotUsable`."""
+    if belongs_to:
+        raise LabelNotUsable(
+            PREVIOUS,
+            f"STOP. This label belongs to batch {belongs_to} of before. This batch is {batch.id}, for "
+            f"{readable(batch.order.din)}. Put the {what} aside and call the supervisor.",
+            scanned,
+        )
+
+
+def check_bag(
+    read: ReadLabel, unit: Unit, batch: Batch, now: datetime, *, belongs_to: str = ""
+) -> isbt128.Identity:
     """The identity of the patient's bag, or a hard stop.
+
+    Parameters
+    ----------
+    belongs_to
+        The earlier batch whose label this is, as the engine found when it was read.
 
     Raises
     ------
     LabelNotUsable
-        Reasons `wrong_bag`, `wrong_kind`, `incomplete`, `expired`, `used`.
+        Reasons `wrong_bag`, `previous_patient`, `wrong_kind`, `incomplete`, `expired`, `used`.
     """
     label, order = read.label, batch.order
+    refuse_previous(belongs_to, batch, label.din or label.coi, "bag")
     if label.flags in TUBE_OR_MATCH_FLAGS:
         raise LabelNotUsable("wrong_kind", "This is the label of a tube or form. Show the label of the bag.")
     if label.din and label.din != order.din:

@@ -78,3 +78,5 @@ def material_fields(*, name: str, maker: str, catalogue: str, lot: str, expires_
         "lot_readable": lot,
         "expiry_readable": expires_on.strftime("%d %b %Y"),
     }
+    """The order sheet: its symbol names the donation too, so that no wristband is taken for it."""
+    both = isbt128.compound(isbt128.coi_text(order.coi), isbt128.din_text(order.din))

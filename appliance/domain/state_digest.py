@@ -18,7 +18,7 @@ from appliance.domain.batch import Batch, Unit
 from appliance.domain.event import Event
 from appliance.domain.prompts import Prompt
 
-NOT_FOLDED = frozenset({"batch", "clock_trusted", "readings", "looked_at", "identities"})
+NOT_FOLDED = frozenset({"batch", "clock_trusted", "readings", "looked_at", "identities", "labels_of"})
 
 
 def digest(value: Any) -> str:

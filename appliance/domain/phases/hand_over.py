@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
+from appliance.domain import bedside_match
 from appliance.domain import events as ev
-from appliance.domain.bedside_identity import read_at_bedside
-from appliance.domain.identity import LabelNotUsable, ReadLabel, readable
+from appliance.domain.bedside_identity import NAMES, read_at_bedside
+from appliance.domain.identity import PREVIOUS, LabelNotUsable, ReadLabel, readable, refuse_previous
 from appliance.domain.phase_logic import Context, Logic, answer_events, complete, hold, scan_pending
+from appliance.domain.phases import giving
 from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.recipe import Phase
 from appliance.domain.roles import VERIFY_ROLES, Actor
 
+LOOK_AGAIN = frozenset({"not_read", bedside_match.SAME_PICTURE, bedside_match.OTHER_THING})
 SCANS = {
     "wristband": "Show the patient's wristband to the camera.",
     "dose": "Show the label of the dose bag to the camera.",
@@ -22,6 +27,9 @@ class HandOver(Logic):
     TYPE = "hand_over"
     INSTRUCTIONS = ("sign",)
     AT_PATIENT = True
+
+    def limits(self, phase: Phase) -> Mapping[str, str]:
+        return giving.limits(phase)
 
     def may_start(self, c: Context) -> bool:
         """Only a released dose that has not expired (SAFETY 11, 17); an expired one has no override."""
@@ -36,15 +44,17 @@ class HandOver(Logic):
         ends += [dose] if dose else []
         return any(end <= c.now for end in ends)
 
-    def _scanned(self, c: Context) -> set[str]:
-        return {event.key for _, event in c.run.all(ev.ValueRecorded)}
-
     def prompts(self, c: Context) -> list[Prompt]:
         if self._expired(c) or not c.unit.time_trusted or scan_pending(c):
             return []
-        missing = next((key for key in SCANS if f"match_{key}" not in self._scanned(c)), None)
-        if missing is not None:
-            return [self._scan_prompt(c, missing)]
+        matched = bedside_match.matched(c)
+        missing = [key for key in SCANS if key not in matched]
+        if missing:
+            # In whatever order the three are at hand.
+            asked = missing if bedside_match.is_strict(c.batch) else missing[:1]
+            return [self._scan_prompt(c, key) for key in asked]
+        if giving.is_open(c):
+            return [giving.prompt(c)]
         giver = c.batch.signatures.standing(c.phase.id, "giver")
         if giver is None:
             return [self._sign_prompt(c, "giver", "signature", "performed", ())]
@@ -71,8 +81,9 @@ class HandOver(Logic):
             "order": c.batch.order.id,
             "patient": c.batch.order.patient,
             "dose_label": self._dose_label(c),
-            "matched": sorted(self._scanned(c)),
+            "matched": sorted(f"match_{name}" for name in bedside_match.matched(c)),
             "as": key,
+            **giving.values(c),
         }
         expires = c.batch.expires_at
         return Prompt(
@@ -91,6 +102,7 @@ class HandOver(Logic):
                 PromptFact("Patient", c.batch.order.patient),
                 PromptFact("Dose label", self._dose_label(c)),
                 PromptFact("Expires", expires.isoformat() if expires else ""),
+                *giving.facts(c),
             ),
         )
 
@@ -101,8 +113,10 @@ class HandOver(Logic):
     def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         try:
             order, time_zone = c.batch.order, c.batch.opened.time_zone
+            refuse_previous(read.belongs_to, c.batch, " ".join(read.texts)[:200], NAMES[read.key])
             found = read_at_bedside(read.key, read.texts, read.reasons, order, time_zone)
             said = order.patient if found is None else self._match(c, read.key, found)
+            bedside_match.refuse_same(c, read, found)
         except LabelNotUsable as refusal:
             refused = ev.BagRefused(
                 phase=c.phase.id,
@@ -111,8 +125,9 @@ class HandOver(Logic):
                 reason=refusal.reason,
                 words=str(refusal),
                 picture=read.picture,
+                belongs_to=read.belongs_to if refusal.reason == PREVIOUS else "",
             )
-            if refusal.reason == "not_read":
+            if refusal.reason in LOOK_AGAIN:
                 return [refused]
             action = "Do not give this dose. Call the supervisor."
             return [refused, *hold(c, refusal.reason, str(refusal), action=action)]
@@ -147,6 +162,10 @@ class HandOver(Logic):
             return []
         if not c.run.has(ev.BedsideMatched):
             return self._matched(c)
+        if giving.is_open(c):
+            return []
+        if events := giving.advance(c):
+            return events
         signatures = c.batch.signatures
         giver = signatures.standing(c.phase.id, "giver")
         receiver = signatures.standing(c.phase.id, "receiver")
@@ -154,20 +173,18 @@ class HandOver(Logic):
             return []
         dose = self._dose_label(c)
         return [
+            *giving.transferred(c, giver.person, receiver.person, dose),
             ev.HandOverSigned(giver=giver.person, receiver=receiver.person, dose_label=dose),
             *complete(c),
             ev.HandedOver(dose_label=dose, order_id=c.batch.order.id),
         ]
 
     def _matched(self, c: Context) -> list[ev.Event]:
-        if not {f"match_{key}" for key in SCANS} <= self._scanned(c):
+        said = bedside_match.matched(c)
+        if not set(SCANS) <= said.keys():
             return []
-        said = {event.key: event.value for _, event in c.run.all(ev.ValueRecorded)}
         matched = ev.BedsideMatched(
-            phase=c.phase.id,
-            wristband=said["match_wristband"],
-            bag=said["match_dose"],
-            order=said["match_order"],
+            phase=c.phase.id, wristband=said["wristband"], bag=said["dose"], order=said["order"]
         )
         return [matched]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from appliance.domain import custody
 from appliance.domain import events as ev
-from appliance.domain.identity import LabelNotUsable, check_bag, read_label, readable
+from appliance.domain.batch import Fact
+from appliance.domain.identity import PREVIOUS, LabelNotUsable, check_bag, read_label, readable
 from appliance.domain.phase_logic import (
     Context,
     Logic,
@@ -15,13 +18,18 @@ from appliance.domain.phase_logic import (
     confirm,
     confirmed_by_two,
     hold,
+    import_pending,
     scan_pending,
     two_person_prompts,
 )
+from appliance.domain.phases import receipt
 from appliance.domain.phases.thaw import minutes
-from appliance.domain.prompts import Prompt, PromptFact
+from appliance.domain.prompts import Field, Prompt, PromptFact
+from appliance.domain.recipe import Phase
 
-HARD_STOP = frozenset({"wrong_bag", "expired", "used", "label_refused"})
+HARD_STOP = frozenset({"wrong_bag", "expired", "used", "label_refused", PREVIOUS})
+# A label of another kind stops the step too, of batches that open by the rules of today (F-003).
+STOPS_NOW = HARD_STOP | {"wrong_kind"}
 
 
 class ScanBag(Logic):
@@ -30,7 +38,15 @@ class ScanBag(Logic):
     INSTRUCTIONS = ("retrieve", "identity")
     VERIFIABLE = ("identity",)
 
+    def limits(self, phase: Phase) -> Mapping[str, str]:
+        return {**self.LIMITS, **receipt.limits(phase)}
+
+    def entered(self, phase: Phase) -> Mapping[str, tuple[Field, ...]]:
+        return {receipt.CUSTODY: receipt.fields(phase)} if receipt.asked(phase) else {}
+
     def prompts(self, c: Context) -> list[Prompt]:
+        if not receipt.is_done(c):
+            return receipt.prompts(c)
         if c.run.confirmed("retrieve") is None:
             return [confirm(c, "retrieve", button="The bag is out")]
         if not c.run.has(ev.BagAccepted):
@@ -71,7 +87,7 @@ class ScanBag(Logic):
     def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
         try:
             label = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
-            identity = check_bag(label, c.unit, c.batch, c.now)
+            identity = check_bag(label, c.unit, c.batch, c.now, belongs_to=read.belongs_to)
         except LabelNotUsable as refusal:
             return self._refused(c, read, refusal)
         assert label.expires_at is not None
@@ -93,8 +109,10 @@ class ScanBag(Logic):
             reason=refusal.reason,
             words=str(refusal),
             picture=read.picture,
+            belongs_to=read.belongs_to if refusal.reason == PREVIOUS else "",
         )
-        if refusal.reason not in HARD_STOP:
+        stops = STOPS_NOW if c.batch.opened.rules >= custody.RULES_FROM else HARD_STOP
+        if refusal.reason not in stops:
             return [refused]
         return [
             refused,
@@ -102,6 +120,8 @@ class ScanBag(Logic):
         ]
 
     def advance(self, c: Context) -> list[ev.Event]:
+        if events := receipt.advance(c):
+            return events
         retrieved, accepted = c.run.confirmed("retrieve"), c.run.last(ev.BagAccepted)
         if retrieved is None:
             return []
@@ -111,7 +131,15 @@ class ScanBag(Logic):
             return events
         return complete(c)
 
+    def imported(self, c: Context, read: ev.ExchangeFileRead) -> list[ev.Event]:
+        return receipt.imported(c, read)
+
+    def corrected(self, c: Context, fact: Fact, correction: ev.ValueCorrected) -> list[ev.Event]:
+        return receipt.corrected(c, fact, correction)
+
     def words(self, c: Context) -> str:
+        if not receipt.is_done(c):
+            return "Reading the temperature log" if import_pending(c) else "Waiting for the shipper"
         return "Reading the label" if scan_pending(c) else "Waiting for the bag"
 
     def timer(self, c: Context) -> Timer | None:
@@ -127,4 +155,4 @@ class ScanBag(Logic):
 
     def facts(self, c: Context) -> list[PromptFact]:
         bag = c.run.last(ev.BagAccepted)
-        return [PromptFact("Bag", readable(bag[1].din))] if bag else []
+        return [*receipt.facts(c), *([PromptFact("Bag", readable(bag[1].din))] if bag else [])]

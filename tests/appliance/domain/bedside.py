@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 from world import DEVICES, World
 
 import appliance
-from appliance.domain import consent, decisions, device_news, materials, recovery
+from appliance.domain import consent, decisions, device_news, materials, previous, recovery
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, DeviceSpec, Fact, Order, Unit, evolve
 from appliance.domain.decisions import Opening
 from appliance.domain.errors import CommandRefused
-from appliance.domain.label_fields import bag_fields, material_fields, wristband_fields
+from appliance.domain.label_fields import bag_fields, material_fields, order_fields, wristband_fields
 from appliance.domain.prompts import Prompt
 from appliance.domain.recipe import parse
 from appliance.domain.roles import Actor
@@ -110,6 +110,12 @@ def coi_texts(coi: str = ORDER["coi"]) -> list[str]:
 
 
 def counted(request: ev.CountRequested, **changes: object) -> ev.CellCountReported:
+def order_texts(coi: str = ORDER["coi"], din: str = DIN) -> list[str]:
+    """What the camera reads on an order sheet."""
+    order = dict(ORDER) | {"coi": coi, "din": din}
+    return [order_fields(Order.from_text(json.dumps(order)))["coi_text"]]
+
+
     """One good count: 450 cells, 90 % viable, 4.5 million a millilitre."""
     report = ev.CellCountReported(
         phase=request.phase,
@@ -366,10 +372,16 @@ class Bedside:
         return with_proof(person, proofs.get(prompt.needs, "session"))
 
     def scan(
-        self, prompt_id: str, texts: list[str], *, reasons: tuple[str, ...] = (), by: Actor = ADA
+        self,
+        prompt_id: str,
+        texts: list[str],
+        *,
+        reasons: tuple[str, ...] = (),
+        by: Actor = ADA,
+        shown: str = "",
     ) -> None:
-        """Show a label; the camera reads `texts`."""
-        self.camera_reads(self.asks_the_camera(prompt_id, by), texts, reasons)
+        """Show a label; the camera reads `texts` in a picture whose hash is `shown`."""
+        self.camera_reads(self.asks_the_camera(prompt_id, by), texts, reasons, shown)
 
     def asks_the_camera(self, prompt_id: str, by: Actor = ADA) -> ev.ScanRequested:
         self.commit(decisions.scan(self.unit, prompt_id, by, self.now), by.id)
@@ -379,7 +391,13 @@ class Bedside:
         """A person ends the scan that is under way."""
         self.commit(decisions.cancel_scan(self.unit, scan_id, by), by.id)
 
-    def camera_reads(self, asked: ev.ScanRequested, texts: list[str], reasons: tuple[str, ...] = ()) -> None:
+    def camera_reads(
+        self,
+        asked: ev.ScanRequested,
+        texts: list[str],
+        reasons: tuple[str, ...] = (),
+        shown: str = "",
+    ) -> None:
         read = ev.ScanRead(
             phase=asked.phase,
             key=asked.key,
@@ -398,6 +416,8 @@ class Bedside:
         events = decisions.abort_batch(self.unit, with_proof(by, "password"), "Not to be used")
         self.commit(events, by.id)
 
+            belongs_to=previous.belongs_to(self.unit, texts),
+            shown=shown,
     @staticmethod
     def refusal(act: Callable[[], None]) -> CommandRefused:
         """What a person is told who asks for what may not be."""
@@ -483,6 +503,8 @@ class Bedside:
             sealed_seq=len(self.facts),
             sealed_hash="11",
             telemetry_seq=1,
+            case ["show", "order"]:
+                return order_texts()
             telemetry_hash="22",
             blobs_hash="33",
             blob_count=0,

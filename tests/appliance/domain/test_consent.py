@@ -84,9 +84,10 @@ def test_withdrawn_before_the_order_is_made_nothing_opens(bedside: Bedside) -> N
 def test_withdrawn_in_mid_batch_all_that_runs_is_held_at_once_and_people_are_called(bedside: Bedside) -> None:
     bedside.begin_batch()
     bedside.works_until("dilute/setup")
-    bedside.do_next()
-    while bedside.world.pump_state != "infusing":
+    for _ in range(20):
         bedside.do_next()
+        if bedside.world.pump_state == "infusing":
+            break
     running = [name for name, run in bedside.batch.runs.items() if run.state == "running"]
 
     bedside.withdraws_the_consent()
