@@ -80,3 +80,4 @@ def material_fields(*, name: str, maker: str, catalogue: str, lot: str, expires_
     }
     """The order sheet: its symbol names the donation too, so that no wristband is taken for it."""
     both = isbt128.compound(isbt128.coi_text(order.coi), isbt128.din_text(order.din))
+        "coi_text": both,
