@@ -57,7 +57,7 @@ def read_material(
     Raises
     ------
     LabelNotUsable
-        Reasons `not_read`, `label_refused`, `lot_in_doubt` for a printed lot that does not fit.
+        Reasons `not_read`, `label_refused`, `wrong_material`, `lot_in_doubt` for a printed lot that does not fit.
     """
     if not texts:
         words = [NOT_READ.get(reason, reason) for reason in reasons] or [NOT_READ["no_symbol"]]
@@ -70,7 +70,7 @@ def read_material(
     except isbt128.LabelRefused as refusal:
         raise LabelNotUsable("label_refused", str(refusal), scanned) from refusal
     if not found:
-        raise LabelNotUsable("label_refused", NO_MATERIAL, scanned)
+        raise LabelNotUsable("wrong_material", NO_MATERIAL, scanned)
     return _one_of(found, scanned)
 
 

@@ -248,8 +248,14 @@ def label_received(unit: Unit, asked: Received, now: datetime) -> MaterialLabel:
             raise LabelNotUsable("expired", words, label.catalogue)
         _refuse_recalled(unit, label.catalogue, label.lot, "This material", label.catalogue)
     except LabelNotUsable as refusal:
-        raise CommandRefused(str(refusal), reason=refusal.reason) from refusal
+        raise _refused(refusal) from refusal
     return label
+
+
+def _refused(refusal: LabelNotUsable) -> CommandRefused:
+    """The same refusal of a command; one that came too late is called expired there."""
+    reason = "material_expired" if refusal.reason == "expired" else refusal.reason
+    return CommandRefused(str(refusal), reason=reason)
 
 
 def _with_expiry(label: MaterialLabel, asked: Received) -> MaterialLabel:
@@ -358,7 +364,7 @@ def _refuse_release(unit: Unit, receipt: Receipt, now: datetime) -> None:
         if receipt.expires <= now:
             raise _expired(receipt.title, receipt.expires, receipt.id)
     except LabelNotUsable as refusal:
-        raise CommandRefused(str(refusal), reason=refusal.reason) from refusal
+        raise _refused(refusal) from refusal
 
 
 def _open_receipt(unit: Unit, id: str) -> Receipt | None:
@@ -403,7 +409,7 @@ def recall(
     of it, an alarm, and is held: people decide.
     """
     known = unit.stock.recall_of(catalogue, lot)
-    if known is not None and known.reference == reference:
+    if known is not None and known.reference == reference and (known.document_blob or not document_blob):
         return []
     recalled = ev.LotRecalled(
         catalogue=catalogue_key(catalogue),
@@ -422,7 +428,12 @@ def _in_open_batch(unit: Unit, recalled: ev.LotRecalled) -> list[ev.Event]:
         return []
     key = key_of(recalled.catalogue, recalled.lot)
     accepted = [one for _, one in batch.all(ev.MaterialAccepted)]
-    taken = {one.material: one for one in accepted if key_of(one.catalogue, one.lot) == key}
+    told = {(one.material, one.reference) for _, one in batch.all(ev.LotOfBatchRecalled)}
+    taken = {
+        one.material: one
+        for one in accepted
+        if key_of(one.catalogue, one.lot) == key and (one.material, recalled.reference) not in told
+    }
     if not taken:
         return []
     events: list[ev.Event] = []

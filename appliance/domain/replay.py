@@ -268,6 +268,7 @@ COMMANDS_OF_FACTS = frozenset(
     {
         "sign_in", "sign_out", "lock", "change_secret", "stop", "store_ack", "deliver_document",
         "record_blocked", "unlock_identities", "erase_identity", "read_badge", "forget_badge",
+        "scan_material", "list_materials",
     }
 )  # fmt: skip
 

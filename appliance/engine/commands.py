@@ -19,6 +19,7 @@ from appliance.engine.consent_commands import ConsentCommands
 from appliance.engine.count_commands import CountCommands
 from appliance.engine.device_commands import DeviceCommands
 from appliance.engine.identity_desk import IdentityDesk
+from appliance.engine.material_commands import MaterialCommands
 from appliance.engine.opening import opening_of
 from appliance.engine.order_commands import OrderCommands
 from appliance.engine.people_commands import PeopleCommands
@@ -38,7 +39,8 @@ ON_RECORD = frozenset(
         "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
         "not_correctable", "device_not_calibrated", "id_needed", "unknown_command", "count_not_qualified",
         "consent_missing", "consent_withdrawn", "order_without_unit", "order_other_unit", "order_expired",
-        "order_superseded", "order_handed_back",
+        "order_superseded", "order_handed_back", "lot_recalled", "material_expired", "visual_check_failed",
+        "certificate_differs", "signed_recall",
     }
 )  # fmt: skip
 
@@ -54,6 +56,7 @@ class Commands:
     def __init__(self, engine: EnginePort) -> None:
         self._engine = engine
         self._release = ReleaseDesk(engine)
+        self.materials = MaterialCommands(engine)
         self._stops_sent: list[str] = []
         self._stops_missed: list[tuple[str, dict[str, int]]] = []  # by a record that could not be written
         self._handlers: dict[str, Handler] = {
@@ -64,6 +67,7 @@ class Commands:
             **SignatureCommands(engine).handlers,
             **DeviceCommands(engine).handlers,
             **CountCommands(engine).handlers,
+            **self.materials.handlers,
             **ScanCommands(engine).handlers,
             **OrderCommands(engine).handlers,
             **ConsentCommands(engine).handlers,

@@ -59,16 +59,22 @@ OWN = {"change_secret"}
 NAMED = {"comment", "open_emergency"}
 WARD = NAMED | OWN
 CONSENT = {"record_consent", "withdraw_consent"}
+MATERIALS = {"receive_material", "release_material", "reject_material", "recall_lot", "lift_recall"}
 ACCOUNTS = {"disable_account", "issue_badge", "withdraw_badge", "test_badge", "end_emergency"}
 MAY_DO = {
-    "operator": WORKS | WARD | CONSENT | {"confirm_time"},
-    "verifier": WARD | {"answer", "hold", "acknowledge_alarm", "confirm_qualification"} | CONSENT,
+    "operator": WORKS | WARD | CONSENT | {"confirm_time", "receive_material"},
+    "verifier": WARD
+    | {"answer", "hold", "acknowledge_alarm", "confirm_qualification"}
+    | CONSENT
+    | {"receive_material", "release_material", "reject_material"},
     "supervisor": WORKS
     | WARD
     | CONSENT
     | ACCOUNTS
+    | MATERIALS
+    | {"book_out_material"}
     | {"confirm_time", "abort_batch", "hand_back_order", "confirm_qualification"},
-    "qa_reviewer": WARD | {"confirm_qualification", "withdraw_consent"},
+    "qa_reviewer": WARD | {"confirm_qualification", "withdraw_consent"} | (MATERIALS - {"receive_material"}),
     "qp": WARD - {"open_emergency"},
     "recipe_developer": WARD,
     "integrator": WARD | {"confirm_qualification"},
@@ -90,7 +96,8 @@ def test_nobody_without_a_role_may_do_anything() -> None:
 
 
 def test_no_command_of_a_unit_releases_a_batch() -> None:
-    assert not [command for command in MAY if "release" in command and command != "release_stop"]
+    of_something_else = {"release_stop", "release_material"}
+    assert not [command for command in MAY if "release" in command and command not in of_something_else]
 
 
 # ── Prompts ────────────────────────────────────────────────────────────────────────────

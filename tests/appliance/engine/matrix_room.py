@@ -22,10 +22,11 @@ from appliance.access.documents import dump, load, sign
 from appliance.access.identities import Identity
 from appliance.access.keys import load_pin_secret
 from appliance.access.people import People, Person, TrainingRecord, make_person
-from appliance.domain import decisions
+from appliance.domain import decisions, isbt128
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec
 from appliance.domain.roles import EMERGENCY, ROLES
+from appliance.domain.stock import Receipt, key_of
 from appliance.engine.count_commands import packed
 from appliance.engine.view import short_code
 from appliance.link.messages import Accepted, Command, Proof
@@ -36,6 +37,7 @@ NEW_PIN, NEW_PASSWORD = "573910", "eleven small boats"
 BADGE_OF_ADA = f"BADGE-{ADA.id}"
 WITNESS = "m-witness"  # the second person of acts that need two
 DEVICE = "scale-1"  # stands there unqualified, for maintenance to see to
+RECEIPT = "R-1"  # a material in quarantine
 TARGET = "m-target"  # the account that is acted upon
 
 # Who tries: one person of each role alone, and everybody who must be kept out or in by something else.
@@ -155,6 +157,20 @@ class Matrix:
                 body, proof = body | {"received_from": "study nurse"}, witness
             case "withdraw_consent":
                 body = {"coi": "CHA999926000001", "received_from": "ward", **reason}
+            case "receive_material":
+                looked = self.room.engine._commands.materials.newest_look(STATION)
+                body = {"scan": looked, "title": "Saline", "quantity": "2", "supplier": "Maker"}
+                body |= {"visual_check": "passed", "certificate_reference": "CoA 1"}
+            case "release_material" | "reject_material":
+                body = {"receipt": RECEIPT, "certificate": "CoA 1", **reason}
+            case "book_out_material":
+                body = {"receipt": RECEIPT, "quantity": "1", "why": "lost", **reason}
+            case "recall_lot" | "lift_recall":
+                lot = "LOT2" if act == "recall_lot" else "LOT1"
+                body, proof = (
+                    {"catalogue": "XXSALINE", "lot": lot, "reference": "FSN 1", **reason},
+                    CLEO.by_pin,
+                )
             case "open_batch":
                 body = {"order": ORDER}
             case "scan" | "answer":
@@ -221,6 +237,12 @@ async def matrix_in(folder: Path, state: str) -> Matrix:
     told = {"maker": "m", "model": "m", "serial_number": "4711", "firmware": "1"}
     engine.unit.devices[DEVICE] = DeviceSpec(DEVICE, "balance", "Scale")
     engine.unit.identities[DEVICE], engine.unit.qualified[DEVICE] = told, False
+    engine.unit.stock.receipts[RECEIPT] = Receipt(
+        id=RECEIPT, catalogue="XXOTHER", lot="LOT3", title="Other", quantity=2, visual_check="passed",
+        certificate="CoA 1", received_by=GUS.id, expires_at=(START + timedelta(days=90)).isoformat(),
+    )  # fmt: skip
+    recalled = ev.LotRecalled(catalogue="XXSALINE", lot="LOT1", reference="FSN 1", reason="m")
+    engine.unit.stock.recalls[key_of("XXSALINE", "LOT1")] = recalled
     engine.unit.people.disabled |= {"m-disabled": "unit", "m-inactive": "revocation"}
     engine.desk.refresh()
     engine.identities.put("PSEUDONYM", Identity(name="Hana Demo", birth_date="", hospital_number=""))
@@ -242,7 +264,14 @@ async def matrix_in(folder: Path, state: str) -> Matrix:
 
 
 async def judged_well(op: str, **asked: Any) -> dict[str, Any]:
-    """What the counting program answers about a good series, without being there."""
+    """What the program of pictures answers about a good series or a material's label, without being there."""
+    if op == "scan_source":
+        on = START.date() + timedelta(days=90)
+        text = isbt128.compound(
+            isbt128.item_text("XX", "SALINE"), isbt128.item_lot_text("LOT9"), isbt128.expiry_date_text(on)
+        )
+        symbol = {"text": text, "symbology": "datamatrix", "symbology_identifier": "]d1", "confirmed": True}
+        return {"symbols": [symbol], "reasons": [], "image": ""}
     Path(asked["report"]).write_text("<!doctype html>", encoding="utf-8")
     return {
         "method": {"id": asked["method"], "version": "1", "hash": "00"},

@@ -49,6 +49,15 @@ MAY: dict[str, list[tuple[str, str]]] = {
     "record_consent": [(f"operator verifier {SUPERVISING}", ALL)],
     # On the safe side: whoever works here may, at any time.
     "withdraw_consent": [(f"operator verifier qa_reviewer {SUPERVISING}", ALL)],
+    # Where nobody can tell the day, nobody can tell whether a material is expired.
+    "scan_material": [(f"operator verifier {SUPERVISING}", ALL)],
+    "receive_material": [(f"operator verifier {SUPERVISING}", ALL.replace(" untrusted", ""))],
+    "release_material": [(f"verifier qa_reviewer {SUPERVISING}", ALL.replace(" untrusted", ""))],
+    "reject_material": [(f"verifier qa_reviewer {SUPERVISING}", ALL)],
+    "book_out_material": [(SUPERVISING, ALL)],
+    "recall_lot": [(f"qa_reviewer {SUPERVISING}", ALL)],
+    "lift_recall": [(f"qa_reviewer {SUPERVISING}", ALL)],
+    "list_materials": [(f"{NAMED} auditor emergency", ALL)],
     "open_batch": [("operator supervisor unconfirmed", "no_batch")],
     "scan": [("operator supervisor unconfirmed emergency", "scanning released")],
     "import_file": [("", "")],  # this recipe asks for no file of a device
