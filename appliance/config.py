@@ -116,6 +116,10 @@ class Home:
         return self.documents / "recipes"
 
     @property
+    def label_templates(self) -> Path:
+        return self.documents / "label_templates"
+
+    @property
     def orders(self) -> Path:
         return self.documents / "orders"
 

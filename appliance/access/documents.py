@@ -23,6 +23,7 @@ from appliance.access.private_files import write_whole
 
 DocumentType = Literal[
     "recipe",
+    "label_template",
     "people",
     "order",
     "decision",
@@ -44,6 +45,7 @@ SIGNATURES_MAX = 16
 # Whose signatures each type of document needs, and how many (SAFETY 14).
 THRESHOLDS: dict[str, dict[str, int]] = {
     "recipe": {"recipe_developer": 1, "qa_reviewer": 1},
+    "label_template": {"recipe_developer": 1, "qa_reviewer": 1},
     "people": {"root": 1},
     "order": {"central": 1},
     "identity": {"central": 1},
@@ -256,7 +258,8 @@ def refuse_expired(name: str, expires_at: datetime, now: datetime, *, time_trust
 
 
 def _named(document_type: str, *, inside: bool = False) -> str:
-    words = {"people": "list of people", "roles": "list of roles"}.get(document_type, document_type)
+    words = document_type.replace("_", " ")
+    words = {"people": "list of people", "roles": "list of roles"}.get(document_type, words)
     return f"this {words}" if inside else f"This {words}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.access.documents import THRESHOLDS, Envelope, verify
+from appliance.access.documents import THRESHOLDS, DocumentType, Envelope, verify
 from appliance.access.errors import DocumentRefused
 from appliance.access.people import People
 
@@ -29,15 +29,30 @@ def check_recipe_approval(envelope: Envelope, people: People) -> ApprovedRecipe:
     DocumentRefused
         Unsigned, altered, by a wrong key or role, or both signatures by one person.
     """
+    text, signers = approved_by_two(envelope, people, "recipe")
+    return ApprovedRecipe(text=text, content=envelope.content, hash=envelope.content_hash, signers=signers)
+
+
+def approved_by_two(
+    envelope: Envelope, people: People, document_type: DocumentType
+) -> tuple[str, tuple[str, ...]]:
+    """The text that a recipe developer and a QA reviewer signed, who are two people; and who they are.
+
+    Raises
+    ------
+    DocumentRefused
+        Unsigned, altered, by a wrong key or role, by one person, or no text.
+    """
     content = verify(
         envelope,
         allowed={
             "recipe_developer": people.keys_of("recipe_developer", active_only=False),
             "qa_reviewer": people.keys_of("qa_reviewer", active_only=False),
         },
-        threshold=THRESHOLDS["recipe"],
-        document_type="recipe",
+        threshold=THRESHOLDS[document_type],
+        document_type=document_type,
     )
+    words = f"This {document_type.replace('_', ' ')}"
     signers: dict[str, set[str]] = {"recipe_developer": set(), "qa_reviewer": set()}
     for signature in envelope.signatures:
         owner = people.key_owner(signature.key)
@@ -50,11 +65,11 @@ def check_recipe_approval(envelope: Envelope, people: People) -> ApprovedRecipe:
     ):
         raise DocumentRefused(
             "same_person",
-            "This recipe was written and approved by the same person. A different QA reviewer must sign it.",
+            f"{words} was written and approved by the same person. A different QA reviewer must sign it.",
         )
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DocumentRefused("garbled", "This recipe is not text. Ask for it again.") from error
+        raise DocumentRefused("garbled", f"{words} is not text. Ask for it again.") from error
     named = tuple(f"{person} as {role}" for role, persons in signers.items() for person in sorted(persons))
-    return ApprovedRecipe(text=text, content=content, hash=envelope.content_hash, signers=named)
+    return text, named

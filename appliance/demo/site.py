@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image
 
 import appliance
@@ -144,10 +145,22 @@ def make_unit(site: Site, *, speed: str, recipe: str = "thaw-wash-dose-50", sign
     if sign_recipe:
         envelope = add_signature(envelope, keys["reviewer"], "qa_reviewer")
     dump(envelope, home.recipes / f"{recipe}.json")
+    sign_templates(home, keys["developer"], keys["reviewer"])
     Trust(
         root=(fingerprint(keys["root"]),), unit=(fingerprint(unit_key),), qp=(fingerprint(qp.public_key),)
     ).save(home.trust)
     home.unit_toml.write_text(_unit_toml(site, speed), encoding="utf-8")
+
+
+def sign_templates(home: Home, developer: Ed25519PrivateKey, reviewer: Ed25519PrivateKey) -> None:
+    """Approve the shipped label templates as two people of a site would."""
+    from vision.labels.label_template import shipped_templates
+
+    home.label_templates.mkdir(parents=True, exist_ok=True)
+    for template in shipped_templates().values():
+        envelope = sign("label_template", template.text.encode(), developer, "recipe_developer")
+        approved = add_signature(envelope, reviewer, "qa_reviewer")
+        dump(approved, home.label_templates / f"{template.id}.json")
 
 
 def _people(secret: bytes, keys: dict[str, bytes]) -> People:

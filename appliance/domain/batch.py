@@ -300,6 +300,7 @@ class Unit:
     labels_of: dict[str, str] = field(default_factory=dict)
     used_files: dict[str, str] = field(default_factory=dict)  # SHA-256 of a device's file → batch
     made_orders: dict[str, str] = field(default_factory=dict)  # order id → batch
+    label_templates: dict[str, int] = field(default_factory=dict)  # template → highest version printed by
     orders: OrderBook = field(default_factory=OrderBook)
     decision_versions: dict[str, int] = field(default_factory=dict)  # batch → highest seen
     cleanly_stopped: bool = True
@@ -363,6 +364,8 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
     unit.batch = Batch(fact.batch, event, fact.at, recipe, order, runs, SignatureBook(sealing))
     unit.batch_count += 1
     unit.made_orders[event.order_id] = fact.batch
+    for name, one in event.label_templates.items():
+        unit.label_templates[name] = max(unit.label_templates.get(name, 0), int(one["version"]))
     unit.labels_of |= dict.fromkeys(previous.keys_of_order(order), fact.batch)
 
 

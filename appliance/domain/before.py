@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from appliance.domain import consent, materials
+from appliance.domain import consent, label_templates, materials
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
 from appliance.domain.recipe import Recipe
@@ -32,6 +32,7 @@ def before(unit: Unit, order: Order, recipe: Recipe, rules: int) -> dict[str, An
             **(_counting(unit) if rules >= COUNTS_TOLD else {}),
             **(_materials(unit, recipe) if rules >= materials.RULES_FROM else {}),
             **(consent.told(unit, order) if rules >= consent.RULES_FROM else {}),
+            **(label_templates.told(unit) if rules >= label_templates.RULES_FROM else {}),
         },
         "open_alarms": [
             {name: getattr(raised, name) for name in ALARM_FIELDS} | {"state": state, "at": at.isoformat()}
@@ -140,6 +141,7 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
     _know_counting(unit, said)
     unit.stock = Stock.from_told(json.loads(said.get("materials", "{}")))
     consent.know(unit, said)
+    label_templates.know(unit, said)
     if said["bag_used_in"]:
         order = Order.from_text(opened.order_text)
         unit.used_bags[bag_key(order.din, order.description_code, order.division)] = said["bag_used_in"]

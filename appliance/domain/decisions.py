@@ -18,6 +18,7 @@ from appliance.domain import (
     count_fitness,
     custody,
     fitness,
+    label_templates,
     phase_states,
     scans,
     materials,
@@ -77,6 +78,7 @@ class Opening:
     second_person_within_min: int = 10
     rules: int = RULES
     count_methods: list[dict[str, str]] = field(default_factory=list)
+    label_templates: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def context(unit: Unit, run: PhaseRun, now: datetime) -> Context:
@@ -120,6 +122,8 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tup
     _refuse_unqualified(unit, opening.recipe, now)
     if opening.rules >= count_fitness.RULES_FROM:
         count_fitness.refuse_unfit(unit, opening.recipe, opening.count_methods, opening.station, now)
+    if opening.rules >= label_templates.RULES_FROM:
+        label_templates.refuse_unfit(unit, opening.recipe, opening.label_templates)
     batch = f"{unit.id}-{unit.batch_count + 1:05d}"
     return batch, [_batch_opened(unit, opening)]
 
@@ -148,6 +152,7 @@ def _batch_opened(unit: Unit, opening: Opening) -> ev.BatchOpened:
         second_person_within_min=opening.second_person_within_min,
         rules=opening.rules,
         count_methods=opening.count_methods,
+        label_templates=opening.label_templates,
         **before(unit, opening.order, opening.recipe, opening.rules),
     )
 

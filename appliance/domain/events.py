@@ -70,6 +70,8 @@ class BatchOpened(Event):
     rules: int = 1
     # What the counting program told of the methods that the recipe asks for: id version hash.
     count_methods: list[dict[str, str]] = field(default_factory=list)
+    # By which approved templates its labels are drawn: id → version hash template_blob signers.
+    label_templates: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

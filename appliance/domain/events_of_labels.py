@@ -46,6 +46,8 @@ class LabelRequested(Event):
     fields: dict[str, str]  # what is printed
     identity: dict[str, str]  # what the applied label must say when it is scanned
     reprint: bool = False
+    template_version: str = ""
+    template_hash: str = ""  # SHA-256 of the approved text it is drawn by; none in a batch of before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

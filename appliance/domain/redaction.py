@@ -108,6 +108,7 @@ WITHHELD_FILES: dict[str, str] = {
     "decision_blob": "names the QP",
     "order_blob": "the order, with what the ward wrote on it",
     "people_blob": "the list of staff",
+    "template_blob": "its signers can be judged by the list of staff alone",
     "recipe_blob": "its signers can be judged by the list of staff alone; its text is in the record",
     "picture": "a picture of a label, or taken at a patient's side",
 }

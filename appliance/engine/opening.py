@@ -34,6 +34,8 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
     # The list of people that is in force, which a newer one on the disk is not before the next start.
     people = engine.shelf.people_envelope
     names = [await _keep(engine, data) for data in (recipe.envelope, order.envelope, people)]
+    templates = shelf.label_templates.values()
+    kept = {one.template.id: await _keep(engine, one.envelope) for one in templates}
     config = engine.config
     return Opening(
         order=order.order,
@@ -53,6 +55,7 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
         station=config.station.told,
         build_hash=build_hash(),
         count_methods=await methods_told(engine, count_fitness.methods_of(recipe.recipe)),
+        label_templates={one.template.id: one.told(kept[one.template.id]) for one in templates},
     )
 
 

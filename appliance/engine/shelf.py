@@ -7,15 +7,18 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.access.documents import THRESHOLDS, DocumentRefused, load, verify
+from appliance.access.documents import THRESHOLDS, DocumentRefused, load, refuse_lower_version, verify
 from appliance.access.keys import Trust
 from appliance.access.people import People
 from appliance.access.recipe_approval import ApprovedRecipe, check_recipe_approval
+from appliance.access.template_approval import ApprovedTemplate, check_template_approval
 from appliance.config import Home
+from appliance.domain import label_templates
 from appliance.domain.batch import Order
 from appliance.domain.errors import ApplianceError
 from appliance.domain.recipe import Recipe, parse
 from appliance.domain.recipe_check import check
+from vision.labels.label_template import LabelTemplate, TemplateRefused, read_template
 
 _logger = logging.getLogger(__name__)
 
@@ -27,6 +30,25 @@ class ShelvedRecipe:
     recipe: Recipe
     approved: ApprovedRecipe
     envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShelvedTemplate:
+    """An approved label template with the envelope's exact bytes."""
+
+    template: LabelTemplate
+    approved: ApprovedTemplate
+    envelope: bytes
+
+    def told(self, blob: str) -> dict[str, str]:
+        """What a batch freezes of it."""
+        return {
+            "version": str(self.template.version),
+            "kind": self.template.head.kind,
+            "hash": self.approved.hash,
+            "template_blob": blob,
+            "signers": ", ".join(self.approved.signers),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +68,7 @@ class Shelf:
     people_envelope: bytes
     recipes: dict[str, ShelvedRecipe] = field(default_factory=dict)
     orders: dict[str, ShelvedOrder] = field(default_factory=dict)
+    label_templates: dict[str, ShelvedTemplate] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # file → (reason, words)
 
 
@@ -61,6 +84,8 @@ def load_shelf(home: Home, trust: Trust) -> Shelf:
     shelf = Shelf(people, home.people.read_bytes())
     for path in sorted(home.recipes.glob("*.json")):
         _shelve(shelf, path, lambda path: _load_recipe(shelf, path))
+    for path in sorted(home.label_templates.glob("*.json")):
+        _shelve(shelf, path, lambda path: _load_template(shelf, path))
     for path in sorted(home.orders.glob("*.json")):
         _shelve(shelf, path, lambda path: _load_order(shelf, path, trust))
     return shelf
@@ -82,6 +107,43 @@ def _load_recipe(shelf: Shelf, path: Path) -> None:
     if faults:
         raise DocumentRefused("recipe_faults", f"This recipe breaks rules: {' '.join(faults[:5])}")
     shelf.recipes[recipe.id] = ShelvedRecipe(recipe, approved, path.read_bytes())
+
+
+def _load_template(shelf: Shelf, path: Path) -> None:
+    """The newest approved version of each template; an older one beside it is refused."""
+    approved = check_template_approval(load(path), shelf.people)
+    template = read_approved(approved)
+    other = shelf.label_templates.get(template.id)
+    if other is not None and other.template.version == template.version:
+        raise DocumentRefused(
+            "version_twice",
+            f"Two label templates {template.id} of version {template.version} lie on this unit. "
+            "The first one is used; take one away.",
+        )
+    newest = max((template, *([other.template] if other else [])), key=lambda each: each.version)
+    if newest is template:
+        shelf.label_templates[template.id] = ShelvedTemplate(template, approved, path.read_bytes())
+    refuse_lower_version("label_template", template.version, newest.version)
+
+
+def read_approved(approved: ApprovedTemplate) -> LabelTemplate:
+    """The template of an approved text.
+
+    Raises
+    ------
+    DocumentRefused
+        Two people signed what cannot be printed by.
+    """
+    try:
+        template = read_template(approved.content)
+        faults = label_templates.lacking(template.head.kind, template.fields, template.fixed_words)
+    except TemplateRefused as refused:
+        faults = refused.faults
+    if faults:
+        raise DocumentRefused(
+            "template_faults", f"This label template breaks rules: {' '.join(faults[:5])}"
+        )
+    return template
 
 
 def _load_order(shelf: Shelf, path: Path, trust: Trust) -> None:

@@ -54,9 +54,9 @@ SAMPLE = {
     "patient_readable": "P-4711",
 }
 PRINT_TEST = {
-    "linear_text": "CWT1 PRN-1 202611211405",
-    "head_text": "CWT1 PRN-1 202611211405 H",
-    "foot_text": "CWT1 PRN-1 202611211405 F",
+    "linear_text": "PT PRINTER-1 2611211405",
+    "head_text": "PT PRINTER-1 2611211405 H",
+    "foot_text": "PT PRINTER-1 2611211405 F",
     "printer_readable": "printer-1, 300 dots an inch",
     "printed_readable": "21 Nov 2026 15:05 +01:00 Europe/Berlin",
 }

@@ -67,6 +67,7 @@ ENTERED = {
     "destroyed": "0",
 }
 METHOD = {"id": "trypan-blue", "version": "1", "hash": "00"}
+TEMPLATES = {"dose": {"version": "2", "hash": "01", "template_blob": ""}}
 E = TypeVar("E", bound=ev.Event)
 
 
@@ -344,6 +345,7 @@ class Bedside:
             time_zone=TIME_ZONE,
             station={},
             count_methods=[dict(METHOD)],
+            label_templates={name: dict(one) for name, one in TEMPLATES.items()},
         )
 
     def begin_batch(self, by: Actor = ADA, **order: str) -> None:
