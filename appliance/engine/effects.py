@@ -15,8 +15,9 @@ from typing import Any
 from appliance.access.identities import Identities
 from appliance.config import Home, Station
 from appliance.domain import events as ev
-from appliance.domain import exchange_file, fitness
+from appliance.domain import exchange_file, fitness, transport_log
 from appliance.domain.batch import Fact, Unit
+from appliance.domain.phases.receipt import range_c
 from appliance.engine import counting, exchange_folder
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
@@ -156,15 +157,17 @@ class Effects:
 
     async def _import(self, asked: ev.ExchangeFileRequested) -> None:
         """Read the chosen file whole; one that is no exchange file may name people, and is not kept."""
+        of_transport = asked.key == transport_log.KEY
+        bytes_max = transport_log.BYTES_MAX if of_transport else exchange_file.BYTES_MAX
         try:
-            data = await exchange_folder.read(self._station.exchange, asked.file)
+            data = await exchange_folder.read(self._station.exchange, asked.file, bytes_max)
         except exchange_folder.FileNotTaken as why:
             return await self._report(_not_imported(asked, why.reason, str(why)))
         read = replace(
             _not_imported(asked, "", ""), sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)
         )
         try:
-            said = exchange_file.read(data)
+            said = self._said_of_transport(asked, data) if of_transport else _said_of_device(data)
         except exchange_file.ExchangeFileUnusable as why:
             return await self._report(replace(read, reason=why.reason, words=str(why)))
         media_type = exchange_folder.MEDIA_TYPES[Path(asked.file).suffix.lower()]
@@ -173,15 +176,24 @@ class Effects:
         await self._report(
             replace(
                 read,
+                **said,
                 blob=str(kept.sha256),
-                serial_number=said.serial_number,
-                programme=said.programme,
-                started=said.started.isoformat(),
-                ended=said.ended.isoformat(),
-                results=[asdict(one) for one in said.results],
                 used_in="" if batch is not None and used_in == batch.id else used_in,
             )
         )
+
+    def _said_of_transport(self, asked: ev.ExchangeFileRequested, data: bytes) -> dict[str, Any]:
+        """What a logger's file says, held against the range that the recipe allows."""
+        assert self._unit.batch is not None
+        low_c, high_c = range_c(self._unit.batch.runs[asked.phase].phase)
+        log = transport_log.read(data)
+        return {
+            "serial_number": log.shipper,
+            "programme": transport_log.KEY,
+            "started": log.readings[0][0].isoformat(),
+            "ended": log.readings[-1][0].isoformat(),
+            "results": transport_log.summary(log, low_c, high_c),
+        }
 
     async def _put(self, path: Path) -> str:
         data = await asyncio.to_thread(path.read_bytes)
@@ -272,6 +284,17 @@ def _not_sent(order: ev.DeviceOrdered) -> ev.DeviceRefusedOrder:
     return ev.DeviceRefusedOrder(
         phase=order.phase, order_id=order.order_id, device=order.device, fault="refused", words=words
     )
+
+
+def _said_of_device(data: bytes) -> dict[str, Any]:
+    said = exchange_file.read(data)
+    return {
+        "serial_number": said.serial_number,
+        "programme": said.programme,
+        "started": said.started.isoformat(),
+        "ended": said.ended.isoformat(),
+        "results": [asdict(one) for one in said.results],
+    }
 
 
 def _not_imported(asked: ev.ExchangeFileRequested, reason: str, words: str) -> ev.ExchangeFileRead:

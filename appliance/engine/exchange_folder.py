@@ -45,9 +45,9 @@ async def listed(folder: Path) -> list[dict[str, str]]:
     return await _in_time(functools.partial(_listed, folder))
 
 
-async def read(folder: Path, name: str) -> bytes:
+async def read(folder: Path, name: str, bytes_max: int = BYTES_MAX) -> bytes:
     """One whole file; raises `FileNotTaken`."""
-    return await _in_time(functools.partial(_read, folder, name))
+    return await _in_time(functools.partial(_read, folder, name, bytes_max))
 
 
 async def _in_time(work: Callable[[], T]) -> T:
@@ -101,7 +101,7 @@ def _utc(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="seconds")
 
 
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, name: str, bytes_max: int) -> bytes:
     assert FILE_NAME.fullmatch(name), name
     # Neither a link that leads out of the folder nor a pipe that never ends is opened.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -110,11 +110,11 @@ def _read(folder: Path, name: str) -> bytes:
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode):
             raise FileNotTaken("unreadable", "This is no plain file. Choose another one.")
-        if before.st_size > BYTES_MAX:
+        if before.st_size > bytes_max:
             raise FileNotTaken(
-                "too_large", f"The file is larger than {BYTES_MAX} bytes. It is no exchange file."
+                "too_large", f"The file is larger than {bytes_max} bytes. It is no exchange file."
             )
-        data = file.read(BYTES_MAX + 1)
+        data = file.read(bytes_max + 1)
         after = os.fstat(handle)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(
         data

@@ -7,6 +7,7 @@ when the scan ends; at a patient's side it holds no pixel. It is never kept on r
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -21,6 +22,7 @@ from appliance.domain import events as ev
 from appliance.domain import isbt128
 from appliance.domain.batch import Unit
 from appliance.domain.phases.operator_device import PICTURE
+from appliance.domain.previous import belongs_to
 from appliance.domain.scans import CANCELLED
 from appliance.engine import counting
 from appliance.engine.journal import Journal
@@ -100,12 +102,10 @@ class Scanning:
         """Look for one label; what was read, or why not. Outside a batch its phase is empty."""
         looks = scan.formats == list(PICTURE)
         texts, symbologies, reasons, picture = list[str](), list[str](), list[str](), ""
-        identifiers = list[str]()
+        identifiers, before, taken = list[str](), "", ""
         try:
             formats = ANY_FORMAT if looks else scan.formats
-            result = await self._looked(
-                scan.scan_id, formats, pixels=not scan.at_patient, limit_ms=limit_ms
-            )
+            result = await self._looked(scan.scan_id, formats, pixels=not scan.at_patient, limit_ms=limit_ms)
             # Where only a picture is asked for, what may be written on the display is not read.
             read = [symbol for symbol in result["symbols"] if symbol["confirmed"] and not looks]
             texts = [str(symbol["text"]) for symbol in read]
@@ -114,12 +114,13 @@ class Scanning:
             reasons = [str(reason) for reason in result["reasons"]]
             reasons = reasons if not looks or CANCELLED in reasons else []
             shown = str(result.get("image") or "")
+            before, taken = belongs_to(self._unit, texts), await _hash_of(shown)
             if scan.at_patient:
                 texts, picture = await self._without_names(texts, shown)
             else:
                 picture = await self._keep_picture(shown)
         except IdentityRefused as refused:
-            texts, symbologies, identifiers, reasons = [], [], [], [refused.reason]
+            texts, symbologies, identifiers, reasons, before = [], [], [], [refused.reason], ""
         except VisionAway:
             reasons = ["camera_restarting"]
         except VisionRefused as refused:
@@ -133,6 +134,8 @@ class Scanning:
             reasons=reasons,
             picture=picture,
             identifiers=identifiers,
+            belongs_to=before,
+            shown=taken,
         )
 
     async def _looked(
@@ -158,9 +161,7 @@ class Scanning:
                 with suppress(OSError):
                     left.unlink()
 
-    async def _ask(
-        self, scan_id: str, formats: list[str], pixels: bool, limit_ms: int
-    ) -> dict[str, Any]:
+    async def _ask(self, scan_id: str, formats: list[str], pixels: bool, limit_ms: int) -> dict[str, Any]:
         return await self._vision.ask(
             "scan_source",
             source=self._station.labels,
@@ -247,6 +248,13 @@ class Scanning:
         except OSError:
             look.reasons = ("no_picture",)
         look.state = "read" if look.texts else "not_read"
+
+
+async def _hash_of(path: str) -> str:
+    """SHA-256 of the picture as it was taken, which of a sealed one nobody can tell any longer."""
+    if not path:
+        return ""
+    return hashlib.sha256(await asyncio.to_thread(Path(path).read_bytes)).hexdigest()
 
 
 def _being_cancelled() -> bool:
