@@ -40,6 +40,7 @@ from appliance.demo.site import (
     make_unit,
     write_dilution_series,
 )
+from appliance.demo.stock import stock_materials
 from appliance.link.messages import Snapshot
 
 BATCH_TIMEOUT_S = 600.0
@@ -112,6 +113,7 @@ def prepare(options: argparse.Namespace, site: Site, processes: Processes) -> st
         qa_url = ""
     start_engine(processes)
     qualify_count(site)
+    stock_materials(site, seed=options.seed, recipe=options.recipe)
     start_agent(processes)
     tell("Bench, central, engine and agent run")
     return qa_url
