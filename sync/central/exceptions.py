@@ -34,6 +34,7 @@ _ALWAYS: dict[str, tuple[str, str]] = {
     "DeviceRefusedOrder": ("Device", "words"),
     "DeviceWentSilent": ("Device", "words"),
     "DeviceRestartSeen": ("Device", "words"),
+    "SecondUseNoticed": ("Second use", "words"),
     "DeviceQualified": ("Device", "reason"),
     "CountMethodQualified": ("Count", "reason"),
     "DeviceStopped": ("STOP", "station"),

@@ -18,6 +18,7 @@ from sync.central.stops import StopRefused, Stops, trace_of_lot, words_sent
 from sync.central.store import Store
 
 REASON_CHARACTERS = (10, 2000)
+CARRIED = ("order", "withdrawal", "recall", "notice")
 
 
 class IdentityRefused(Exception):
@@ -77,6 +78,14 @@ class IdentityPages:
         except StopRefused as refused:
             raise IdentityRefused(str(refused)) from None
         return RedirectResponse("/stops", status_code=303)
+
+    def signed_file(self, asked: Mapping[str, str]) -> tuple[bytes, str]:
+        """A signed order or stop, to be carried to a unit by hand; raises `IdentityRefused`."""
+        kind, name = asked.get("type", ""), asked.get("id", "")
+        held = self._store.document(kind, name) if kind in CARRIED else None
+        if held is None:
+            raise IdentityRefused("There is no such signed file here.")
+        return held.envelope, f"{kind}-{name}-{held.version}.json"
 
     # ── Second uses ────────────────────────────────────────────────────────────────────
 

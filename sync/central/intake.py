@@ -304,17 +304,18 @@ def _project(store: Store, key: Ed25519PrivateKey, place: Place, row: Row, recei
                 sealed_seq=sealed,
             )
         )
-    second_use.note(
-        store,
-        key,
-        unit_id=place.unit_id,
-        epoch=place.epoch,
-        seq=row.seq,
-        batch=row.batch,
-        kind=row.kind,
-        body=todays_body(row.kind, header.payload_version, payload.body),
-        received_at=received_at,
-    )
+    if row.kind in second_use.KINDS:
+        second_use.note(
+            store,
+            key,
+            unit_id=place.unit_id,
+            epoch=place.epoch,
+            seq=row.seq,
+            batch=row.batch,
+            kind=row.kind,
+            body=todays_body(row.kind, header.payload_version, payload.body),
+            received_at=received_at,
+        )
     for sha256 in named_blobs(payload.body):
         held = store.blob(place.unit_id, sha256)
         store.name_blob(

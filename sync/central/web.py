@@ -116,6 +116,7 @@ class Web:
                 Route("/units", self._gate(self.units), methods=["GET"]),
                 Route("/orders", self._gate(self.orders), methods=["GET"]),
                 Route("/orders", self._gate(self.reassign), methods=["POST"]),
+                Route("/signed", self._gate(self.signed_file), methods=["GET"]),
                 Route("/stops", self._gate(self.stops), methods=["GET"]),
                 Route("/stops", self._gate(self.stop), methods=["POST"]),
                 Route(f"{batch}/second-use", self._gate(self.judge), methods=["POST"]),
@@ -297,6 +298,10 @@ class Web:
     def stop(self, ask: Ask) -> Response:
         """Send a recall or the withdrawal of a consent to every unit."""
         return _or_refused(lambda: self._identity.stop(ask.person, ask.form, now=_now()))
+
+    def signed_file(self, ask: Ask) -> Response:
+        """A signed order or stop as a file."""
+        return _or_refused(lambda: _attachment(*self._identity.signed_file(ask.request.query_params)))
 
     def judge(self, ask: Ask) -> Response:
         """A QP says why a second use does not forbid a release."""

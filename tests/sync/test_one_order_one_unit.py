@@ -312,7 +312,7 @@ def test_an_expired_order_goes_elsewhere_only_by_two_different_people(
             expires_at=LATER,
             reason="It has expired",
             people=people,
-            now=NOW + timedelta(seconds=2),
+            now=NOW + timedelta(minutes=6),
         )
 
     with pytest.raises(OrderNotGiven, match="Two different"):
@@ -393,6 +393,12 @@ def test_a_withdrawal_from_the_page_reaches_the_units_also_one_that_is_enrolled_
     later = enrol(shared_central, tmp_path / "later")
 
     assert (wrong.status_code, right.status_code) == (409, 303)
+    asked = {"type": "withdrawal", "id": consent}
+    carried = read_word(
+        documents.parse(client.get("/signed", params=asked).content), (shared_central.home.fingerprint(),)
+    )
+    assert carried.id == consent
+    assert client.get("/signed", params={"type": "people", "id": "people"}).status_code == 409
     for made in (unit, later):
         came = [one for one in ship(made, shared_central) if one["type"] == "withdrawal"]
         words = [read_word(documents.parse(one), (shared_central.home.fingerprint(),)) for one in came]

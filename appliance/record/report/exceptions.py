@@ -60,6 +60,7 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "RecoveredFromCrash": ("Restart", ("phases", "last_seq")),
     "SecurityNoticeRaised": ("People", ("title", "cause", "priority")),
     "SignatureVoided": ("Signature", ("words", "phase", "key", "person", "signed_seq")),
+    "SecondUseNoticed": ("Identity", ("words", "subject", "key")),
     "SignInRefused": ("People", ("person", "reason", "failures", "locked")),
     "TypedEntriesDiffered": ("Identity", ("words", "key", "tries")),
     "TimeConfirmed": ("Time", ("reference_at", "difference_s", "first_person", "second_person")),

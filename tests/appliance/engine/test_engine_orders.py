@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -268,10 +269,10 @@ def test_altered_bytes_are_refused_on_record(room: Room) -> None:
 # ── On the command line ────────────────────────────────────────────────────────────────
 
 
-def test_the_list_of_orders_says_which_may_be_made_and_why_another_may_not(room: Room) -> None:
+def test_the_list_says_which_order_may_be_made_and_a_supervisor_hands_one_back(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story() -> None:
-        import asyncio
-
         async def listed() -> dict[str, Any]:
             def run() -> str:
                 said = io.StringIO()
@@ -281,11 +282,18 @@ def test_the_list_of_orders_says_which_may_be_made_and_why_another_may_not(room:
 
             return dict(json.loads(await asyncio.to_thread(run)))
 
+        back = ["hand-back", ORDER, "--home", str(room.home.root), "--by", CLEO.id, "--password-stdin"]
+        back += ["--reason", "The patient was moved"]
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{ADA.password}\n"))
+        assert await asyncio.to_thread(orders, back) == 1
         before = await listed()
         room.clock.advance(timedelta(days=40).total_seconds())
         after = await listed()
 
         assert (before["unit"], before["assignment"], before["refused_because"]) == ("UNIT-1", 1, "")
         assert "expired" in after["refused_because"]
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{CLEO.password}\n"))
+        assert await asyncio.to_thread(orders, back) == 0
+        assert len(room.events(ev.OrderHandedBack)) == 1
 
     told(room, story)
