@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from appliance.demo.hands import Hands
+from appliance.demo.hands import TRANSPORT_LOG, Hands
 from appliance.demo.site import CONSENT_ON, OPERATOR, ORDER, SUPERVISOR, VERIFIER, DemoPerson, order_content
 from appliance.link.client import EngineAway, LinkClient
 from appliance.link.messages import Accepted, EventMessage, PromptView, Proof, Refused, Snapshot
@@ -21,6 +21,14 @@ ENTERED = {
     "recovery": "82",
     "volume_out": "33.0",
     "pressure_max": "320",
+    "courier": "Demo courier 7",
+    "seal_number": "DEMO-SEAL-42",
+    "seal": "intact",
+    "arrival_temperature": "-182.5",
+    "log": "yes",
+    "place": "Demo Ward, bed 3",
+    "box_seal": "intact",
+    "dose_temperature": "21.5",
     "endotoxin": "0.05",
     "gram": "none_seen",
     "applied": "1",
@@ -169,6 +177,8 @@ class Crew:
         if prompt.action and prompt.id not in self._done:
             await asyncio.to_thread(self._hands.act, prompt.action)
             self._done.add(prompt.id)
+        if prompt.kind == "import":
+            return await self._send(client, "import_file", {"prompt": prompt.id, "file": TRANSPORT_LOG})
         values = {field.name: ENTERED[field.name] for field in prompt.fields}
         body = {"prompt": prompt.id, "values": values, "signs": prompt.signs}
         return await self._send(client, "answer", body, _proof(prompt))

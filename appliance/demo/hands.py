@@ -6,14 +6,19 @@ import json
 import random
 import shutil
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from appliance.demo.site import Site
+from appliance.domain import transport_log
+from appliance.link.client import look
 
 ANSWER_TIMEOUT_S = 5.0
+TRANSPORT_LOG = "transport-log.csv"
+READINGS, READ_EVERY = 25, timedelta(minutes=5)
 
 
 class HandsUnable(Exception):
@@ -39,8 +44,23 @@ class Hands:
             verb, *rest = words.split()
             if verb == "show":
                 self.show(label or self._site.labels / f"{'-'.join(rest)}.png")
+            elif verb == "export_transport_log":
+                self.export_transport_log()
             else:
                 self.ask(_act(verb, rest))
+
+    def export_transport_log(self) -> None:
+        """The logger's stick goes into the station: a journey of two hours that has just ended."""
+        until = look(self._site.home.socket).utc
+        about = {"shipper": "DEMO-DRY-01", "logger": "DEMO-LOG-01", "from": "Demo Apheresis Centre"}
+        rows = [transport_log.FORMAT, *(f"{name},{value}" for name, value in about.items()), "to,Demo Ward"]
+        for place in range(READINGS):
+            at = until - READ_EVERY * (READINGS - 1 - place)
+            rows.append(f"reading,{at:%Y-%m-%dT%H:%M:%SZ},{-183 + self._random.uniform(-1, 1):.1f}")
+        folder = self._site.home.root / "sources" / "exchange"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = "\n".join([*rows, f"end,{len(rows)}", ""])
+        (folder / TRANSPORT_LOG).write_text(text, encoding="utf-8")
 
     def ask(self, act: dict[str, Any]) -> dict[str, Any]:
         """One act of the bench; raises `HandsUnable`."""

@@ -11,7 +11,12 @@ from appliance.domain.stock import catalogue_key
 
 SAFE_STATES = frozenset({"stop", "keep"})
 # Limits that a value must reach; every other one is a value's ceiling.
-AT_LEAST = frozenset({"cells_per_replicate", "viability", "recovery", "purity_out_percent"})
+AT_LEAST = frozenset(
+    {
+        "cells_per_replicate", "viability", "recovery", "purity_out_percent", "arrival_temperature_min",
+        "dose_temperature_min",
+    }
+)  # fmt: skip
 PRODUCT_TYPES = frozenset({"thaw", "transfer", "operator_device", "sample", "count_cells", "print_label"})
 
 

@@ -7,6 +7,7 @@ phases say what follows. Time moves only when a test lets it pass.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,12 +18,14 @@ from typing import Any, TypeVar
 from world import DEVICES, World
 
 import appliance
-from appliance.domain import consent, decisions, device_news, materials, previous, recovery
+from appliance.domain import consent, decisions, device_news, materials, previous, recovery, transport_log
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, DeviceSpec, Fact, Order, Unit, evolve
 from appliance.domain.decisions import Opening
 from appliance.domain.errors import CommandRefused
+from appliance.domain.exchange_file import ExchangeFileUnusable
 from appliance.domain.label_fields import bag_fields, material_fields, order_fields, wristband_fields
+from appliance.domain.phases.receipt import range_c
 from appliance.domain.prompts import Prompt
 from appliance.domain.recipe import parse
 from appliance.domain.roles import Actor
@@ -60,6 +63,14 @@ ENTERED = {
     "recovery": "82",
     "volume_out": "33.0",
     "pressure_max": "320",
+    "courier": "Night courier 7",
+    "seal_number": "SEAL-0042",
+    "seal": "intact",
+    "arrival_temperature": "-182.5",
+    "log": "yes",
+    "place": "Ward 7, bed 3",
+    "box_seal": "intact",
+    "dose_temperature": "21.5",
     "endotoxin": "0.05",
     "gram": "none_seen",
     "applied": "1",
@@ -110,13 +121,13 @@ def coi_texts(coi: str = ORDER["coi"]) -> list[str]:
     return [wristband_fields(Order.from_text(json.dumps(order)))["coi_text"]]
 
 
-def counted(request: ev.CountRequested, **changes: object) -> ev.CellCountReported:
 def order_texts(coi: str = ORDER["coi"], din: str = DIN) -> list[str]:
     """What the camera reads on an order sheet."""
     order = dict(ORDER) | {"coi": coi, "din": din}
     return [order_fields(Order.from_text(json.dumps(order)))["coi_text"]]
 
 
+def counted(request: ev.CountRequested, **changes: object) -> ev.CellCountReported:
     """One good count: 450 cells, 90 % viable, 4.5 million a millilitre."""
     report = ev.CellCountReported(
         phase=request.phase,
@@ -169,6 +180,47 @@ def consent_given(**changes: str) -> ev.ConsentRecorded:
     said = {"consent": ORDER["consent"], "coi": ORDER["coi"], "patient": ORDER["patient"]}
     return ev.ConsentRecorded(
         **said | {"received_from": "study nurse", "given_on": "2026-02-20", "first_person": ADA.id} | changes
+    )
+
+
+def transport_csv(
+    until: datetime, temperatures: Sequence[str] = ("-183.0",) * 13, *, step_min: float = 10, **said: str
+) -> bytes:
+    """What the logger of a shipper exports: the last reading `until`, one each ten minutes before."""
+    about = {"shipper": "DRY-0042", "logger": "LOG-17", "from": "Apheresis centre", "to": "Ward 7"}
+    rows = ["cellwright-transport/1", *(f"{name},{value}" for name, value in (about | said).items())]
+    count = len(temperatures)
+    for place, degrees in enumerate(temperatures):
+        at = until - timedelta(minutes=step_min * (count - 1 - place))
+        rows.append(f"reading,{at:%Y-%m-%dT%H:%M:%SZ},{degrees}")
+    return "\n".join([*rows, f"end,{len(rows)}", ""]).encode()
+
+
+def transport_read(unit: Unit, asked: ev.ExchangeFileRequested, data: bytes) -> ev.ExchangeFileRead:
+    """What the engine reports of a logger's file."""
+    assert unit.batch is not None
+    read = ev.ExchangeFileRead(
+        phase=asked.phase,
+        key=asked.key,
+        import_id=asked.import_id,
+        file=asked.file,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+    )
+    try:
+        log = transport_log.read(data)
+    except ExchangeFileUnusable as why:
+        return dataclasses.replace(read, reason=why.reason, words=str(why))
+    used_in = unit.used_files.get(read.sha256, "")
+    return dataclasses.replace(
+        read,
+        blob=read.sha256,
+        serial_number=log.shipper,
+        programme=transport_log.KEY,
+        started=log.readings[0][0].isoformat(),
+        ended=log.readings[-1][0].isoformat(),
+        results=transport_log.summary(log, *range_c(unit.batch.runs[asked.phase].phase)),
+        used_in="" if used_in == unit.batch.id else used_in,
     )
 
 
@@ -229,7 +281,12 @@ class Bedside:
     def withdraws_the_consent(self, by: Actor = ADA) -> None:
         """The ward calls: the patient does not want it any longer."""
         asked = consent.Asked.of(WITHDRAWAL)
-        self.commit(consent.withdraw(self.unit, by, asked, self.now), by.id)
+        self.asked(
+            "withdraw_consent",
+            by,
+            lambda: consent.withdraw(self.unit, by, asked, self.now),
+            **WITHDRAWAL,
+        )
 
     def stocks_the_materials(self) -> None:
         """What the recipe takes was received by one person and released by another."""
@@ -306,8 +363,16 @@ class Bedside:
     def _printed(self, request: ev.LabelRequested) -> ev.Event:
         fields = request.fields
         self.labels[request.label_id] = [fields["din_text"], fields["product_text"], fields["compound_text"]]
-        return ev.LabelPrinted(
-            phase=request.phase, label_id=request.label_id, picture="", texts=self.labels[request.label_id]
+        return ev.LabelDrawn(
+            phase=request.phase,
+            label_id=request.label_id,
+            template=request.template,
+            version="1",
+            picture="",
+            sha256="",
+            texts=self.labels[request.label_id],
+            zpl_blob="",
+            zpl_file=f"{request.label_id}.zpl",
         )
 
     def identify(self, device: str, *, serial_number: str = "1", qualified: str = "") -> None:
@@ -408,6 +473,8 @@ class Bedside:
             symbologies=["code128"] * len(texts),
             reasons=list(reasons),
             picture="",
+            belongs_to=previous.belongs_to(self.unit, texts),
+            shown=shown,
         )
         self.commit(decisions.scan_read(self.unit, read, self.now))
 
@@ -418,8 +485,6 @@ class Bedside:
         events = decisions.abort_batch(self.unit, with_proof(by, "password"), "Not to be used")
         self.commit(events, by.id)
 
-            belongs_to=previous.belongs_to(self.unit, texts),
-            shown=shown,
     @staticmethod
     def refusal(act: Callable[[], None]) -> CommandRefused:
         """What a person is told who asks for what may not be."""
@@ -477,9 +542,25 @@ class Bedside:
         self._hands(prompt)
         if prompt.kind == "scan":
             self.scan(prompt.id, self._shown(prompt))
+        elif prompt.kind == "import":
+            self.imports_the_log(prompt.id)
         else:
             self.answer(prompt.id)
         self.waits(1, step_s=1)
+
+    def imports_the_log(self, prompt_id: str, log: bytes | None = None, *, by: Actor = ADA) -> None:
+        """The logger's stick is in the station, and its file is chosen."""
+        file = "log.csv"
+        self.asked(
+            "import_file",
+            by,
+            lambda: decisions.import_file(self.unit, prompt_id, file, by, self.now),
+            prompt=prompt_id,
+            file=file,
+        )
+        asked = self.last(ev.ExchangeFileRequested)
+        read = transport_read(self.unit, asked, log if log is not None else transport_csv(self.now))
+        self.commit(decisions.file_read(self.unit, read, self.now))
 
     def _hands(self, prompt: Prompt) -> None:
         if prompt.id == "thaw/bag_in":
@@ -495,6 +576,8 @@ class Bedside:
                 return bag_texts()
             case ["show", "dose"]:
                 return list(self.labels.values())[-1]
+            case ["show", "order"]:
+                return order_texts()
             case _:
                 return coi_texts()
 
@@ -505,8 +588,6 @@ class Bedside:
             sealed_seq=len(self.facts),
             sealed_hash="11",
             telemetry_seq=1,
-            case ["show", "order"]:
-                return order_texts()
             telemetry_hash="22",
             blobs_hash="33",
             blob_count=0,
