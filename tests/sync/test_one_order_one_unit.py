@@ -112,7 +112,7 @@ def bag() -> events.BagAccepted:
 # ── A second use ───────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.requirement("F-010", "T20")
+@pytest.mark.requirement("T20")
 @pytest.mark.parametrize("late", ["first", "second"])
 def test_one_bag_in_two_units_is_found_whichever_record_comes_first_and_both_are_told(
     unit: Unit, second: Unit, shared_central: CentralProcess, late: str
@@ -158,7 +158,7 @@ def test_the_record_sent_again_alarms_no_second_time(
     assert len(reviewed(shared_central, unit).second_uses) == 1
 
 
-@pytest.mark.requirement("F-010", "T20")
+@pytest.mark.requirement("T20")
 def test_no_release_is_offered_before_a_qp_said_why_and_a_rejection_always_is(
     unit: Unit, second: Unit, shared_central: CentralProcess, client: httpx.Client
 ) -> None:
@@ -274,7 +274,7 @@ def reassign(central: CentralProcess, order: str, to: Unit, people: list[str]) -
     )
 
 
-@pytest.mark.requirement("F-001", "T20")
+@pytest.mark.requirement("T20")
 def test_an_order_goes_to_another_unit_after_the_signed_hand_back_and_not_before(
     unit: Unit, second: Unit, shared_central: CentralProcess
 ) -> None:
@@ -298,7 +298,7 @@ def test_an_order_goes_to_another_unit_after_the_signed_hand_back_and_not_before
         assert delivered_orders(ship(made, shared_central)) == [given]
 
 
-@pytest.mark.requirement("F-001", "T20")
+@pytest.mark.requirement("T20")
 def test_an_expired_order_goes_elsewhere_only_by_two_different_people(
     unit: Unit, second: Unit, shared_central: CentralProcess
 ) -> None:

@@ -12,7 +12,7 @@ from bedside import ADA, ORDER, START, Bedside
 from appliance.domain import decisions
 from appliance.domain.batch import Order
 
-pytestmark = pytest.mark.requirement("F-001", "T20")
+pytestmark = pytest.mark.requirement("T20")
 
 
 @pytest.fixture

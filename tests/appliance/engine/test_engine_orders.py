@@ -66,7 +66,7 @@ def notice(batch: str, **changes: Any) -> Notice:
 # ── Hand-back ──────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.requirement("F-001", "T20")
+@pytest.mark.requirement("T20")
 def test_an_order_that_was_handed_back_is_never_made_here_also_after_a_crash(room: Room) -> None:
     async def story() -> None:
         by_operator = await room.refused("hand_back_order", {"order": ORDER, **REASON}, ADA.by_password)
@@ -108,7 +108,7 @@ def test_the_hand_back_is_signed_before_the_supervisor_is_answered(room: Room) -
 # ── Re-assignment ──────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.requirement("F-001", "T20")
+@pytest.mark.requirement("T20")
 def test_the_first_unit_refuses_the_older_assignment_also_after_a_restart(room: Room) -> None:
     async def story() -> None:
         await room.done("deliver_document", delivered(assigned(room, unit="UNIT-2", assignment=2)))
@@ -211,7 +211,7 @@ def test_a_recall_signed_by_central_stands_on_record_and_an_older_one_is_refused
     told(room, story)
 
 
-@pytest.mark.requirement("F-010", "T20")
+@pytest.mark.requirement("T20")
 def test_a_notice_of_a_second_use_holds_the_batch_until_a_supervisor_lets_it_go_on(room: Room) -> None:
     async def story() -> None:
         batch = await room.begins_batch()
