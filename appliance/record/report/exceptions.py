@@ -50,6 +50,7 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "FirstActLapsed": ("People", ("words", "phase", "key")),
     "IdentityErased": ("Identity", ("patient", "person", "reason")),
     "LabelVoided": ("Label", ("reason", "label_id")),
+    "LotOfBatchRecalled": ("Recall", ("words", "reference")),
     "LimitCrossed": ("Limit", ("limit", "value", "unit", "bound", "level")),
     "MaterialRefused": ("Identity", ("words", "scanned", "reason")),
     "PhaseAborted": ("Aborted", ("phase", "reason")),

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from appliance.domain.blob_names import named_blobs
 from appliance.record.report import audit_trail as report_audit_trail
+from appliance.record.report import materials as report_materials
 from appliance.record.report import people as report_people
 from appliance.record.report import run_by_people as report_run_by_people
 from appliance.record.report.batch import Batch, pictures_of
@@ -66,7 +67,11 @@ def all_sections(batch: Batch, trends: Sequence[Block]) -> list[Section]:
         Section("results", "Results", [_results(batch)]),
         Section("signatures", "Signatures", report_people.signatures(batch)),
         Section("phases", "Phases", [_phases(batch)]),
-        Section("materials", "Identity and materials", [_table_of(batch, SCANNED, "Nothing was scanned.")]),
+        Section(
+            "materials",
+            "Identity and materials",
+            [*report_materials.blocks(batch), _table_of(batch, SCANNED, "Nothing was scanned.")],
+        ),
         Section("labels", "Labels and hand-over", [_table_of(batch, LABELLED, "No label was made.")]),
         Section("counts", "Cell counts", _counts(batch)),
         Section("run_by_people", "Devices run by people", report_run_by_people.blocks(batch)),
