@@ -311,6 +311,7 @@ class Unit:
     count_qualifications: dict[str, ev.CountMethodQualified] = field(default_factory=dict)  # the newest
     # Of each consent, by its id, the newest word: recorded or withdrawn.
     consents: dict[str, ev.ConsentRecorded | ev.ConsentWithdrawn] = field(default_factory=dict)
+    missing_labels: dict[str, str] = field(default_factory=dict)  # label that was never found → its batch
     wear: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, memory) → writes counted
     warned_on: dict[str, str] = field(default_factory=dict)  # device:what ends → the day of the last notice
     silent: set[str] = field(default_factory=set)
@@ -362,22 +363,22 @@ def _open_batch(unit: Unit, fact: Fact, event: ev.BatchOpened) -> None:
     runs = {phase.id: PhaseRun(phase) for phase in recipe.phases.values()}
     sealing = frozenset(phase.id for phase in recipe.phases.values() if phase.type == "seal")
     unit.batch = Batch(fact.batch, event, fact.at, recipe, order, runs, SignatureBook(sealing))
+    unit.labels_of |= dict.fromkeys(previous.keys_of_order(order), fact.batch)
     unit.batch_count += 1
     unit.made_orders[event.order_id] = fact.batch
     for name, one in event.label_templates.items():
         unit.label_templates[name] = max(unit.label_templates.get(name, 0), int(one["version"]))
-    unit.labels_of |= dict.fromkeys(previous.keys_of_order(order), fact.batch)
 
 
 def _evolve_unit(unit: Unit, fact: Fact) -> None:
     unit.stock.take(fact.event, fact.at, fact.actor)
     unit.people.take(fact.event, fact.at)
+    if fact.batch is not None:
+        unit.labels_of |= dict.fromkeys(previous.keys_of_event(fact.event), fact.batch)
     unit.orders.take(fact.event, fact.batch)
     match fact.event:
         case ev.EngineStarted(term=term) as started:
             unit.term, unit.cleanly_stopped, unit.time_confirmed = term, False, False
-    if fact.batch is not None:
-        unit.labels_of |= dict.fromkeys(previous.keys_of_event(fact.event), fact.batch)
             if started.inputs_on_record:
                 unit.devices = {one["id"]: DeviceSpec(**one) for one in started.devices}
                 # An engine that starts has heard of no device yet.
@@ -424,6 +425,10 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             unit.used_bags[bag_key(bag.din, bag.description_code, bag.division)] = fact.batch
         case ev.ExchangeFileAccepted(blob=blob) if fact.batch is not None:
             unit.used_files.setdefault(blob, fact.batch)
+        case ev.LabelMissing(label_id=label) if fact.batch is not None:
+            unit.missing_labels[label] = fact.batch
+        case ev.LabelShown(label_id=label) | ev.LabelDestroyed(label_id=label):
+            unit.missing_labels.pop(label, None)
         case ev.DispositionRecorded(version=version) if fact.batch is not None:
             unit.decision_versions[fact.batch] = version
         case _:

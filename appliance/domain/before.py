@@ -10,6 +10,7 @@ from typing import Any
 from appliance.domain import consent, label_templates, materials
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
+from appliance.domain.issued_labels import RULES_FROM
 from appliance.domain.recipe import Recipe
 from appliance.domain.stock import Stock
 
@@ -30,6 +31,7 @@ def before(unit: Unit, order: Order, recipe: Recipe, rules: int) -> dict[str, An
             "time_confirmed": "yes" if unit.time_confirmed else "no",
             "bag_used_in": used_in,
             **(_counting(unit) if rules >= COUNTS_TOLD else {}),
+            **(_labels(unit) if rules >= RULES_FROM else {}),
             **(_materials(unit, recipe) if rules >= materials.RULES_FROM else {}),
             **(consent.told(unit, order) if rules >= consent.RULES_FROM else {}),
             **(label_templates.told(unit) if rules >= label_templates.RULES_FROM else {}),
@@ -88,6 +90,11 @@ def _materials(unit: Unit, recipe: Recipe) -> dict[str, str]:
     return {"materials": json.dumps(told, sort_keys=True)} if told != {"received": 0} else {}
 
 
+def _labels(unit: Unit) -> dict[str, str]:
+    """The labels that were never found, of which the line clearance reminds."""
+    return {"missing_labels": json.dumps(unit.missing_labels, sort_keys=True)} if unit.missing_labels else {}
+
+
 def _know_counting(unit: Unit, said: dict[str, str]) -> None:
     for method, one in json.loads(said.get("count_qualifications", "{}")).items():
         unit.count_qualifications[method] = ev.CountMethodQualified(**one)
@@ -139,6 +146,7 @@ def unit_before(unit_id: str, opened: ev.BatchOpened) -> Unit:
         raised = ev.AlarmRaised(**{name: one[name] for name in ALARM_FIELDS})
         unit.alarms[raised.alarm] = (raised, one["state"], datetime.fromisoformat(one["at"]))
     _know_counting(unit, said)
+    unit.missing_labels |= json.loads(said.get("missing_labels", "{}"))
     unit.stock = Stock.from_told(json.loads(said.get("materials", "{}")))
     consent.know(unit, said)
     label_templates.know(unit, said)

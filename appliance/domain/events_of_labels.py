@@ -40,6 +40,8 @@ class ScanRead(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRequested(Event):
+    """A label is issued: its serial, what it says, and why there is one more."""
+
     phase: str
     label_id: str
     template: str
@@ -48,18 +50,47 @@ class LabelRequested(Event):
     reprint: bool = False
     template_version: str = ""
     template_hash: str = ""  # SHA-256 of the approved text it is drawn by; none in a batch of before
+    reason: str = ""  # of a reprint: why the one before is void
+    replaces: str = ""  # the label that it stands in for
+    copy: int = 1
+    asked_by: str = ""  # who asked for a reprint; the first one the recipe asks for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelDrawn(Event):
+    """The raster of a label was drawn and read back; nothing is printed yet."""
+
+    phase: str
+    label_id: str
+    template: str
+    version: str  # of the template
+    picture: str  # blob
+    sha256: str  # of the picture
+    texts: list[str]  # payloads as they were read back
+    zpl_blob: str  # the bytes for the printer
+    zpl_file: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelPrinted(Event):
+    """The label is out. Without a printer its picture is the label."""
+
     phase: str
     label_id: str
     picture: str
     texts: list[str]
+    template: str = ""
+    version: str = ""
+    sha256: str = ""
+    printer: str = ""  # the device; empty where the unit has none
+    order_id: str = ""
+    said_by: str = ""  # printer, or the person who looked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelVerified(Event):
+    """The applied label was scanned: it is exactly this one."""
+
     phase: str
     label_id: str
     picture: str
@@ -73,12 +104,51 @@ class LabelVoided(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelShown(Event):
+    """A void label was shown to the camera: it is there, and counted."""
+
+    phase: str
+    label_id: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelDestroyed(Event):
+    phase: str
+    label_id: str
+    person: str
+    witness: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMissing(Event):
+    """A label that came out is not there. It stays on record, found or not."""
+
+    phase: str
+    label_id: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelLossAccepted(Event):
+    """Two persons signed that a label is missing; only so the step goes on without it."""
+
+    phase: str
+    label_id: str
+    first_person: str
+    second_person: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelsReconciled(Event):
     phase: str
     printed: int
     applied: int
     void: int
     destroyed: int
+    missing: int = 0  # signed for by two persons
+    labels: dict[str, str] = field(default_factory=dict)  # each label's fate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

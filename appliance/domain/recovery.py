@@ -77,8 +77,9 @@ def _close_what_was_under_way(batch: Batch) -> list[ev.Event]:
                 )
             )
     for _, label in batch.all(ev.LabelRequested):
-        printed = batch.last(ev.LabelPrinted, label_id=label.label_id)
-        if printed is None and batch.last(ev.LabelVoided, label_id=label.label_id) is None:
+        # One that is drawn goes on as it is: whether its order was carried out is asked then.
+        outcomes = (ev.LabelDrawn, ev.LabelPrinted, ev.LabelVoided)
+        if not any(batch.last(kind, label_id=label.label_id) for kind in outcomes):
             events.append(ev.LabelVoided(phase=label.phase, label_id=label.label_id, reason=unknown))
     return events
 

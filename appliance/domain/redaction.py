@@ -58,6 +58,9 @@ WITHHELD: dict[str, str] = {
     "FirstActLapsed": WORDS,
     "IdentitiesUnlocked": STAFF,
     "IdentityErased": FREE_TEXT,
+    "LabelDestroyed": STAFF,
+    "LabelLossAccepted": STAFF,
+    "LabelMissing": WORDS,
     "LabelVoided": FREE_TEXT,
     "MaterialRefused": SYMBOLS,
     "PhaseAborted": FREE_TEXT,
@@ -93,7 +96,8 @@ SHOWN = frozenset(
         "DeviceIdentified", "DeviceOrdered", "DeviceRecovered", "DeviceRefusedOrder", "DeviceReported",
         "DeviceRestartSeen", "DeviceStopped", "DeviceWentSilent", "DocumentActivated", "DocumentVerified",
         "EngineStarted", "EngineStoppedCleanly", "Genesis", "HandOverSigned", "HandedOver",
-        "InstructionConfirmed", "LabelPrinted", "LabelRequested", "LabelVerified", "LabelsReconciled",
+        "InstructionConfirmed", "LabelDrawn", "LabelPrinted", "LabelRequested", "LabelShown",
+        "LabelVerified", "LabelsReconciled",
         "LimitCrossed", "LineCleared", "MaterialAccepted", "MeasurementsSealed", "PhaseCompleted",
         "PhaseHeld", "PhaseRestarted", "PhaseStarted", "ProductLabelled", "ReadingsUsed",
         "RecordMigrated", "RecordVerified", "RecoveredFromCrash", "ResultReceived", "SampleTaken",
@@ -111,6 +115,7 @@ WITHHELD_FILES: dict[str, str] = {
     "template_blob": "its signers can be judged by the list of staff alone",
     "recipe_blob": "its signers can be judged by the list of staff alone; its text is in the record",
     "picture": "a picture of a label, or taken at a patient's side",
+    "zpl_blob": "a label as its printer drew it",
 }
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")

@@ -46,6 +46,7 @@ FACTS: Mapping[str, str] = {
     "DeviceRefusedOrder": "a device",
     "CellCountReported": "the camera's worker",
     "CountFailed": "the camera's worker",
+    "LabelDrawn": "the printer's worker",
     "LabelPrinted": "the printer's worker",
     "LabelVoided": "the printer's worker",
     "MeasurementsSealed": "the telemetry log",

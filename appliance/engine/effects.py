@@ -21,12 +21,12 @@ from appliance.domain.phases.receipt import range_c
 from appliance.engine import counting, exchange_folder
 from appliance.engine.device_pool import DevicePool
 from appliance.engine.journal import Journal
+from appliance.engine.printing import Printing, not_printed
 from appliance.engine.scanning import Scanning, read_nothing
 from appliance.engine.vision_client import VisionAway, VisionClient, VisionRefused
 from appliance.record.errors import BlobMissing
 
 COUNT_DEADLINE_S = 120.0
-LABEL_DEADLINE_S = 30.0
 POOLED = 0
 COUNTS = "counts"  # where a count has its copies of the pictures, as long as it takes
 PICTURES = ("*.png", "*.tif", "*.tiff", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
@@ -73,6 +73,7 @@ class Effects:
             identities=identities,
             report=report,
         )
+        self._printing = Printing(home=home, unit=unit, journal=journal, vision=vision, report=report)
         self._stop_sent = False
         self._tasks: set[asyncio.Task[None]] = set()
         shutil.rmtree(home.run / COUNTS, ignore_errors=True)  # copies that a crash left
@@ -87,6 +88,7 @@ class Effects:
             case ev.DeviceOrdered() as order if self._stop_sent or self._unit.stop_latched:
                 self._begin(self._report(_not_sent(order)))
             case ev.DeviceOrdered() as order:
+                self._printing.lay_out(order)
                 self._pool.order(
                     order.device, order.order_id, order.name, order.parameters, order.expires_in_ms
                 )
@@ -109,7 +111,7 @@ class Effects:
             case ev.CountRequested() as count:
                 self._begin(self._or_told(self._count(count), _count_failed(count, FILE_FAULT)))
             case ev.LabelRequested() as label:
-                self._begin(self._or_told(self._print(label), _not_printed(label, FILE_FAULT)))
+                self._begin(self._or_told(self._printing.draw(label), not_printed(label, FILE_FAULT)))
             case _:
                 pass
 
@@ -253,31 +255,6 @@ class Effects:
     async def _count_failed(self, count: ev.CountRequested, words: str) -> None:
         await self._report(_count_failed(count, words))
 
-    # Labels
-
-    async def _print(self, label: ev.LabelRequested) -> None:
-        out = self._home.run / "labels" / f"{label.label_id}.png"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        fields = dict(label.fields) | {"simulated": "true" if self._unit.simulated else "false"}
-        try:
-            result = await self._vision.ask(
-                "render_label",
-                template=label.template,
-                fields=fields,
-                out=str(out),
-                timeout_s=LABEL_DEADLINE_S,
-            )
-        except (VisionAway, VisionRefused) as away:
-            return await self._report(_not_printed(label, str(away)))
-        picture = await self._put(Path(result["image"]))
-        printed = ev.LabelPrinted(
-            phase=label.phase,
-            label_id=label.label_id,
-            picture=picture,
-            texts=[str(text) for text in result["symbols"]],
-        )
-        await self._report(printed)
-
 
 def _not_sent(order: ev.DeviceOrdered) -> ev.DeviceRefusedOrder:
     words = "STOP was pressed before this order could go out. It was not sent."
@@ -312,7 +289,3 @@ def _not_imported(asked: ev.ExchangeFileRequested, reason: str, words: str) -> e
 
 def _count_failed(count: ev.CountRequested, words: str) -> ev.CountFailed:
     return ev.CountFailed(phase=count.phase, count_id=count.count_id, replicate=count.replicate, words=words)
-
-
-def _not_printed(label: ev.LabelRequested, words: str) -> ev.LabelVoided:
-    return ev.LabelVoided(phase=label.phase, label_id=label.label_id, reason=f"not printed: {words}")

@@ -38,7 +38,7 @@ OF_THEIR_BATCH = frozenset(
         "DeviceLabelRefused", "ExchangeFileRequested", "ExchangeFileRead", "ExchangeFileRefused",
         "ScanRequested", "ScanRead", "ScanCancelled", "LabelTyped", "TypedEntriesDiffered", "LineCleared",
         "BagRefused", "MaterialAccepted", "MaterialRefused",
-        "LabelRequested", "LabelPrinted", "LabelVerified", "LabelVoided", "LabelsReconciled",
+        "LabelRequested", "LabelDrawn", "LabelPrinted", "LabelVerified", "LabelVoided", "LabelsReconciled",
         "ProductLabelled", "BedsideMatched", "DeviceOrdered", "DeviceReported", "DeviceRefusedOrder",
         "DeviceRestartSeen", "MeasurementsSealed", "LimitCrossed", "SampleTaken", "CountRequested",
         "CellCountReported", "CountFailed", "CountRepeated", "ResultReceived", "DeviationOpened",

@@ -34,7 +34,8 @@ SENTENCES: dict[str, str] = {
     "{receipt}, in place of {substitutes}",
     "MaterialRefused": "Material refused: {words}",
     "LabelRequested": "Label {label_id} ({template}) was ordered",
-    "LabelPrinted": "Label {label_id} was printed",
+    "LabelDrawn": "Label {label_id} was drawn by template {template} version {version} and read back",
+    "LabelPrinted": "Label {label_id} was printed on {printer}, said by {said_by}",
     "LabelVerified": "Label {label_id} was scanned back and is right",
     "MaterialReceived": "{quantity} of {title} came in as {receipt}: {catalogue}, lot {lot}, expires "
     "{expires_at}, from {supplier}; look: {visual_check}",
@@ -45,7 +46,12 @@ SENTENCES: dict[str, str] = {
     "RecallLifted": "The recall {reference} of lot {lot} of {catalogue} was lifted",
     "LotOfBatchRecalled": "{words}",
     "LabelVoided": "Label {label_id} was voided",
-    "LabelsReconciled": "Labels: printed {printed}, applied {applied}, void {void}, destroyed {destroyed}",
+    "LabelShown": "Void label {label_id} was shown",
+    "LabelDestroyed": "Label {label_id} was destroyed by {person}, witnessed by {witness}",
+    "LabelMissing": "A label is missing: {words}",
+    "LabelLossAccepted": "{first_person} and {second_person} signed that label {label_id} is missing",
+    "LabelsReconciled": "Labels: printed {printed}, applied {applied}, void {void}, destroyed {destroyed}, "
+    "missing {missing}; {labels}",
     "ProductLabelled": "The product was labelled {label_id}, expires {expires_at}",
     "BedsideMatched": "Wristband {wristband}, bag {bag} and order {order} belong together",
     "CustodyTransferred": "{giver} gave {kind} {key} to {receiver} at {place}: seal {seal} {seal_number}, "

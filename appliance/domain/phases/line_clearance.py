@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from appliance.domain import events as ev
+from appliance.domain import label_reconciliation
 from appliance.domain.phase_logic import (
     Context,
     Logic,
@@ -22,7 +25,9 @@ class LineClearance(Logic):
     VERIFIABLE = ("clear",)
 
     def prompts(self, c: Context) -> list[Prompt]:
-        return two_person_prompts(c, confirm(c, "clear", button="The line is clear"))
+        reminded = label_reconciliation.reminders(c)
+        clear = replace(confirm(c, "clear", button="The line is clear"), facts=reminded)
+        return two_person_prompts(c, clear, facts=lambda: reminded)
 
     def advance(self, c: Context) -> list[ev.Event]:
         if not confirmed_by_two(c, "clear"):

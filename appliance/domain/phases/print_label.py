@@ -1,39 +1,56 @@
-"""Print one label, scan the applied one, reconcile: printed = applied + void + destroyed."""
+"""Print labels, scan each applied one, reconcile by serial: printed = applied + void + destroyed.
+
+Batches of before are decided by `print_label_before`, as their records were.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from appliance.domain import events as ev
-from appliance.domain import isbt128
+from appliance.domain import issued_labels, label_printing, label_reconciliation
+from appliance.domain.applied_label import check_applied, refused, shown
 from appliance.domain.batch import Fact
-from appliance.domain.errors import NotPlausible
+from appliance.domain.errors import QuantityRefused
 from appliance.domain.identity import LabelNotUsable, read_label
-from appliance.domain.label_fields import bag_fields
+from appliance.domain.issued_label_fields import requested
+from appliance.domain.issued_labels import Issued
+from appliance.domain.label_reconciliation import COUNTS
 from appliance.domain.phase_logic import (
     Context,
     Logic,
-    alarm,
     answer_events,
     complete,
     confirm,
-    confirmed_by_two,
     hold,
     scan_pending,
     two_person_prompts,
 )
-from appliance.domain.phases.operator_device import entered_facts
-from appliance.domain.prompts import Field, Prompt, PromptFact
-from appliance.domain.quantity import plain
-from appliance.domain.roles import VERIFY_ROLES, Actor
+from appliance.domain.phases.print_label_before import PRINTS_MAX, PrintLabelBefore
+from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
+from appliance.domain.recipe import Phase
+from appliance.domain.roles import Actor
 
-PRINTS_MAX = 3  # labels that may fail in a row before a person is asked
-
-COUNTS = tuple(
-    Field(name=name, label=label, kind="number", unit="labels", minimum="0", maximum="20", decimals=0)
-    for name, label in (("applied", "Applied"), ("void", "Void"), ("destroyed", "Destroyed"))
+COPIES_MAX = 5
+OTHER = "other"
+REASONS = {
+    "damaged": "The label is damaged",
+    "not_out": "The label did not come out",
+    "unreadable": "The label cannot be read",
+    OTHER: "Another reason, in own words",
+}
+WHY = Field(
+    name="reason",
+    label="Why is another label needed?",
+    kind="choice",
+    choices=tuple(Choice(value, words) for value, words in REASONS.items()),
 )
+OWN_WORDS = Field(name="words", label="Why another label is needed", kind="text")
+
+
+def copies_of(phase: Phase) -> int:
+    """How many labels of the same content the recipe asks for; one where it says nothing."""
+    return int(phase.amount("labels", "count")) if "labels" in phase.parameters else 1
 
 
 class PrintLabel(Logic):
@@ -43,70 +60,58 @@ class PrintLabel(Logic):
     VERIFIABLE = ("reconcile",)
     ENTERED = {"reconcile": COUNTS}
 
-    def _live(self, c: Context) -> tuple[Fact, ev.LabelRequested] | None:
-        """The newest label that is not void."""
-        asked = c.run.last(ev.LabelRequested)
-        if asked is None or c.run.has(ev.LabelVoided, label_id=asked[1].label_id):
-            return None
-        return asked
+    def __init__(self) -> None:
+        self._before = PrintLabelBefore()
 
-    def _printed(self, c: Context) -> ev.LabelPrinted | None:
-        live = self._live(c)
-        found = c.run.last(ev.LabelPrinted, label_id=live[1].label_id) if live else None
-        return found[1] if found else None
+    def _is_before(self, c: Context) -> bool:
+        return c.batch.opened.rules < issued_labels.RULES_FROM
+
+    def faults(self, phase: Phase) -> list[str]:
+        if "labels" not in phase.parameters:
+            return []
+        try:
+            number = phase.amount("labels", "count")
+        except QuantityRefused as error:
+            return [f"phase.{phase.id}.parameter.labels: {error}"]
+        if number != int(number) or not 1 <= number <= COPIES_MAX:
+            return [f"phase.{phase.id}.parameter.labels: write a whole number of 1 to {COPIES_MAX}."]
+        return []
+
+    # ── What goes on by itself ─────────────────────────────────────────────────────────
 
     def advance(self, c: Context) -> list[ev.Event]:
-        live = self._live(c)
-        if live is None:
-            return self._print_or_hold(c)
-        verified = c.run.last(ev.LabelVerified, label_id=live[1].label_id)
-        if verified is None:
-            return []
-        if not c.run.has(ev.ProductLabelled):
-            return [self._labelled(c, live[1])]
-        if confirmed_by_two(c, "reconcile") and not c.run.has(ev.LabelsReconciled):
-            return [self._reconciled(c)]
-        return complete(c) if c.run.confirmed("pack") else []
+        if self._is_before(c):
+            return self._before.advance(c)
+        if c.run.has(ev.LabelsReconciled):
+            return complete(c) if c.run.confirmed("pack") else []
+        for copy in range(1, copies_of(c.phase) + 1):
+            label = issued_labels.live(c.run, copy)
+            if label is None:
+                return self._request_or_hold(c, copy)
+            if label.printed is None:
+                return label_printing.advance(c, label)
+            if label.verified is None:
+                return []
+            if copy == 1 and self._names_product(c, label):
+                return [self._labelled(c, label)]
+        return label_reconciliation.advance(c)
 
-    def _print_or_hold(self, c: Context) -> list[ev.Event]:
+    def _names_product(self, c: Context, label: Issued) -> bool:
+        named = c.run.last(ev.ProductLabelled)
+        return named is None or named[1].label_id != label.id
+
+    def _request_or_hold(self, c: Context, copy: int) -> list[ev.Event]:
+        if self._own_words_wanted(c):
+            return []
         since = c.run.resumed_at
-        failed = [void for fact, void in c.run.all(ev.LabelVoided) if since is None or fact.at >= since]
+        failed = [
+            one.voided
+            for one in issued_labels.issued(c.run)
+            if one.state == "failed" and one.voided and (since is None or one.fact.at >= since)
+        ]
         if len(failed) >= PRINTS_MAX:
             return hold(c, "label_not_printed", f"{len(failed)} labels failed: {failed[-1].reason}")
-        return [self._request(c)]
-
-    def _request(self, c: Context) -> ev.LabelRequested:
-        label_id = f"{c.batch.id}-L{len(c.run.all(ev.LabelRequested)) + 1}"
-        settings, order, time_zone = c.batch.recipe.settings, c.batch.order, c.batch.opened.time_zone
-        collection_type = settings.get("collection_type", "0")
-        identity = {
-            "din": order.din,
-            "description_code": settings.get("description_code", ""),
-            "division": settings.get("division", "00"),
-        }
-        expires_at = self._expiry(c)
-        fields = bag_fields(
-            **identity,
-            collection_type=collection_type,
-            expires_at=expires_at,
-            time_zone=time_zone,
-            patient=order.patient,
-            product=settings.get("product", c.batch.recipe.title),
-            volume_ml=plain(c.phase.amount("volume", "mL")),
-            storage=settings.get("storage", ""),
-        )
-        fields |= {
-            "division_readable": identity["division"],
-            "batch_readable": f"{c.batch.id}, label {label_id}",
-        }
-        return ev.LabelRequested(
-            phase=c.phase.id,
-            label_id=label_id,
-            template="dose",
-            fields=fields,
-            identity=identity | {"expires_at": expires_at.isoformat(), "collection_type": collection_type},
-            reprint=c.run.has(ev.LabelRequested),
-        )
+        return [requested(c, copy, self._expiry(c))]
 
     def _expiry(self, c: Context) -> datetime:
         """Whole minutes, cut and never rounded up, from the end of the thaw."""
@@ -115,162 +120,181 @@ class PrintLabel(Logic):
         expiry = since + timedelta(seconds=int(c.phase.amount("expiry", "s")))
         return expiry.replace(second=0, microsecond=0)
 
-    def _labelled(self, c: Context, asked: ev.LabelRequested) -> ev.ProductLabelled:
+    def _labelled(self, c: Context, label: Issued) -> ev.ProductLabelled:
+        said = label.request.identity
         return ev.ProductLabelled(
             phase=c.phase.id,
-            din=asked.identity["din"],
-            product_code=asked.identity["description_code"] + asked.identity["collection_type"],
-            division=asked.identity["division"],
-            expires_at=asked.identity["expires_at"],
-            label_id=asked.label_id,
+            din=said["din"],
+            product_code=said["description_code"] + said["collection_type"],
+            division=said["division"],
+            expires_at=said["expires_at"],
+            label_id=label.id,
         )
 
-    def _reconciled(self, c: Context) -> ev.LabelsReconciled:
-        entered = c.run.confirmed("reconcile")
-        assert entered is not None
-        counts = {name: int(value) for name, value in entered[1].values.items()}
-        return ev.LabelsReconciled(phase=c.phase.id, printed=len(c.run.all(ev.LabelPrinted)), **counts)
+    # ── What is asked ──────────────────────────────────────────────────────────────────
 
     def prompts(self, c: Context) -> list[Prompt]:
-        printed = self._printed(c)
-        if printed is None:
+        if self._is_before(c):
+            return self._before.prompts(c)
+        if c.run.has(ev.LabelsReconciled):
+            return [confirm(c, "pack", button="The dose is packed")] if not c.run.confirmed("pack") else []
+        if scan_pending(c):
             return []
-        if not c.run.has(ev.InstructionConfirmed, key=f"apply:{printed.label_id}"):
-            prompt = Prompt(
-                phase=c.phase.id,
-                key=f"apply:{printed.label_id}",
-                kind="confirm",
-                title="Apply the label",
-                instruction=c.phase.instruction["apply"],
-                button="The label is on the bag",
-                picture=printed.picture,
-            )
-            return [prompt]
-        if not c.run.has(ev.LabelVerified, label_id=printed.label_id):
-            return [] if scan_pending(c) else self._check_prompts(c, printed)
-        if not c.run.has(ev.LabelsReconciled):
-            return two_person_prompts(c, self._reconcile_prompt(c), facts=lambda: self._count_facts(c))
-        return [confirm(c, "pack", button="The dose is packed")] if not c.run.confirmed("pack") else []
+        again = self._reprints(c)
+        for copy in range(1, copies_of(c.phase) + 1):
+            label = issued_labels.live(c.run, copy)
+            if label is None:
+                return []
+            if label.printed is None:
+                return label_printing.prompts(c, label)
+            if label.verified is None:
+                return [*self._of_printed(c, label), *again]
+        if c.run.confirmed("reconcile") is not None:
+            count = label_reconciliation.prompts(c)[0]
+            return two_person_prompts(c, count, facts=lambda: self._count_facts(c))
+        return [*label_reconciliation.prompts(c), *again]
 
-    def _check_prompts(self, c: Context, printed: ev.LabelPrinted) -> list[Prompt]:
-        refused = c.run.last(ev.BagRefused)
-        scan = Prompt(
+    def _of_printed(self, c: Context, label: Issued) -> list[Prompt]:
+        wanted = self._own_words_wanted(c)
+        if wanted:
+            return [wanted]
+        key = f"apply:{label.id}"
+        if c.run.confirmed(key) is not None:
+            return [self._applied(c, label)]
+        assert label.printed is not None
+        place = "" if label.request.copy == 1 else f" This is copy {label.request.copy}: put it on the sheet."
+        return [
+            Prompt(
+                phase=c.phase.id,
+                key=key,
+                kind="confirm",
+                title=f"Apply label {label.short}",
+                instruction=c.phase.instruction["apply"] + place,
+                button="The label is on",
+                picture=label.printed.picture,
+                facts=(
+                    PromptFact("Label", label.id),
+                    PromptFact("Printer", label.printed.printer or "none: the picture is the label"),
+                ),
+            )
+        ]
+
+    def _applied(self, c: Context, label: Issued) -> Prompt:
+        last = c.run.last(ev.BagRefused)
+        return Prompt(
             phase=c.phase.id,
             key="applied",
             kind="scan",
             title="Scan the applied label",
-            instruction="Show the label on the dose bag to the camera.",
+            instruction="Show the label that was applied to the camera.",
             button="Scan",
-            expects=f"Dose label {printed.label_id}",
-            action="show dose",
-            facts=(PromptFact("Last scan", refused[1].words, True),) if refused else (),
+            expects=f"Label {label.id}",
+            action="show dose" if label.request.copy == 1 else f"show label {label.id}",
+            facts=(PromptFact("Last scan", last[1].words, True),) if last else (),
         )
-        if refused is None:
-            return [scan]
-        applied = c.run.confirmed(f"apply:{printed.label_id}")
-        void = Prompt(
-            phase=c.phase.id,
-            key="void",
-            kind="confirm",
-            title="Void this label",
-            instruction="The label cannot be read. Destroy it; another one is printed.",
-            button="The label is destroyed",
-            needs="second_person",
-            roles=VERIFY_ROLES,
-            not_by=(applied[0].actor,) if applied else (),
-            content=c.content({"key": "void", "label": printed.label_id}),
-        )
-        return [scan, void]
 
-    def _reconcile_prompt(self, c: Context) -> Prompt:
-        return Prompt(
-            phase=c.phase.id,
-            key="reconcile",
-            kind="enter",
-            title="Reconcile the labels",
-            instruction=c.phase.instruction["reconcile"],
-            button="Record the numbers",
-            fields=COUNTS,
-            facts=(PromptFact("Printed", str(len(c.run.all(ev.LabelPrinted)))),),
-        )
+    def _reprints(self, c: Context) -> list[Prompt]:
+        """Another label, for each that is out and not void."""
+        if self._own_words_wanted(c) or c.run.confirmed("reconcile") is not None:
+            return []
+        return [
+            Prompt(
+                phase=c.phase.id,
+                key=f"reprint:{one.id}",
+                kind="enter",
+                title=f"Print label {one.short} again",
+                instruction=f"Label {one.short} becomes void. Keep it: each void label is shown or destroyed "
+                "at the end. The new one says that it is a second print.",
+                button="Print another label",
+                fields=(WHY,),
+            )
+            for one in issued_labels.printed(c.run)
+            if one.voided is None
+        ]
+
+    def _own_words_wanted(self, c: Context) -> Prompt | None:
+        """The reason that a person wants to give in own words."""
+        for one in issued_labels.printed(c.run):
+            asked = c.run.confirmed(f"reprint:{one.id}")
+            if one.voided is None and asked is not None and asked[1].values[WHY.name] == OTHER:
+                return Prompt(
+                    phase=c.phase.id,
+                    key=f"reprint_words:{one.id}",
+                    kind="enter",
+                    title=f"Print label {one.short} again",
+                    instruction="Write why another label is needed.",
+                    button="Write the reason",
+                    fields=(OWN_WORDS,),
+                )
+        return None
 
     def _count_facts(self, c: Context) -> tuple[PromptFact, ...]:
-        printed = PromptFact("Printed", str(len(c.run.all(ev.LabelPrinted))))
-        return (printed, *entered_facts(c, "reconcile", COUNTS))
+        entered = c.run.confirmed("reconcile")
+        said = entered[1].values if entered else {}
+        counted = tuple(PromptFact(field.label, said.get(field.name, "")) for field in COUNTS)
+        return (*label_reconciliation.facts(c), *counted)
+
+    # ── What answers and scans make true ───────────────────────────────────────────────
 
     def check_entered(self, c: Context, key: str, values: dict[str, str]) -> None:
-        printed, told = len(c.run.all(ev.LabelPrinted)), sum(int(v) for v in values.values())
-        if printed != told:
-            raise NotPlausible(f"{printed} labels were printed, {told} are told. Look for the missing label.")
-        if int(values["applied"]) != 1:
-            raise NotPlausible("One label is on the dose bag: one was applied. Count again.")
+        if self._is_before(c):
+            self._before.check_entered(c, key, values)
+        else:
+            label_reconciliation.check(c, values)
 
     def corrected(self, c: Context, fact: Fact, correction: ev.ValueCorrected) -> list[ev.Event]:
-        """The labels are reconciled anew with the corrected numbers."""
-        used = c.run.last(ev.LabelsReconciled)
-        return [] if used is None or used[0].seq > fact.seq else [self._reconciled(c)]
+        """Serials are reconciled and not numbers: a corrected count must say what they say already."""
+        return self._before.corrected(c, fact, correction) if self._is_before(c) else []
 
     def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:
+        if self._is_before(c):
+            return self._before.answered(c, prompt, values, actor)
         if prompt.key == "reconcile":
             self.check_entered(c, prompt.key, values)
         events = answer_events(c, prompt, values, actor)
-        if prompt.key == "void":
-            live = self._live(c)
-            assert live is not None
-            events.append(
-                ev.LabelVoided(phase=c.phase.id, label_id=live[1].label_id, reason="could not be read")
-            )
-        return events
+        what, _, serial = prompt.key.partition(":")
+        if what in ("reprint", "reprint_words"):
+            reason = values.get(OWN_WORDS.name) or REASONS[values[WHY.name]]
+            if values.get(WHY.name) == OTHER:
+                return events
+            return [*events, ev.LabelVoided(phase=c.phase.id, label_id=serial, reason=reason)]
+        if what == "came_out":
+            label = next(one for one in issued_labels.issued(c.run) if one.printed is None and not one.voided)
+            return [*events, *label_printing.answered(c, label, prompt, values, actor.id)]
+        return [*events, *label_reconciliation.answered(c, prompt, values, actor)]
 
     def scanned(self, c: Context, read: ev.ScanRead) -> list[ev.Event]:
-        live = self._live(c)
-        assert live is not None
+        if self._is_before(c):
+            return self._before.scanned(c, read)
+        what, _, serial = read.key.partition(":")
+        labels = issued_labels.issued(c.run)
         try:
             found = read_label(read.texts, read.reasons, c.batch.opened.time_zone)
-            self._check_label(found.label, live[1].identity, c.batch.opened.time_zone)
+            if what == label_reconciliation.FOUND:
+                return [shown(c, next(one for one in labels if one.id == serial), found.label, read)]
+            label = next(one for one in labels if one.printed and not one.voided and not one.verified)
+            check_applied(c, label, found.label)
         except LabelNotUsable as refusal:
-            return self._refused(c, read, refusal)
-        return [ev.LabelVerified(phase=c.phase.id, label_id=live[1].label_id, picture=read.picture)]
+            return refused(c, read, refusal)
+        return [ev.LabelVerified(phase=c.phase.id, label_id=label.id, picture=read.picture)]
 
-    def _check_label(self, label: isbt128.Label, identity: dict[str, str], time_zone: str) -> None:
-        expiry = datetime.fromisoformat(identity["expires_at"]).astimezone(ZoneInfo(time_zone))
-        expected = {
-            "din": identity["din"],
-            "description_code": identity["description_code"],
-            "division": identity["division"],
-            "expires_local": expiry.strftime("%Y-%m-%dT%H:%M"),
-        }
-        for name, value in expected.items():
-            said = getattr(label, name)
-            if not said:
-                words = f"The label was read without its {name.replace('_', ' ')}. Show the whole label."
-                raise LabelNotUsable("not_read", words, label.din)
-            if said != value:
-                words = f"The label says {said} for {name.replace('_', ' ')}; {value} was printed."
-                raise LabelNotUsable("label_mismatch", f"STOP. {words} Call the supervisor.", label.din)
-
-    def _refused(self, c: Context, read: ev.ScanRead, refusal: LabelNotUsable) -> list[ev.Event]:
-        refused = ev.BagRefused(
-            phase=c.phase.id,
-            scanned=refusal.scanned,
-            expected=c.batch.order.din,
-            reason=refusal.reason,
-            words=str(refusal),
-            picture=read.picture,
-        )
-        if refusal.reason == "not_read":
-            return [refused]
-        action = "Do not hand this bag over. Print a new label or call the supervisor."
-        raised = alarm(
-            c, refusal.reason, priority="high", title="Label refused", cause=str(refusal), action=action
-        )
-        return [refused, raised]
+    # ── What is shown ──────────────────────────────────────────────────────────────────
 
     def words(self, c: Context) -> str:
-        if self._printed(c) is None:
-            return "Printing"
-        return "Reading the label" if scan_pending(c) else "Waiting for the label"
+        if self._is_before(c):
+            return self._before.words(c)
+        if scan_pending(c):
+            return "Reading the label"
+        for copy in range(1, copies_of(c.phase) + 1):
+            label = issued_labels.live(c.run, copy)
+            if label is None or label.printed is None:
+                known = label_printing.printer_of(c) is not None and label is not None
+                return (label_printing.state_words(c) if known else "") or "Printing"
+            if label.verified is None:
+                return "Waiting for the label"
+        return "Waiting for the reconciliation"
 
     def facts(self, c: Context) -> list[PromptFact]:
         labelled = c.run.last(ev.ProductLabelled)
-        return [PromptFact("Expires", labelled[1].expires_at)] if labelled else []
+        expires = [PromptFact("Expires", labelled[1].expires_at)] if labelled else []
+        return expires if self._is_before(c) else [*expires, *issued_labels.listed(c.run)]
