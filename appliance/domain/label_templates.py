@@ -110,7 +110,7 @@ def refuse_unfit(unit: Unit, recipe: Recipe, templates: Mapping[str, Mapping[str
             raise CommandRefused(
                 f"The label template {name} is version {offered}; this unit printed by version {used} "
                 "already. Ask QA for the newest one.",
-                reason="lower_version",
+                reason="label_template_older",
             )
 
 

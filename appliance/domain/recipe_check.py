@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.domain import isbt128
 from appliance.domain.errors import QuantityRefused
+from appliance.domain.label_wording import faults_of_settings
 from appliance.domain.phases import LOGIC
 from appliance.domain.recipe import Phase, Recipe
 from appliance.domain.roles import ROLES
@@ -150,7 +151,7 @@ def _label_faults(recipe: Recipe) -> list[str]:
         return [
             "recipe: description_code, collection_type and division do not make an ISBT 128 product code."
         ]
-    return []
+    return faults_of_settings(settings)
 
 
 def _alternate_faults(recipe: Recipe) -> list[str]:

@@ -40,7 +40,7 @@ ON_RECORD = frozenset(
         "not_correctable", "device_not_calibrated", "id_needed", "unknown_command", "count_not_qualified",
         "consent_missing", "consent_withdrawn", "order_without_unit", "order_other_unit", "order_expired",
         "order_superseded", "order_handed_back", "lot_recalled", "material_expired", "visual_check_failed",
-        "certificate_differs", "signed_recall",
+        "certificate_differs", "signed_recall", "label_template_missing", "label_template_older",
     }
 )  # fmt: skip
 

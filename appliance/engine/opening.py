@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from appliance.build import build_hash
-from appliance.domain import count_fitness
+from appliance.domain import count_fitness, label_templates
 from appliance.domain.decisions import Opening
 from appliance.domain.errors import CommandRefused
 from appliance.engine.port import EnginePort
-from appliance.engine.shelf import Shelf, ShelvedOrder, ShelvedRecipe, load_shelf
+from appliance.engine.shelf import Shelf, ShelvedOrder, ShelvedRecipe, ShelvedTemplate, load_shelf
 from appliance.engine.vision_client import VisionAway, VisionRefused
 from appliance.record.disk import disk_level
 
@@ -34,7 +34,7 @@ async def opening_of(engine: EnginePort, order_id: str) -> Opening:
     # The list of people that is in force, which a newer one on the disk is not before the next start.
     people = engine.shelf.people_envelope
     names = [await _keep(engine, data) for data in (recipe.envelope, order.envelope, people)]
-    templates = shelf.label_templates.values()
+    templates = _templates(shelf, recipe)
     kept = {one.template.id: await _keep(engine, one.envelope) for one in templates}
     config = engine.config
     return Opening(
@@ -91,6 +91,17 @@ def _order(shelf: Shelf, order_id: str) -> ShelvedOrder:
         _, words = shelf.refused.get(f"{order_id}.json", ("", "It is not on this unit."))
         raise CommandRefused(f"Order {order_id} cannot be made. {words}", reason="order_refused")
     return order
+
+
+def _templates(shelf: Shelf, recipe: ShelvedRecipe) -> list[ShelvedTemplate]:
+    """All approved label templates; refused with the reason where one that the recipe prints by is none."""
+    for name in label_templates.printed_by(recipe.recipe):
+        if name not in shelf.label_templates and f"{name}.json" in shelf.refused:
+            _, words = shelf.refused[f"{name}.json"]
+            raise CommandRefused(
+                f"The label template {name} cannot be used. {words} Call QA.", reason="label_template_missing"
+            )
+    return list(shelf.label_templates.values())
 
 
 def _recipe(shelf: Shelf, order_id: str) -> ShelvedRecipe:

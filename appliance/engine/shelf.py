@@ -140,9 +140,7 @@ def read_approved(approved: ApprovedTemplate) -> LabelTemplate:
     except TemplateRefused as refused:
         faults = refused.faults
     if faults:
-        raise DocumentRefused(
-            "template_faults", f"This label template breaks rules: {' '.join(faults[:5])}"
-        )
+        raise DocumentRefused("template_faults", f"This label template breaks rules: {' '.join(faults[:5])}")
     return template
 
 
