@@ -18,7 +18,7 @@ from textual.app import App
 from textual.worker import Worker
 
 from appliance.link.messages import Accepted, PersonView, PromptView, Proof
-from tui import flows, secret_flow, wording
+from tui import flows, scan_flow, secret_flow, wording
 from tui.engine_link import (
     EngineLink,
     EventArrived,
@@ -94,7 +94,7 @@ class BedsideApp(App[None], inherit_bindings=False):
         self.view: View | None = None
         self.away = Away(time.monotonic(), wording.CAUSE_CONNECTING, 0, time.monotonic())
         self.last_utc: datetime | None = None
-        self.full_stop_words = ""
+        self.scan_news: scan_flow.ScanNews | None = None
         self._place = "home"
         self._batch_id = ""
         self._notice, self._notice_s = "", 0.0
@@ -169,13 +169,13 @@ class BedsideApp(App[None], inherit_bindings=False):
     @on(EventArrived)
     async def _event(self, event: EventArrived) -> None:
         name, reason = event.event.name, event.event.body.get("reason")
+        if self.scan_news is not None and self.scan_news.take(event.event):
+            return  # whoever scans at this screen is told there
         if name not in FULL_STOP_EVENTS:
             return
         words = str(event.event.body.get("words", ""))
         if reason in flows.LOOK_AGAIN:
             self.notice(words)
-        elif any(key.startswith("scan:") for key in self.link.in_flight):
-            self.full_stop_words = words
         elif self.view is not None and not self.view.snapshot.locked:
             # Whatever else was being entered waits: nothing is to go on beside a wrong label.
             full = name != "ExchangeFileRefused" or reason in flows.WRONG_FILE
@@ -337,7 +337,13 @@ class BedsideApp(App[None], inherit_bindings=False):
 
     def start_answer(self, prompt: PromptView) -> None:
         """Let the person answer a prompt."""
-        self._begin(lambda: flows.answer(self, prompt), prompt=prompt.id)
+        # While the camera looks, its prompt is not open: the scan itself says when it is over.
+        watched = "" if prompt.kind == "scan" or prompt.typed else prompt.id
+        self._begin(lambda: flows.answer(self, prompt), prompt=watched)
+
+    def start_watch(self) -> None:
+        """Show the camera of a scan that is under way."""
+        self._begin(lambda: scan_flow.watch(self))
 
     def start_hold(self) -> None:
         """Let the person hold the batch."""

@@ -20,7 +20,7 @@ from appliance.link.messages import (
     Proof,
     Refused,
 )
-from tui import emergency_flow, local_time, qualify_flow, secret_flow, wording
+from tui import emergency_flow, local_time, qualify_flow, scan_flow, secret_flow, wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
 from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
@@ -28,15 +28,16 @@ from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
 if TYPE_CHECKING:
     from tui.app import BedsideApp
 
-# Refused scans that only ask for another look; any other one is a full stop.
-LOOK_AGAIN: Final = frozenset(
-    {"not_read", "not_confirmed", "incomplete", "wrong_kind", "timeout", "busy", "not_open"}
-)
 # A file that is no file of this run is as wrong as a wrong label; one that cannot be read is exported again.
 WRONG_FILE: Final = frozenset({"wrong_device", "wrong_programme", "other_run", "used", "not_plausible"})
 # Refused to the signed-in person, but a supervisor may do it with their own PIN.
 SUPERVISOR_NEEDED: Final = "supervisor_needed"
+# Refused scans that only ask for another look; any other one is a full stop.
+LOOK_AGAIN: Final = frozenset(
+    {"not_read", "not_confirmed", "incomplete", "two_labels", "timeout", "busy", "not_open"}
+)
 TYPED_BADGE: Final = "typed-badge"
+CAMERA_BADGE: Final = "camera-badge"
 OTHER: Final = "other"
 
 
@@ -52,12 +53,16 @@ async def choose_person(
         if person.id not in not_by and (not roles or set(roles) & set(person.roles))
     ]
     offers = [Offer(person.id, person.name, ", ".join(person.roles).replace("_", " ")) for person in people]
+    if view.snapshot.aiming:
+        offers.append(Offer(CAMERA_BADGE, wording.SHOW_BADGE, wording.SHOW_BADGE_DETAIL))
     offers.append(Offer(TYPED_BADGE, wording.TYPE_BADGE))
     names = ", ".join(view.name_of(person) for person in not_by)
     hint = wording.CHOOSE_SECOND_HINT.format(names=names) if not_by else wording.CHOOSE_PERSON_HINT
     chosen = await app.push_screen_wait(
         ChoicesScreen(title, offers, hint=hint if people else wording.NO_PEOPLE, reads_badge=True)
     )
+    if chosen == CAMERA_BADGE:
+        return await scan_flow.show_badge(app)
     if chosen == TYPED_BADGE:
         badge = await app.push_screen_wait(TextScreen(title=wording.BADGE_TITLE, button=wording.ENTER))
         return (badge, wording.BADGE_NAME) if badge else None
@@ -236,7 +241,10 @@ async def ask_password(app: BedsideApp, name: str, *, button: str, refusal: str 
 async def answer(app: BedsideApp, prompt: PromptView) -> None:
     """Answer a prompt: its values, then its proof, asked again while the engine refuses the proof."""
     if prompt.kind == "scan":
-        await scan(app, prompt)
+        await scan_flow.scan(app, prompt)
+        return
+    if prompt.typed:
+        await scan_flow.type_label(app, prompt)
         return
     if prompt.kind == "import":
         await choose_file(app, prompt)
@@ -261,25 +269,6 @@ async def answer(app: BedsideApp, prompt: PromptView) -> None:
         if app.view is None or app.view.prompt(prompt.id) is None:
             await tell(app, outcome)
             return
-
-
-async def scan(app: BedsideApp, prompt: PromptView) -> None:
-    """Start the camera; anything but a match or a second look is a full stop."""
-    proof = None
-    if prompt.needs != "session":
-        proof = await collect_proof(app, prompt, "")
-        if proof is None:
-            return
-    app.full_stop_words = ""
-    outcome = await app.ask("scan", {"prompt": prompt.id}, key=f"scan:{prompt.id}", proof=proof)
-    if isinstance(outcome, Refused):
-        full_stop = outcome.reason not in LOOK_AGAIN
-        await app.push_screen_wait(RefusalScreen(outcome.words, full_stop=full_stop))
-    elif app.full_stop_words:
-        await app.push_screen_wait(RefusalScreen(app.full_stop_words, full_stop=True))
-    else:
-        app.notice(wording.DONE.format(what=prompt.title))
-    app.full_stop_words = ""
 
 
 async def choose_file(app: BedsideApp, prompt: PromptView) -> None:

@@ -6,6 +6,8 @@ from typing import Final
 
 from textual.theme import Theme
 
+# The tick after a label was read: the one green there is, white on it 6.5.
+TICK_FILL: Final = {"tick-ground": "#1e6b3a", "tick-ink": "#ffffff"}
 # Fills of the three alarm priorities with the text that is legible on each (contrast 6.5, 11.6, 9.0).
 # They are the same by day and night: no grey parts all three from itself by 3:1, so an alarm
 # also has a heavy frame, a marker, words and a fixed place.
@@ -38,6 +40,7 @@ def _grey(
         dark=dark,
         variables={
             **ALARM_FILLS,
+            **TICK_FILL,
             "ground": ground,
             "card": card,
             "ink": ink,

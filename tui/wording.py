@@ -315,6 +315,45 @@ SHOW: Final = "Show"
 HIDE: Final = "Hide"
 SHOW_MORE: Final = "Show more…"
 
+# ── Scan ───────────────────────────────────────────────────────────────────────────────
+AIM_BEGINS: Final = "The camera looks…"
+AIM_NOTHING: Final = "Hold the label between the corners"
+AIM_SEEN: Final = "Good: hold still"
+AIM_AT_PATIENT: Final = "No picture at the patient's side: hold the label to the camera"
+AIM_HINTS: Final = {
+    "two_labels": "TWO LABELS: show one",
+    "too_far": "NEARER",
+    "dark": "MORE LIGHT",
+    "glare": "IT SHINES: tilt the label a little",
+    "blur": "HOLD STILL, or a little farther away",
+    "angle": "HOLD IT STRAIGHT",
+    "conflict": "CLEAN THE LABEL: two readings differ",
+    "not_confirmed": "HOLD STILL: it is read once more",
+    "no_symbol": "Hold the label between the corners",
+    "camera_opening": "The camera is starting",
+    "camera_frozen": "THE CAMERA STANDS STILL: it starts again",
+    "camera_dark": "THE CAMERA SEES NOTHING: take off its cap, switch on the light",
+    "camera_stale": "NO PICTURE: look at the camera's cable",
+    "camera_unplugged": "NO CAMERA: look at its cable",
+}
+SCAN_LEFT: Final = "ends by itself in {seconds} s"
+END_SCAN: Final = "End the\nscan"
+SCAN_ENDED: Final = "The scan was ended. Nothing was accepted."
+SHOW_CAMERA: Final = "Show the camera"
+SCAN_RUNS: Final = "A label is being read"
+TICKED: Final = "Read and right"
+NOT_READ_TITLE: Final = "Not read"
+NOT_READ_TYPE: Final = "If it cannot be read at all: two people type what stands on it."
+SCAN_AGAIN: Final = "Scan again"
+TYPE_NUMBER: Final = "Type the\nnumber…"
+FIRST_LETTERS: Final = "A-R"
+LAST_LETTERS: Final = "S-Z"
+TYPED_FIRST: Final = "Recorded. A different person types it again; what you typed is not shown."
+TYPED_DIFFERS: Final = "The two entries differ"
+SHOW_BADGE: Final = "Show a badge to the camera"
+SHOW_BADGE_DETAIL: Final = "Then the PIN, as always."
+SHOW_BADGE_WORDS: Final = "Hold your badge to the camera."
+
 # ── Review and sign ────────────────────────────────────────────────────────────────────
 REVIEW_TITLE: Final = "Count"
 REPLICATE: Final = "Replicate {number}: {verdict}"

@@ -110,7 +110,7 @@ def words_of(texts: Sequence[str], identifiers: Sequence[str] = ()) -> list[tupl
         for key, words in _NAMES:
             value = "" if key == "readable" and "din" not in meaning else str(meaning.get(key) or "")
             if value and key in ("expires_local", "expires_at"):
-                value = value.replace("T", " ").replace("Z", " UTC")
+                value = value[:16].replace("T", " ") + (" UTC" if value.endswith("Z") else "")
             if value:
                 said.setdefault(words, value)
     return list(said.items())

@@ -36,7 +36,7 @@ class Card:
     instruction: str
     expects: str = ""
     button: str = ""
-    act: str = ""  # answer | sign_in | release | restart | nothing
+    act: str = ""  # answer | watch | sign_in | release | restart | nothing
     facts: list[FactView] = field(default_factory=list)
 
 
@@ -94,6 +94,14 @@ def card_for(view: View, chosen: int) -> Card:
             instruction=wording.STOPPED_WORDS,
             button=button,
             act=act,
+        )
+    if snapshot.scan is not None and signed_in:
+        return Card(
+            key=f"scan {snapshot.scan.id}",
+            title=wording.SCAN_RUNS,
+            instruction="",
+            button=wording.SHOW_CAMERA,
+            act="watch",
         )
     if snapshot.prompts:
         return _prompt_card(view, snapshot.prompts[chosen % len(snapshot.prompts)])
@@ -214,6 +222,8 @@ class RunScreen(BedsideScreen[None]):
                 self.bedside.start_release()
             case "restart":
                 self.bedside.start_restart()
+            case "watch":
+                self.bedside.start_watch()
             case "answer":
                 prompts = view.snapshot.prompts
                 self.bedside.start_answer(prompts[self._chosen % len(prompts)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from textual import on
@@ -24,6 +25,11 @@ PAGES: Final = {
     "#+=": "#@&*$€£^~|\\<>[]{}`§«»×÷±≤≥“”",  # noqa: RUF001
 }
 PAGE_WORDS: Final = {"abc": wording.LETTERS, "123": wording.DIGITS, "#+=": wording.SYMBOLS}
+# Labels are mostly digits and capitals: a donation number needs one page, its check character the other.
+LABEL_PAGES: Final = {
+    wording.FIRST_LETTERS: "1234567890ABCDEFGHIJKLMNOPQR",
+    wording.LAST_LETTERS: "1234567890STUVWXYZ*-./      ",
+}
 
 
 class Keyboard(Grid):
@@ -36,17 +42,25 @@ class Keyboard(Grid):
             super().__init__()
             self.key = key
 
-    def __init__(self) -> None:
+    def __init__(self, *, pages: Mapping[str, str] = PAGES) -> None:
         super().__init__(id="keyboard")
-        self._page = "abc"
+        self._pages = pages
+        self._page = next(iter(pages))
         self._shifted = False
+        self._allowed: str | None = None
+
+    def allow(self, characters: str) -> None:
+        """Switch off the keys of all other characters; each small letter goes with its capital."""
+        if characters != self._allowed:
+            self._allowed = characters
+            self._label()
 
     def compose(self) -> ComposeResult:
         for place in range(28):
             yield TouchButton("", role="key", id=f"key-{place}", classes="letter")
         yield TouchButton(wording.SHIFT, role="key", payload=SHIFT, id="key-shift", classes="letter")
         yield TouchButton(wording.DIGITS, role="key", payload=PAGE, id="key-page", classes="letter")
-        yield TouchButton(wording.SPACE, role="key", payload=SPACE, classes="letter")
+        yield TouchButton(wording.SPACE, role="key", payload=SPACE, id="key-space", classes="letter")
         yield TouchButton(wording.BACKSPACE, role="key", payload=BACKSPACE, classes="letter")
 
     def on_mount(self) -> None:
@@ -54,14 +68,26 @@ class Keyboard(Grid):
         self._label()
 
     def _label(self) -> None:
-        for place, character in enumerate(PAGES[self._page]):
+        for place, character in enumerate(self._pages[self._page]):
             key = self.query_one(f"#key-{place}", TouchButton)
-            key.payload = character.upper() if self._shifted and self._page == "abc" else character
+            key.payload = (
+                _shifted(character)
+                if self._shifted and character.isascii() and character.isalpha()
+                else character
+            )
             key.say(key.payload)
-        pages = list(PAGES)
+            key.disabled = not self._may(key.payload)
+        pages = list(self._pages)
         following = pages[(pages.index(self._page) + 1) % len(pages)]
-        self.query_one("#key-page", TouchButton).say(PAGE_WORDS[following])
-        self.query_one("#key-shift", TouchButton).set_class(self._shifted, "current")
+        self.query_one("#key-page", TouchButton).say(PAGE_WORDS.get(following, following))
+        shift = self.query_one("#key-shift", TouchButton)
+        shift.set_class(self._shifted, "current")
+        allowed = self._allowed
+        shift.disabled = allowed is not None and not any(one.islower() for one in allowed)
+        self.query_one("#key-space", TouchButton).disabled = not self._may(SPACE)
+
+    def _may(self, character: str) -> bool:
+        return character != "" and (self._allowed is None or character in self._allowed)
 
     @on(TouchButton.Pressed)
     def tapped(self, event: TouchButton.Pressed) -> None:
@@ -70,7 +96,7 @@ class Keyboard(Grid):
         assert isinstance(event.button, TouchButton)
         key = event.button.payload
         if key == PAGE:
-            pages = list(PAGES)
+            pages = list(self._pages)
             self._page = pages[(pages.index(self._page) + 1) % len(pages)]
         elif key == SHIFT:
             self._shifted = not self._shifted
@@ -78,3 +104,7 @@ class Keyboard(Grid):
             self._shifted = False
             self.post_message(self.Pressed(key))
         self._label()
+
+
+def _shifted(character: str) -> str:
+    return character.upper() if character.islower() else character.lower()
