@@ -77,6 +77,7 @@ class SentJob:
     done: int = 0
     ended: bool = False  # all came out, or what is left was cancelled or lost
     seen_busy: bool = False
+    surplus: int = 0  # what the odometer counted beyond the copies
     cut_off: bool = False  # the printer was out of reach for so long that it may have lost its power
 
     def take(self, look: Look) -> None:
@@ -95,6 +96,7 @@ class SentJob:
             limit = min(limit, self.copies - 1)
         if self.odometer_before is not None and look.odometer is not None:
             counted = look.odometer - self.odometer_before
+            self.surplus = max(self.surplus, counted - self.copies)
         elif look.status.batch > self.copies or not self.seen_busy or look.status.formats:
             counted = 0
         else:
@@ -323,6 +325,13 @@ class ZebraPrinter:
                 )
             self._tell(partial(self._readings, confirmed))
             time.sleep(self.LOOK_S)
+        if job.surplus:
+            counted = job.copies + job.surplus
+            words = (
+                f"counted {counted} labels for {job.copies}: the job was damaged on its way, or one was fed"
+            )
+            told = f"{words} by hand. Gather all of them, and compare them."
+            raise CutShort(NAME, "surplus", told, self._result(job, before[1]) | {"counted": str(counted)})
         return self._result(job, before[1])
 
     def _judge(self, job: SentJob, status: HostStatus) -> None:
@@ -380,12 +389,13 @@ class ZebraPrinter:
 
     def _look(self) -> Confirmed[Look]:
         """Look until two answers agree or the time of a read is over, and count on for the job."""
-        self._deadline = time.monotonic() + self.READ_S
+        began_s = time.monotonic()
+        self._deadline = began_s + self.READ_S
         try:
             confirmed = self._looks.read(self._deadline)
         except DeviceSilent:
             self._in_doubt = True
-            self._silent_since_s = self._silent_since_s or time.monotonic()
+            self._silent_since_s = self._silent_since_s or began_s
             raise
         except DeviceGarbled:
             self._in_doubt = True

@@ -67,6 +67,7 @@ class ZebraTwin(Twin):
         self.label_s = LABEL_S
         self.boot_s = BOOT_S
         self.buffer_bytes = BUFFER_BYTES
+        self.reads_bytes_s = float("inf")
         self.has_variables = True
         self.batch_is_a_flag = False  # some tell 1 for as long as they print, in place of what is left
         self.dead_dots: tuple[int, ...] = ()
@@ -78,7 +79,8 @@ class ZebraTwin(Twin):
         self.powered = True
         self._answers_from_s = 0.0
         self._moved_on_s: float | None = None
-        self._held = False  # it asked the other end to wait
+        self._read_s = 0.0
+        self.asks_to_wait = False
         self._xoff = self.settings.get("handshake", "xon_xoff") == "xon_xoff"
         self._forget()
 
@@ -160,22 +162,28 @@ class ZebraTwin(Twin):
         if not self.powered or now_s < self._answers_from_s:
             return []
         self._move_on(now_s)
-        room = max(0, self.buffer_bytes - len(self._input))
-        self._input += data[:room]
-        answers = self._parse()
-        if self._xoff and not self._held and len(self._input) > self.buffer_bytes // 2:
-            self._held = True
-            answers.append(XOFF)
-        return answers
+        self._raw += data[: max(0, self.buffer_bytes - len(self._raw))]
+        return self._take_in(now_s)
 
     def tick(self, now_s: float) -> list[bytes]:
-        """Print on."""
+        """Print on, and take in what waits."""
         if not self.powered:
             return []
         self._move_on(now_s)
-        answers = self._parse() if self._held else []
-        if self._held and len(self._input) <= self.buffer_bytes // 4:
-            self._held = False
+        return self._take_in(now_s) if self._raw else []
+
+    def _take_in(self, now_s: float) -> list[bytes]:
+        """Read what the receive buffer holds, as fast as it reads; ask the other end to wait, or to go on."""
+        passed_s, self._read_s = now_s - self._read_s, now_s
+        size = int(min(len(self._raw), max(1.0, self.reads_bytes_s * passed_s)))
+        self._input += self._raw[:size]
+        del self._raw[:size]
+        answers = self._parse()
+        if self._xoff and not self.asks_to_wait and len(self._raw) > self.buffer_bytes // 2:
+            self.asks_to_wait = True
+            answers.append(XOFF)
+        elif self.asks_to_wait and len(self._raw) <= self.buffer_bytes // 4:
+            self.asks_to_wait = False
             answers.append(XON)
         return answers
 
@@ -186,7 +194,7 @@ class ZebraTwin(Twin):
         return []
 
     def _forget(self) -> None:
-        self._input = bytearray()
+        self._raw, self._input = bytearray(), bytearray()
         self._queue: deque[Format] = deque()
         self._format: Format | None = None  # that comes in
         self._partial = False
@@ -194,7 +202,7 @@ class ZebraTwin(Twin):
         self._remaining = 0
         self._left_s = 0.0
         self._moved_on_s = None
-        self._held = False
+        self.asks_to_wait = False
         self.paused = False
 
     def _parse(self) -> list[bytes]:
@@ -309,7 +317,7 @@ class ZebraTwin(Twin):
             remaining = int(remaining > 0)
         first = (
             f"030,{self.errors['paper_out']:d},{self.paused or stands:d},{height:04d},{len(self._queue):03d},"
-            f"{self._held:d},0,{self._partial:d},000,0,0,0"
+            f"{self.asks_to_wait:d},0,{self._partial:d},000,0,0,0"
         )
         second = (
             f"000,0,{self.errors['head_open']:d},{self.errors['ribbon_out']:d},1,2,4,0,{remaining:08d},1,000"

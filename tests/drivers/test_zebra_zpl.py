@@ -1,0 +1,435 @@
+"""The label printer at its line: a label is out when the printer counted it, and none is sent twice."""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+from printing import DOTS, LABEL_S, PrintRoom, fault_of, print_room, zpl
+
+from drivers.catalog import driver_for
+from drivers.faults import CutShort, DeviceGarbled, DeviceRefused, DeviceRestarted, LineLost
+from drivers.tcp_wire import TcpWire, answers_at, is_loopback
+
+F_091 = pytest.mark.requirement("F-091")
+
+
+def cut_short(room: PrintRoom, job: str = "j1", copies: int = 1) -> CutShort:
+    fault = fault_of(lambda: room.prints(job, copies))
+    assert isinstance(fault, CutShort)
+    return fault
+
+
+@F_091
+@pytest.mark.parametrize("tcp", [False, True], ids=["serial", "tcp"])
+def test_a_label_that_was_sent_is_told_printed_when_it_lies_in_the_tray(tmp_path: Path, tcp: bool) -> None:
+    with print_room(tmp_path, tcp=tcp) as room:
+        result = room.prints(copies=2)
+
+        assert result == {"printed": "2", "state": "ready", "counted_by": "odometer"}
+        assert room.twin.came_out == [DOTS, DOTS]
+        pictures = sorted((tmp_path / "printer-tray").glob("*.png"))
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (32, 24)
+        assert bytes(byte ^ 0xFF for byte in picture.tobytes()) == DOTS
+    assert len(pictures) == 2
+
+
+@F_091
+def test_the_dots_that_come_out_are_those_of_the_label_that_was_sent(tmp_path: Path) -> None:
+    import numpy as np
+
+    from vision.labels.label_outputs import as_zpl, dots_of
+
+    label = noisy_label(width=333, height=120)
+    with print_room(tmp_path, tcp=True) as room:
+        room.prints(data=as_zpl(label))
+        (picture,) = (tmp_path / "printer-tray").glob("*.png")
+
+    with Image.open(picture) as came_out:
+        assert np.array_equal(~np.asarray(came_out), dots_of(label))
+
+
+@F_091
+def test_bytes_that_were_taken_are_no_label_that_is_out(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.label_s = 0.8
+        began_s = time.monotonic()
+
+        room.prints()
+
+        assert time.monotonic() - began_s >= 0.8
+        told = [{one.name: one.value for one in readings} for readings in room.told]
+        assert {"state": "printing", "labels_done": "0", "labels_waiting": "1"} in told
+
+
+@pytest.mark.requirement("F-091", "T18")
+def test_paper_out_in_mid_job_tells_how_many_came_out_and_the_rest_follows_once(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.stock = 1
+
+        fault = cut_short(room, copies=3)
+
+        assert (fault.kind, fault.result["printed"]) == ("paper_out", "1")
+        assert "Load labels" in str(fault)
+        assert room.read() == {"state": "paper_out", "labels_done": "1", "labels_waiting": "2"}
+        room.twin.load(50)
+        ended = room.until(lambda readings: readings["state"] == "ready" and readings["labels_done"] == "3")
+        assert ended["labels_waiting"] == "0"
+        time.sleep(2 * LABEL_S)
+        assert room.out == 3, "none came twice"
+
+
+@F_091
+@pytest.mark.parametrize(
+    ("hand", "word"),
+    [("take_paper_out", "paper_out"), ("ribbon_out", "ribbon_out"), ("open_head", "head_open")],
+)
+def test_what_ends_in_the_middle_of_a_label_is_told_by_its_name(tmp_path: Path, hand: str, word: str) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.label_s = 0.3
+        with room.hand(lambda: room.out == 1, getattr(room.twin, hand)):
+            fault = cut_short(room, copies=3)
+
+        assert (fault.kind, fault.result["printed"], room.out) == (word, "1", 1)
+
+
+@F_091
+@pytest.mark.parametrize("word", ["paper_out", "ribbon_out", "head_open"])
+def test_a_printer_that_is_not_ready_is_sent_nothing(tmp_path: Path, word: str) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.errors[word] = True
+
+        fault = cut_short(room)
+
+        assert (fault.kind, fault.result["printed"]) == (word, "0")
+        room.twin.errors[word] = False
+        assert room.prints()["printed"] == "1", "that job was never sent, so that it may be now"
+        assert room.out == 1
+
+
+@F_091
+def test_a_paused_printer_says_so_and_goes_on_at_its_key(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        with room.hand(lambda: room.out == 1, room.twin.press_pause):
+            fault = cut_short(room, copies=2)
+        assert (fault.kind, fault.result["printed"]) == ("paused", "1")
+
+        room.twin.press_pause()
+
+        assert room.until(lambda readings: readings["labels_done"] == "2")["state"] in ("printing", "ready")
+
+
+@F_091
+def test_one_job_is_printed_after_the_other_and_never_the_same_twice(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.prints("first")
+        room.prints("second", copies=2)
+
+        again = cut_short(room, "first")
+
+        assert again.kind == "refused"
+        assert "not sent twice" in str(again)
+        assert room.out == 3
+
+
+@F_091
+def test_a_job_is_not_sent_behind_another_that_is_still_in_the_printer(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.stock = 0
+        room.twin.label_s = 0.5
+        assert cut_short(room, "first", copies=3).kind == "paper_out"
+        room.twin.load(10)
+
+        second = cut_short(room, "second")
+
+        assert (second.kind, second.result["printed"]) == ("printing", "0")
+        assert room.driver.order("cancel", {})["state"] == "ready"
+        assert room.out == 1, "the label in print is finished"
+
+
+@F_091
+def test_a_file_that_is_not_the_one_that_was_checked_is_not_sent(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        parameters = room.job()
+        Path(parameters["zpl_file"]).write_bytes(zpl(1).replace(b"FF0F", b"FE0F"))
+
+        fault = fault_of(lambda: room.driver.order("print", parameters))
+
+        assert isinstance(fault, DeviceRefused)
+        assert "not the file that was checked" in str(fault)
+        assert room.out == 0
+
+
+@F_091
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (zpl(2), "the order says 1"),
+        (zpl(1) + zpl(1), "not one label"),
+        (zpl(1).replace(b"^FS", b"^FS~JR"), "not one label"),
+        (zpl(1).replace(b"^FS", b"^FS^JUF"), "^JU"),
+        (b"! U1 setvar\r\n" + zpl(1), "not one label"),
+        (b"", "not one label"),
+    ],
+)
+def test_a_file_that_holds_more_than_the_label_is_not_sent(tmp_path: Path, data: bytes, words: str) -> None:
+    with print_room(tmp_path) as room:
+        fault = fault_of(lambda: room.prints(data=data))
+
+        assert isinstance(fault, DeviceRefused)
+        assert words in str(fault)
+        assert b"^XA" not in b"".join(one.data for one in room.driver.line.trace if one.direction == "out")
+
+
+@F_091
+def test_a_label_made_for_other_dots_is_refused(tmp_path: Path) -> None:
+    with print_room(tmp_path, dpi="203") as room:
+        fault = fault_of(lambda: room.prints(dpi="300"))
+
+        assert isinstance(fault, CutShort)
+        assert (fault.kind, fault.result["printed"]) == ("dpi", "0")
+        assert "203 dots an inch, the label is made for 300" in str(fault)
+        assert room.prints("j2")["printed"] == "1"
+
+
+@pytest.mark.requirement("F-091", "F-028")
+def test_a_printer_switched_off_in_mid_job_is_unknown_and_then_tells_that_it_lost_the_rest(
+    tmp_path: Path,
+) -> None:
+    with print_room(tmp_path) as room:
+        room.driver.SILENT_S = 1.0  # type: ignore[misc]
+        room.driver.OUT_OF_REACH_S = 1.0  # type: ignore[misc]
+        room.driver.LOST_S = 0.3  # type: ignore[misc]
+        room.twin.label_s = 0.4
+        with room.hand(lambda: room.out == 1, lambda: (time.sleep(0.2), room.twin.switch_off())):
+            fault = cut_short(room, copies=3)
+        assert (fault.kind, fault.result["printed"], fault.result["state"]) == ("silent", "1", "unknown")
+
+        room.twin.boot_s = 0.1
+        room.twin.switch_on(time.monotonic())
+        room.twin.feed()  # as some do by themselves when they get power: counted, and no label of the job
+        restarted = fault_of(lambda: room.until(lambda _: False))
+
+        assert isinstance(restarted, DeviceRestarted)
+        assert "1 of 3 came out" in str(restarted)
+        assert room.read()["labels_waiting"] == "0"
+        assert room.prints("j2", copies=2)["printed"] == "2"
+        assert room.out == 3
+
+
+@F_091
+def test_a_short_loss_of_power_ends_the_order_as_lost(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.driver.LOST_S = 0.3  # type: ignore[misc]
+        room.twin.boot_s = 0.05
+        with room.hand(lambda: room.out == 1, room.device.restart):
+            fault = cut_short(room, copies=3)
+
+        assert (fault.kind, fault.result["printed"]) == ("lost", "1")
+        assert room.read()["state"] == "ready"
+
+
+@F_091
+def test_a_label_more_than_ordered_is_told(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        with room.hand(lambda: room.out == 1, room.twin.feed):
+            fault = cut_short(room, copies=2)
+
+        assert (fault.kind, fault.result["printed"], fault.result["counted"]) == ("surplus", "2", "3")
+
+
+@F_091
+def test_a_printer_without_a_count_is_refused_unless_it_is_set_so(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.has_variables = False
+
+        fault = fault_of(room.prints)
+
+        assert isinstance(fault, DeviceRefused)
+        assert "counter=batch" in str(fault)
+        assert room.out == 0
+
+
+@F_091
+@pytest.mark.parametrize("flag", [False, True], ids=["counts down", "one until the end"])
+def test_without_a_count_its_batch_is_believed_and_named(tmp_path: Path, flag: bool) -> None:
+    with print_room(tmp_path, counter="batch") as room:
+        room.twin.has_variables, room.twin.batch_is_a_flag = False, flag
+
+        assert room.prints(copies=2) == {"printed": "2", "state": "ready", "counted_by": "batch"}
+        assert room.out == 2
+
+
+@F_091
+def test_cancel_leaves_nothing_waiting_and_counts_what_came_out(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.stock = 1
+        cut_short(room, copies=3)
+
+        result = room.driver.order("cancel", {})
+
+        assert result["printed"] == "1"
+        room.twin.load(10)
+        time.sleep(3 * LABEL_S)
+        assert (room.out, room.read()["labels_waiting"]) == (1, "0")
+
+
+@pytest.mark.requirement("F-028")
+def test_rubbish_on_the_line_is_no_state_and_no_label(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.device.fault("flood")
+        time.sleep(0.1)
+        qualities = {one.quality for one in room.driver.read()} if not flooded(room) else set()
+        assert "good" not in qualities
+
+        room.device.fault("none")
+
+        assert room.until(lambda readings: readings["state"] == "ready")["labels_waiting"] == "0"
+        assert room.out == 0
+
+
+def noisy_label(*, width: int, height: int) -> Any:
+    """Return a label as far as `as_zpl` looks at it: a picture of chance, with white and black lines."""
+    import numpy as np
+
+    black = np.random.default_rng(7).random((height, width)) < 0.5
+    black[10:14], black[20:22], black[:, 300:] = False, True, False
+    buffer = io.BytesIO()
+    Image.fromarray(~black).save(buffer, format="PNG")
+    return SimpleNamespace(png=buffer.getvalue())
+
+
+def flooded(room: PrintRoom) -> bool:
+    try:
+        room.driver.read()
+    except DeviceGarbled:
+        return True
+    return False
+
+
+@F_091
+def test_a_long_job_on_a_slow_line_goes_on_telling_that_it_lives(tmp_path: Path) -> None:
+    rows = [bytes((row * 7 + column) % 251 for column in range(50)) for row in range(45)]
+    with print_room(tmp_path, pace_baud=38400, line="38400-8N1") as room:
+        began_s = time.monotonic()
+
+        room.prints(data=zpl(1, rows))
+
+        assert time.monotonic() - began_s > 1.1, "4.5 kB at 38400 baud"
+        assert len(room.told) >= 2
+        assert {one.quality for readings in room.told[:2] for one in readings} == {"uncertain"}
+        assert room.twin.came_out == [b"".join(rows)]
+
+
+@F_091
+def test_a_printer_that_asks_to_wait_is_waited_for(tmp_path: Path) -> None:
+    rows = [bytes((row * 7 + column) % 251 for column in range(100)) for row in range(300)]
+    with print_room(tmp_path) as room:
+        room.twin.buffer_bytes, room.twin.reads_bytes_s = 40_000, 100_000.0
+        asked: list[float] = []
+
+        with room.hand(lambda: room.twin.asks_to_wait, lambda: asked.append(time.monotonic())):
+            result = room.prints(data=zpl(1, rows))
+
+        assert asked, "60 kB are more than its buffer holds"
+        assert result["printed"] == "1"
+        assert room.twin.came_out == [b"".join(rows)]
+
+
+@F_091
+def test_a_dead_dot_of_the_head_is_a_white_line_along_the_label(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.dead_dots = (12,)
+
+        room.prints()
+
+        (label,) = room.twin.came_out
+        mask = int.from_bytes(bytes((0xFF, 0xF7, 0xFF, 0xFF)) * 24, "big")
+        assert int.from_bytes(label, "big") == int.from_bytes(DOTS, "big") & mask
+        assert label != DOTS
+
+
+@pytest.mark.requirement("F-028")
+def test_a_tcp_connection_that_broke_is_made_anew_and_the_count_goes_on(tmp_path: Path) -> None:
+    with print_room(tmp_path, tcp=True) as room:
+        room.twin.stock = 1
+        cut_short(room, copies=3)
+        room.device.fault("unplug", 0.2)
+        assert isinstance(fault_of(lambda: room.until(lambda _: False)), LineLost)
+        room.driver.close()
+        room.twin.load(10)
+
+        deadline = time.monotonic() + 5.0
+        while True:
+            try:
+                room.driver.open()
+                break
+            except LineLost:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+        assert room.until(lambda readings: readings["labels_done"] == "3")["labels_waiting"] == "0"
+        assert room.out == 3
+
+
+def test_a_second_program_is_told_that_a_tcp_port_is_taken(tmp_path: Path) -> None:
+    with print_room(tmp_path, tcp=True) as room:
+        second = driver_for("zebra-zpl", {})(room.driver.line.port)
+
+        fault = fault_of(second.open)
+
+        assert isinstance(fault, LineLost)
+        assert "another program holds" in str(fault)
+        assert room.read()["state"] == "ready"
+
+
+def test_an_address_where_nothing_listens_is_told_as_such() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        assert answers_at(free)
+
+    fault = fault_of(driver_for("zebra-zpl", {})(free).open)
+
+    assert isinstance(fault, LineLost)
+    assert "nothing answers at" in str(fault)
+    assert not answers_at(free)
+
+
+@pytest.mark.parametrize(
+    ("port", "here"),
+    [
+        ("tcp://127.0.0.1:9100", True),
+        ("tcp://localhost:9100", True),
+        ("tcp://[::1]:9100", True),
+        ("tcp://192.168.1.20:9100", False),
+        ("tcp://127.0.0.1.example.org:9100", False),
+        ("tcp://printer:9100", False),
+        ("tcp://", False),
+    ],
+)
+def test_a_port_on_this_machine_is_known_by_its_name(port: str, here: bool) -> None:
+    assert is_loopback(port) is here
+
+
+@pytest.mark.soak
+def test_a_printer_that_takes_no_bytes_for_long_keeps_its_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wire = TcpWire(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        peer, _ = server.accept()
+        sent, began_s = 0, time.monotonic()
+        while time.monotonic() - began_s < 15.0:
+            sent += wire.write_some(b"x" * 65536, 0.5)
+        received = 0
+        while received < sent:
+            received += len(peer.recv(65536))
+        wire.close()
+        peer.close()
+
+    assert received == sent
