@@ -35,6 +35,18 @@ def orders(argv: Sequence[str]) -> int:
     back.add_argument("--password-stdin", action="store_true", help="read it from stdin; ask nothing")
     deliver = _verb(verbs, "deliver", "hand central's signed order or word to the unit", _deliver)
     deliver.add_argument("file", metavar="FILE")
+    lift = verbs.add_parser(
+        "lift-recall", help="sign with a QA reviewer's own key that a recall is over", allow_abbrev=False
+    )
+    lift.add_argument("recall", metavar="RECALL.JSON", help="central's signed recall")
+    lift.add_argument("--key", required=True, metavar="FILE", help="the QA reviewer's key")
+    lift.add_argument(
+        "--person", required=True, metavar="ID", help="whose key it is, as in the list of people"
+    )
+    lift.add_argument("--name", required=True)
+    lift.add_argument("--reason", required=True, metavar="TEXT")
+    lift.add_argument("--out", required=True, metavar="FILE")
+    lift.set_defaults(act=_lift_recall)
     options = parser.parse_args(list(argv))
     try:
         status: int = options.act(options)
@@ -104,6 +116,39 @@ def _deliver(options: argparse.Namespace) -> int:
 
     body = {"envelope": msgspec.to_builtins(load(Path(options.file)))}
     return _tell(options, ask(home_from(options).socket, "deliver_document", body, station=STATION))
+
+
+def _lift_recall(options: argparse.Namespace) -> int:
+    """Only a file is made: it goes to the units through central or by hand, and two persons there lift."""
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    import msgspec
+
+    from appliance.access.central_words import Recall, RecallLift
+    from appliance.access.documents import dump, load, sign
+    from appliance.access.errors import DocumentRefused
+    from appliance.access.keys import load_key
+
+    try:
+        recall = msgspec.json.decode(load(Path(options.recall)).content, type=Recall)
+    except msgspec.DecodeError as error:
+        raise DocumentRefused("unreadable", f"{options.recall} holds no recall: {error}.") from error
+    lift = RecallLift(
+        id=recall.id,
+        version=recall.version,
+        issued_at=datetime.now(UTC).replace(microsecond=0),
+        by=options.person,
+        name=options.name,
+        reason=options.reason,
+        catalogue=recall.catalogue,
+        lot=recall.lot,
+    )
+    dump(
+        sign("recall_lift", lift.to_content(), load_key(Path(options.key)), "qa_reviewer"), Path(options.out)
+    )
+    print(f"{options.out}: ends version {recall.version} of the recall of lot {recall.lot}.")
+    return GOOD
 
 
 def _tell(options: argparse.Namespace, answer: Any) -> int:

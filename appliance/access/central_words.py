@@ -7,14 +7,16 @@ can be turned round into a permission: what was stopped is taken up again by per
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
 from appliance.access.canonical import canonical_json
 from appliance.access.documents import THRESHOLDS, Envelope, verify
 from appliance.access.errors import DocumentRefused
+from appliance.access.people import People
 
 TEXT_LENGTH_MAX = 500
 USES_MAX = 100
@@ -74,15 +76,38 @@ class Notice(CentralWord, frozen=True, kw_only=True, forbid_unknown_fields=True)
     uses: tuple[Use, ...]
 
 
+class RecallLift(CentralWord, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A recall is over, by a QA reviewer's own key; `version` is that of the recall which it ends.
+
+    It allows nothing by itself: two persons at the unit may lift the recall once it is there.
+    """
+
+    TYPE: ClassVar[str] = "recall_lift"
+
+    catalogue: str
+    lot: str
+
+
+W = TypeVar("W", bound=CentralWord)
 KINDS: dict[str, type[CentralWord]] = {kind.TYPE: kind for kind in (Withdrawal, Recall, Notice)}
 
 
 def read_word(envelope: Envelope, central_keys: tuple[str, ...]) -> CentralWord:
     """What central said, once its signature was checked over exactly these bytes; or `DocumentRefused`."""
-    kind = KINDS[envelope.type]
-    content = verify(
-        envelope, allowed={"central": frozenset(central_keys)}, threshold=THRESHOLDS[envelope.type]
-    )
+    return _read(envelope, KINDS[envelope.type], {"central": frozenset(central_keys)})
+
+
+def read_lift(envelope: Envelope, people: People) -> RecallLift:
+    """That a recall is over, signed with a listed QA reviewer's own key; or `DocumentRefused`."""
+    lift = _read(envelope, RecallLift, {"qa_reviewer": people.keys_of("qa_reviewer")})
+    owners = {owner.person for one in envelope.signatures if (owner := people.key_owner(one.key)) is not None}
+    if lift.by not in owners:
+        raise DocumentRefused("wrong_person", "This names another person than its signature does. Tell QA.")
+    return lift
+
+
+def _read(envelope: Envelope, kind: type[W], allowed: Mapping[str, frozenset[str]]) -> W:
+    content = verify(envelope, allowed=allowed, threshold=THRESHOLDS[envelope.type])
     try:
         word = msgspec.json.decode(content, type=kind)
         # A key written twice would let two readers read two things in the same bytes.

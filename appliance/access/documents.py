@@ -33,6 +33,7 @@ DocumentType = Literal[
     "withdrawal",
     "recall",
     "notice",
+    "recall_lift",
 ]
 SigningRole = Literal["root", "recipe_developer", "qa_reviewer", "qp", "central"]
 DOCUMENT_TYPES: tuple[str, ...] = get_args(DocumentType)
@@ -56,6 +57,7 @@ THRESHOLDS: dict[str, dict[str, int]] = {
     "withdrawal": {"central": 1},
     "recall": {"central": 1},
     "notice": {"central": 1},
+    "recall_lift": {"qa_reviewer": 1},  # a person's own key; central's allows nothing
 }
 
 _ROLE_WORDS = {

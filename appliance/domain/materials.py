@@ -484,7 +484,7 @@ def recall_by(
 def lift(
     unit: Unit, first: Actor, second: Actor, catalogue: str, lot: str, reference: str, reason: str
 ) -> list[ev.Event]:
-    """Two persons end a recall that was entered at this unit; QA's signed one only QA's document ends."""
+    """Two persons end a recall that was entered at this unit; one signed by central waits for QA's word."""
     permit(unit, first, "lift_recall")
     permit(unit, second, "lift_recall")
     if first.id == second.id:
@@ -496,9 +496,10 @@ def lift(
             f"Lot {lot[:40]} is not recalled on this unit by {reference[:40]}. Look at the list again.",
             reason="not_open",
         )
-    if recalled is not None and recalled.document_blob:
+    over = unit.stock.partial or unit.orders.recall_is_over(key_of(catalogue, lot))
+    if recalled is not None and recalled.document_blob and not over:
         raise CommandRefused(
-            "This recall came as a signed document of QA. Only a signed document of QA ends it.",
+            "This recall came as a signed document. QA signs first that it is over, then two people lift it.",
             reason="signed_recall",
         )
     return [

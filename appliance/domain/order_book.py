@@ -20,6 +20,10 @@ class OrderBook:
     notices: dict[str, int] = field(default_factory=dict)  # second use → highest version
     to_hold: dict[str, str] = field(default_factory=dict)  # batch → why it is to be held, until it is
 
+    def recall_is_over(self, lot: str) -> bool:
+        """Whether QA's own signed word ended the newest signed recall of this lot."""
+        return self.words.get(f"recall_lift:{lot}", 0) >= self.words.get(f"recall:{lot}", 1)
+
     def take(self, event: ev.Event, batch: str | None) -> None:
         """Fold one event; kinds that say nothing of orders change nothing."""
         match event:

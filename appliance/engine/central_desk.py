@@ -9,17 +9,27 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from appliance.access.central_words import KINDS, CentralWord, Notice, Recall, Withdrawal, read_word
+from appliance.access.central_words import (
+    KINDS,
+    CentralWord,
+    Notice,
+    Recall,
+    RecallLift,
+    Withdrawal,
+    read_lift,
+    read_word,
+)
 from appliance.access.documents import THRESHOLDS, Envelope, dump, verify
 from appliance.access.errors import DocumentRefused
 from appliance.domain import assignment, consent, materials, second_use
 from appliance.domain import events as ev
 from appliance.domain.batch import Order
 from appliance.domain.errors import CommandRefused
+from appliance.domain.stock import key_of
 from appliance.engine.port import EnginePort
 from appliance.engine.shelf import load_shelf
 
-TYPES = ("order", *KINDS)
+TYPES = ("order", *KINDS, RecallLift.TYPE)
 ORDER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it names a file
 
 
@@ -44,6 +54,8 @@ class CentralDesk:
         try:
             if envelope.type == "order":
                 return await self._order(envelope, blob, received, command)
+            if envelope.type == RecallLift.TYPE:
+                return await self._lift(envelope, blob, received, command)
             return await self._word(envelope, blob, received, command)
         except (DocumentRefused, CommandRefused) as refusal:
             refused = ev.DocumentRefused(
@@ -129,16 +141,27 @@ class CentralDesk:
             )
         await engine.turn(lambda: [received])
         await engine.turn(lambda: self._effect(word, blob))
-        taken = ev.CentralWordTaken(
-            type=word.TYPE,
-            document=word.id,
-            version=word.version,
-            blob=blob,
-            content_hash=envelope.content_hash,
-            signed_by=sorted(one.key for one in envelope.signatures),
-        )
+        taken = _taken(word, envelope, blob)
         await engine.turn(lambda: [taken], command=command)
         return {"words": f"Version {word.version} of this {word.TYPE} holds now."}
+
+    async def _lift(self, envelope: Envelope, blob: str, received: ev.Event, command: str) -> dict[str, Any]:
+        """QA says that a recall is over: from now on two persons here may lift it."""
+        engine, book = self._engine, self._engine.unit.orders
+        lift = read_lift(envelope, engine.desk.people)
+        recalled, known = book.words.get(f"recall:{lift.id}", 0), book.words.get(f"{lift.TYPE}:{lift.id}", 0)
+        if lift.version < max(recalled, known) or lift.id != key_of(lift.catalogue, lift.lot):
+            raise DocumentRefused(
+                "lower_version",
+                f"This ends version {lift.version} of the recall of lot {lift.lot}; this unit has version "
+                f"{recalled}. Ask QA for one that ends that.",
+            )
+        if known == lift.version:
+            return {"words": "This is on record already."}
+        await engine.turn(lambda: [received])
+        taken = _taken(lift, envelope, blob)
+        await engine.turn(lambda: [taken], command=command)
+        return {"words": f"Two persons may lift the recall of lot {lift.lot} of {lift.catalogue} now."}
 
     def _effect(self, word: CentralWord, blob: str) -> list[ev.Event]:
         unit = self._engine.unit
@@ -152,6 +175,17 @@ class CentralDesk:
             case Notice():
                 return second_use.noticed(unit, _noticed(word, unit.id, blob))
         raise AssertionError(word)
+
+
+def _taken(word: CentralWord, envelope: Envelope, blob: str) -> ev.CentralWordTaken:
+    return ev.CentralWordTaken(
+        type=word.TYPE,
+        document=word.id,
+        version=word.version,
+        blob=blob,
+        content_hash=envelope.content_hash,
+        signed_by=sorted(one.key for one in envelope.signatures),
+    )
 
 
 def _withdrawn(word: Withdrawal, blob: str) -> ev.ConsentWithdrawn:

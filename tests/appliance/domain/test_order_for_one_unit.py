@@ -7,10 +7,12 @@ import json
 from datetime import timedelta
 
 import pytest
-from bedside import ADA, ORDER, START, Bedside
+from bedside import ADA, CLEO, ORDER, START, Bedside
 
-from appliance.domain import decisions
+from appliance.domain import decisions, second_use
+from appliance.domain import events as ev
 from appliance.domain.batch import Order
+from appliance.domain.order_book import SECOND_USE
 
 pytestmark = pytest.mark.requirement("T20")
 
@@ -62,6 +64,47 @@ def test_a_batch_opened_by_the_rules_of_before_needs_no_unit_in_its_order(bedsid
     batch, _ = decisions.open_batch(bedside.unit, before, ADA, bedside.now)
 
     assert batch == "UNIT-1-00001"
+
+
+def notice(batch: str, version: int = 1) -> ev.SecondUseNoticed:
+    return ev.SecondUseNoticed(
+        notice="bag:A9999",
+        version=version,
+        subject="bag",
+        key="A9999",
+        batches=[batch],
+        elsewhere=["UNIT-2 UNIT-2-00007"],
+        words="The bag was used in two batches.",
+        blob="",
+    )
+
+
+def test_a_second_use_holds_what_runs_and_the_same_notice_again_changes_nothing(bedside):
+    bedside.begin_batch()
+    bedside.commit(second_use.noticed(bedside.unit, notice(bedside.batch.id)))
+
+    assert bedside.batch.state == "held"
+    assert bedside.refusal(lambda: bedside.restart(ADA)).reason == "supervisor_needed"
+    bedside.restart(CLEO)
+    assert bedside.batch.state == "running"
+    assert second_use.noticed(bedside.unit, notice(bedside.batch.id)) == []
+    bedside.commit(second_use.noticed(bedside.unit, notice(bedside.batch.id, version=2)))
+    assert bedside.batch.state == "held"
+
+
+def test_where_nothing_runs_the_next_phase_that_starts_is_held(bedside):
+    bedside.begin_batch()
+    batch = bedside.batch
+    for run in batch.runs.values():  # as between two phases: what runs waits for nobody
+        run.state = "complete" if run.state == "running" else run.state
+    assert second_use.follow(bedside.unit, batch) == []
+    bedside.unit.orders.take(notice(batch.id), None)
+
+    bedside.waits(5)
+
+    held = [run for run in batch.runs.values() if run.state == "held"]
+    assert [run.last(ev.PhaseHolding)[1].reason for run in held] == [SECOND_USE] * len(held)
+    assert held
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from engine_room import ADA, CLEO, ORDER, START, Room, make_room, order_envelope, told
+from engine_room import ADA, CLEO, DORA, EMIL, ORDER, START, Room, make_room, order_envelope, told
 
-from appliance.access.central_words import CentralWord, Notice, Recall, Use, Withdrawal
+from appliance.access.central_words import CentralWord, Notice, Recall, RecallLift, Use, Withdrawal
 from appliance.access.documents import Envelope, sign, to_json
 from appliance.domain import events as ev
 from appliance.orders_command import orders
@@ -207,6 +207,40 @@ def test_a_recall_signed_by_central_stands_on_record_and_an_older_one_is_refused
         assert (recalled.catalogue, recalled.lot, recalled.reference) == ("FIC1", "LOT1", "FSN-7")
         assert recalled.document_blob
         assert older.reason == other.reason == "lower_version"
+
+    told(room, story)
+
+
+@pytest.mark.requirement("F-094")
+def test_only_a_qa_reviewers_own_key_says_that_a_signed_recall_is_over(room: Room) -> None:
+    recall = Recall(id="FIC1|LOT1", catalogue="FIC1", lot="LOT1", reference="FSN-7", **SAID)
+
+    def lift(by: str = DORA.id, version: int = 1) -> RecallLift:
+        about = SAID | {"by": by, "version": version}
+        return RecallLift(id="FIC1|LOT1", catalogue="FIC1", lot="LOT1", **about)
+
+    def signed(word: RecallLift, key: str, role: Any = "qa_reviewer") -> dict[str, Any]:
+        return delivered(sign("recall_lift", word.to_content(), room.keys[key], role))
+
+    async def story() -> None:
+        await room.done("deliver_document", delivered(said(room, recall)))
+        refused = [
+            await room.refused("deliver_document", signed(lift(), "central")),
+            await room.refused("deliver_document", signed(lift(), "central", "central")),
+            await room.refused("deliver_document", signed(lift(), "developer")),
+            await room.refused("deliver_document", signed(lift(by=EMIL.id), "reviewer")),
+        ]
+        before = room.engine.unit.orders.recall_is_over("FIC1|LOT1")
+        done = await room.done("deliver_document", signed(lift(), "reviewer"))
+        after = room.engine.unit.orders.recall_is_over("FIC1|LOT1")
+        newer = msgspec.structs.replace(recall, version=2, reference="FSN-8")
+        await room.done("deliver_document", delivered(said(room, newer)))
+
+        assert [one.reason for one in refused] == ["wrong_key"] * 3 + ["wrong_person"]
+        assert (before, after) == (False, True)
+        assert "Two persons may lift" in done.result["words"]
+        assert not room.events(ev.RecallLifted)
+        assert not room.engine.unit.orders.recall_is_over("FIC1|LOT1")
 
     told(room, story)
 
