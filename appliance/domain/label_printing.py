@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Fact
 from appliance.domain.issued_labels import Issued
-from appliance.domain.phase_logic import Context
+from appliance.domain.phase_logic import Context, deviation, hold
 from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
 
 ROLE, ORDER = "printer", "print"
@@ -27,7 +27,9 @@ WHAT_TO_DO = {
 }
 SILENT = "The printer does not answer. Look at its cable and power."
 CUT_SHORT = frozenset({"paper_out", "ribbon_out", "head_open", "paused", "error"})
-NOT_TAKEN = "refused"  # the printer was given nothing: that is certain
+# The printer was given nothing: that is certain.
+NOT_TAKEN = frozenset({"refused", "dpi", "printing"})
+SURPLUS = "surplus"  # more came out than was ordered
 
 WHOLE, DAMAGED, NOTHING = "whole", "damaged", "nothing"
 CAME_OUT = Field(
@@ -53,7 +55,7 @@ class Job:
     order: ev.DeviceOrdered
     state: str
     words: str = ""
-    ended: Fact | None = None
+    fault: str = ""
 
 
 def printer_of(c: Context) -> DeviceSpec | None:
@@ -70,8 +72,16 @@ def advance(c: Context, label: Issued) -> list[ev.Event]:
     if job is None or _is_to_be_sent_again(c, job):
         return _sent(c, label)
     if job.state == "out" or (job.state == "cut_short" and _came_out_since(c, job)):
-        return [is_out(c, label, said_by=ROLE, order_id=job.order.order_id)]
+        out = is_out(c, label, said_by=ROLE, order_id=job.order.order_id)
+        return [out, *(_surplus(c, label, job) if job.words and job.fault == SURPLUS else [])]
     return []
+
+
+def _surplus(c: Context, label: Issued, job: Job) -> list[ev.Event]:
+    """More labels than were ordered lie about: they are gathered before anything else is done."""
+    words = f"Label {label.short}: {job.words}"
+    action = "Gather every label. Keep one whole one; destroy the others before the supervisor, who restarts."
+    return [deviation(c, words), *hold(c, "label_surplus", words, action=action)]
 
 
 def is_out(c: Context, label: Issued, *, said_by: str, order_id: str = "") -> ev.LabelPrinted:
@@ -107,15 +117,15 @@ def _job(c: Context, label: Issued) -> Job | None:
     reported = c.run.last(ev.DeviceReported, order_id=order.order_id)
     if reported is not None:
         came_out = _number(reported[1].result.get("printed", "")) or 0
-        return Job(fact, order, "out" if came_out else "unknown", ended=reported[0])
+        return Job(fact, order, "out" if came_out else "unknown")
     refused = c.run.last(ev.DeviceRefusedOrder, order_id=order.order_id)
     if refused is None:
         return Job(fact, order, "pending")
     told = refused[1]
     if _number(told.result.get("printed", "")):
-        return Job(fact, order, "out", ended=refused[0])
-    state = "cut_short" if told.fault in CUT_SHORT else "not_taken" if told.fault == NOT_TAKEN else "unknown"
-    return Job(fact, order, state, told.words, refused[0])
+        return Job(fact, order, "out", told.words, told.fault)
+    state = "cut_short" if told.fault in CUT_SHORT else "not_taken" if told.fault in NOT_TAKEN else "unknown"
+    return Job(fact, order, state, told.words, told.fault)
 
 
 def _is_to_be_sent_again(c: Context, job: Job) -> bool:
@@ -158,7 +168,9 @@ def _came_out_since(c: Context, job: Job) -> bool:
     if looked is None:
         return False
     done = c.good(ROLE, "labels_done", after=looked[0].at)
-    return bool(done and _number(done.value or ""))
+    # The count is of the job that was sent last; the reading names it.
+    of_this_job = done is not None and done.detail.endswith(f"job {job.order.parameters['job']}")
+    return bool(done and of_this_job and _number(done.value or ""))
 
 
 def _number(text: str) -> int | None:

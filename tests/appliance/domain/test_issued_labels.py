@@ -311,23 +311,10 @@ class Printer:
         bedside = self.bedside
         values = {"state": self.state, "labels_done": str(self.done), "labels_waiting": str(self.waiting)}
         for name, value in values.items():
+            detail = f"of 1, job {self.orders[-1].parameters['job']}" if self.orders else ""
             bedside.unit.readings["printer-1", name] = ReadingNow(
-                value, "", "good", "", bedside.now.isoformat(), bedside.now
+                value, "", "good", detail, bedside.now.isoformat(), bedside.now
             )
-
-
-@pytest.fixture
-def printer(bedside: Bedside) -> Printer:
-    """A bedside with a label printer, whose batch stands before its label."""
-    printer = Printer(bedside)
-    bedside.begin_batch()
-    bedside.works_through("fill")
-    return printer
-
-
-@pytest.fixture
-def at_the_label(bedside: Bedside, printer: Printer) -> Printer:
-    return printer
 
 
 def goes_on(bedside: Bedside) -> None:
@@ -456,6 +443,17 @@ def test_after_a_crash_between_order_and_outcome_only_a_person_orders_a_second_l
     printed = bedside.all(ev.LabelPrinted)
     assert [one.label_id for one in printed] == [L1]
     assert printed[0].said_by == (ADA.id if said == "whole" else "printer")
+
+
+def test_more_labels_than_were_ordered_hold_the_step_until_they_are_gathered() -> None:
+    bedside, _ = with_printer(fault="surplus", outcome={"printed": "1", "counted": "2"})
+    held, refused = bedside.state_of("label"), bedside.refusal(bedside.restart)
+
+    bedside.restart(CLEO)
+
+    assert (held, refused.reason) == ("held", "supervisor_needed")
+    assert "No labels." in bedside.deviations()[0]
+    assert [one.label_id for one in bedside.all(ev.LabelPrinted)] == [L1]
 
 
 def test_an_order_that_the_printer_never_took_is_sent_again_when_a_person_says_go_on() -> None:
