@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from appliance.demo.consent import consent_body
 from appliance.demo.hands import TRANSPORT_LOG, Hands
-from appliance.demo.site import CONSENT_ON, OPERATOR, ORDER, SUPERVISOR, VERIFIER, DemoPerson, order_content
+from appliance.demo.site import OPERATOR, ORDER, SUPERVISOR, VERIFIER, DemoPerson
 from appliance.link.client import EngineAway, LinkClient
 from appliance.link.messages import Accepted, EventMessage, PromptView, Proof, Refused, Snapshot
 
@@ -153,10 +154,7 @@ class Crew:
     async def _record_consent(self, client: LinkClient) -> int:
         """Two of the crew have looked at the signed form that the order names."""
         self._has_consent = True
-        order = order_content()
-        body = {name: order[name] for name in ("consent", "coi", "patient")}
-        told = {"received_from": "Study nurse of the demonstration", "on": CONSENT_ON}
-        return await self._send(client, "record_consent", body | told, _pin(VERIFIER))
+        return await self._send(client, "record_consent", consent_body(), _pin(VERIFIER))
 
     async def _restart(self, client: LinkClient, snapshot: Snapshot) -> int:
         held = (

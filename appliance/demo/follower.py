@@ -46,7 +46,7 @@ class Follower:
         self.ended = threading.Event()
         self._site, self._qa_url, self._hands = site, qa_url, Hands(site, seed)
         self._shown: tuple[str, int] | None = None
-        self._reads = 0
+        self._reads, self._exported = 0, ""
         self._dose_picture = ""
         self._certified = False
 
@@ -87,6 +87,10 @@ class Follower:
             label = self._dose_label() if scan.action == "show dose" else None
             await asyncio.to_thread(self._hands.act, scan.action, label=label)
         self._shown = asked
+        file = next((one for one in snapshot.prompts if one.kind == "import" and one.action), None)
+        if file is not None and file.id != self._exported:
+            await asyncio.to_thread(self._hands.act, file.action)
+        self._exported = file.id if file is not None else ""
         batch = snapshot.batch
         if (
             batch is not None

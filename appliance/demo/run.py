@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.demo.consent import record_consent
 from appliance.demo.crew import Crew, CrewStuck
 from appliance.demo.faults import fault_watch
 from appliance.demo.hands import Hands, HandsUnable
@@ -113,6 +114,7 @@ def prepare(options: argparse.Namespace, site: Site, processes: Processes) -> st
         qa_url = ""
     start_engine(processes)
     qualify_count(site)
+    record_consent(site)
     stock_materials(site, seed=options.seed, recipe=options.recipe)
     start_agent(processes)
     tell("Bench, central, engine and agent run")

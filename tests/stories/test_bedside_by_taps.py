@@ -191,10 +191,19 @@ class Bedside:
         self.key_in(person.password, secret="")
         self.press("Sign", f"Password of {person.name}")
 
-    def enter(self, label: str, digits: str) -> None:
+    def enter(self, label: str, digits: str, *, below_zero: bool = False) -> None:
         self.see(label, "Allowed:")
         self.key_in(digits)
+        if below_zero:
+            self.tap("±")
+            self.see("within the range")
         self.press("Enter", label, "Allowed:")
+
+    def type_in(self, label: str, letter: str) -> None:
+        """One letter on the keyboard: the words are the person's own."""
+        self.see(label, "␣")
+        self.key_in(letter)
+        self.press("Enter", label, "␣")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +261,14 @@ def _receive(bedside: Bedside) -> None:
     bedside.second_person(VERIFIER, "Clear the line")
     for material in ("Saline with albumin", "Wash set", "Trypan blue"):
         bedside.do("Scan", f"Expected: {material}")
+    bedside.do("Take the shipper", "Leave the shipper closed")
+    bedside.type_in("Courier", "c")
+    bedside.type_in("Number on the seal", "s")
+    bedside.press("Intact", "Seal of the shipper", "3 of 5")
+    bedside.enter("Temperature on arrival", "182.5", below_zero=True)
+    bedside.press("file is here", "Temperature log", "5 of 5")
+    bedside.do("Choose the file", "stick of the logger")
+    bedside.press("transport-log.csv", "bytes")
     bedside.do("The bag is out", "dry shipper")
     bedside.do("Scan", "Scan the bag")
     bedside.do("Bag and order agree")
@@ -320,6 +337,10 @@ def _sign_and_hand_over(bedside: Bedside) -> None:
     bedside.sign(VERIFIER, "Sign the batch record", first=True)
     for what in ("wristband", "dose bag", "order sheet"):
         bedside.do("Scan", "Bedside match", what)
+    bedside.do("Go on to the", "transport box")
+    bedside.type_in("Place", "w")
+    bedside.press("Intact", "Seal of the transport box", "2 of 3")
+    bedside.enter("Temperature of the dose", "21.5")
     bedside.do("Sign", "Hand-over: giver", "More…")
     bedside.sign(OPERATOR, "Hand-over: giver")
     bedside.do("Sign", "Hand-over: receiver", "More…")

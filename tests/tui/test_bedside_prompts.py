@@ -171,6 +171,26 @@ def test_values_are_entered_one_by_one_and_the_range_is_judged_while_typing(walk
     walk(story, shows=running(ENTER), answer=accepting(running(WAIT)))
 
 
+def test_a_temperature_below_zero_is_typed_with_its_point(walk):
+    cold = msgspec.structs.replace(
+        ENTER.fields[0], name="arrival", label="On arrival", unit="degC", minimum="-210", maximum="60"
+    )
+    prompt = msgspec.structs.replace(ENTER, fields=[cold])
+
+    async def story(bedside):
+        await bedside.tap("Enter results")
+        await bedside.key_in("182.5")
+        await bedside.see("±")
+        await bedside.tap("±")
+        await bedside.see("within the range")
+        await bedside.tap("Enter")
+
+        await bedside.until(lambda: bedside.engine.asked("answer"))
+        assert bedside.engine.asked("answer")[0].body["values"] == {"arrival": "-182.5"}
+
+    walk(story, shows=running(prompt), answer=accepting(running(WAIT)))
+
+
 def test_back_goes_to_the_field_before_and_out_of_the_first_field(walk):
     async def story(bedside):
         await bedside.tap("Enter results")

@@ -119,7 +119,9 @@ class NumberScreen(BedsideScreen[str]):
                 with Horizontal(classes="actions"):
                     words = wording.ENTER_NEXT if self._go_on else wording.ENTER
                     yield TouchButton(words, id="enter", role="primary", disabled=True)
-                    if corner != CLEAR:
+                    if corner == "." and negative:  # the point has taken the corner of the sign
+                        yield TouchButton(wording.SIGN_KEY, id="sign")
+                    elif corner != CLEAR:
                         yield TouchButton(wording.CLEAR, id="clear")
             yield Keypad(corner=corner)
 
@@ -166,6 +168,13 @@ class NumberScreen(BedsideScreen[str]):
         """Give the number back."""
         event.stop()
         self.dismiss(self._text)
+
+    @on(TouchButton.Pressed, "#sign")
+    def turn_sign(self, event: TouchButton.Pressed) -> None:
+        """Below zero, or above it again."""
+        event.stop()
+        self._text = pressed(self._text, SIGN, characters_max=NUMBER_CHARACTERS_MAX)
+        self._redraw()
 
     @on(TouchButton.Pressed, "#clear")
     def clear(self, event: TouchButton.Pressed) -> None:
