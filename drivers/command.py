@@ -13,7 +13,7 @@ from typing import Any
 
 from drivers import trace_command
 from drivers.catalog import OPERATOR_CONFIRMED, device_type, device_types, driver_for
-from drivers.faults import DeviceFault
+from drivers.faults import CutShort, DeviceFault
 from drivers.ports import ports
 from drivers.reading import Reading
 from drivers.roles import Driver
@@ -294,7 +294,8 @@ def _with_driver(arguments: argparse.Namespace, act: Callable[[Driver], int]) ->
             driver.close()
     except DeviceFault as fault:
         if arguments.json:
-            _tell({"ok": False, "fault": fault.kind, "words": str(fault)})
+            came = {"result": fault.result} if isinstance(fault, CutShort) else {}
+            _tell({"ok": False, "fault": fault.kind, "words": str(fault), **came})
         print(fault, file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:

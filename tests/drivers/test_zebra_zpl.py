@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from printing import DOTS, LABEL_S, PrintRoom, fault_of, print_room, zpl
+from served_devices import BenchProcess, wait_until
 
 from drivers.catalog import driver_for
 from drivers.faults import CutShort, DeviceGarbled, DeviceRefused, DeviceRestarted, LineLost
@@ -433,3 +437,33 @@ def test_a_printer_that_takes_no_bytes_for_long_keeps_its_connection() -> None:
         peer.close()
 
     assert received == sent
+
+
+@F_091
+def test_hands_at_the_bench_load_the_printer_and_the_command_prints(
+    tmp_path: Path, cellwright: Callable[..., Any]
+) -> None:
+    file = tmp_path / "label.zpl"
+    file.write_bytes(zpl(2))
+    bench = BenchProcess(tmp_path, "--with", "zebra-zpl=printer")
+    try:
+        bench.do("printer", device="printer", act="leave", labels=1)
+        refused = bench.ask("printer", device="balance", act="load")
+        order = ("device", "order", "zebra-zpl", "--port", bench.port("printer"), "--json", "print", "job=a")
+        sha256 = hashlib.sha256(zpl(2)).hexdigest()
+
+        said = cellwright(*order, f"zpl_file={file}", "copies=2", f"sha256={sha256}")
+
+        told = json.loads(said.stdout)
+        assert (told["fault"], told["result"]["printed"]) == ("paper_out", "1")
+        assert "no printer" in refused["words"]
+        bench.do("printer", device="printer", act="load", labels=10)
+        wait_until(lambda: printer_of(bench)["state"] == "ready", 5.0, "the rest did not come")
+        assert printer_of(bench)["labels_out"] == 2
+    finally:
+        bench.end()
+
+
+def printer_of(bench: BenchProcess) -> dict[str, Any]:
+    printer: dict[str, Any] = bench.do("state")["printers"]["printer"]
+    return printer
