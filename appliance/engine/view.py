@@ -84,7 +84,8 @@ def order_views(unit: Unit, shelf: Shelf, now: datetime) -> list[OrderView]:
                 refused_because=refused,
             )
         )
-    return views
+    # What may be made comes first: the screen shows few, and orders of other units stay on the shelf.
+    return sorted(views, key=lambda one: bool(one.refused_because))
 
 
 def batch_view(unit: Unit, record: Record, now: datetime) -> BatchView | None:

@@ -3,7 +3,7 @@
 central.json            what this central is: site, simulated or not, roots of trust
 central.db              the store (SQLite)
 blobs/                  files by SHA-256; blobs/partial/ what is still arriving
-keys/central.key        signs acknowledgements, orders, stops and notices; never a decision, a recipe or people
+keys/central.key        signs acknowledgements, orders, stops, notices; never a decision, a recipe or people
 keys/password.secret    keys the password hashes of central's accounts
 tls/ca.crt ca.key       the site's own certificate authority
 tls/server.crt .key     what units and browsers see
