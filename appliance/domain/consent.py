@@ -54,6 +54,27 @@ def is_withdrawn(unit: Unit, coi: str) -> str:
 # ── Gates ──────────────────────────────────────────────────────────────────────────────
 
 
+def why_not(unit: Unit, order: Order) -> tuple[str, str] | None:
+    """Why an order may not be made for want of consent: a key and the words; None when it may."""
+    gone, said = is_withdrawn(unit, order.coi), unit.consents.get(order.consent)
+    if isinstance(said, ev.ConsentWithdrawn) or gone:
+        words = WITHDRAWN_WORDS.format(consent=gone or order.consent)
+        return WITHDRAWN, f"{words} The order {order.id} cannot be made. Call QA."
+    if not order.consent:
+        return MISSING, f"The order {order.id} names no consent of the patient. Ask for an order that does."
+    if said is None:
+        return MISSING, (
+            f"The consent {order.consent} is not on this unit's record. Two persons look at the signed form "
+            "and record it."
+        )
+    if (said.coi, said.patient) != (order.coi, order.patient):
+        return MISSING, (
+            f"The consent {order.consent} is of {said.coi}, patient {said.patient}. The order {order.id} is "
+            f"for {order.coi}, patient {order.patient}. Call QA."
+        )
+    return None
+
+
 def refuse_without(unit: Unit, order: Order) -> None:
     """No batch opens without the consent that its order names.
 
@@ -62,29 +83,9 @@ def refuse_without(unit: Unit, order: Order) -> None:
     CommandRefused
         Reasons `consent_missing`, `consent_withdrawn`.
     """
-    gone = is_withdrawn(unit, order.coi)
-    said = unit.consents.get(order.consent)
-    if isinstance(said, ev.ConsentWithdrawn) or gone:
-        raise CommandRefused(
-            f"{WITHDRAWN_WORDS.format(consent=gone or order.consent)} The order {order.id} cannot be made. "
-            "Call QA.",
-            reason=WITHDRAWN,
-        )
-    if not order.consent:
-        words = f"The order {order.id} names no consent of the patient. Ask for an order that does."
-        raise CommandRefused(words, reason=MISSING)
-    if said is None:
-        raise CommandRefused(
-            f"The consent {order.consent} is not on this unit's record. Two persons look at the signed form "
-            "and record it.",
-            reason=MISSING,
-        )
-    if (said.coi, said.patient) != (order.coi, order.patient):
-        raise CommandRefused(
-            f"The consent {order.consent} is of {said.coi}, patient {said.patient}. The order {order.id} is "
-            f"for {order.coi}, patient {order.patient}. Call QA.",
-            reason=MISSING,
-        )
+    found = why_not(unit, order)
+    if found is not None:
+        raise CommandRefused(found[1], reason=found[0])
 
 
 def refuse_withdrawn(unit: Unit) -> None:

@@ -395,6 +395,7 @@ class SampleTaken(Event):
     phase: str
     sample_id: str
     volume_ml: str
+    coi: str = ""  # the chain of identity that it belongs to; in a record of before its order tells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

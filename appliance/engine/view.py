@@ -8,7 +8,7 @@ from datetime import datetime
 from appliance.access.people import People, Person
 from appliance.access.sessions import Session
 from appliance.config import Device
-from appliance.domain import assignment, decisions, fitness, phase_states
+from appliance.domain import assignment, consent, decisions, fitness, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Batch, PhaseRun, Unit
 from appliance.domain.phase_logic import content_hash
@@ -70,7 +70,7 @@ def order_views(unit: Unit, shelf: Shelf, now: datetime) -> list[OrderView]:
     for shelved in shelf.orders.values():
         order = shelved.order
         made, recipe = unit.made_orders.get(order.id), shelf.recipes.get(order.recipe)
-        unfit = assignment.why_not(unit, order, now)
+        unfit = assignment.why_not(unit, order, now) or consent.why_not(unit, order)
         refused = f"Made in batch {made}." if made else unfit[1] if unfit else ""
         if recipe is None:
             refused = f"The recipe {order.recipe} is not approved on this unit."

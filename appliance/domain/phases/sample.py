@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.domain import custody
 from appliance.domain import events as ev
 from appliance.domain.phase_logic import Context, Logic, complete, confirm
 from appliance.domain.prompts import Prompt
@@ -24,6 +25,7 @@ class Sample(Logic):
             phase=c.phase.id,
             sample_id=f"{c.batch.id}-SMP{number}",
             volume_ml=plain(c.phase.amount("volume", "mL")),
+            coi=c.batch.order.coi if c.batch.opened.rules >= custody.RULES_FROM else "",
         )
         return [taken, *complete(c)]
 
