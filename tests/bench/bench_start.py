@@ -146,7 +146,12 @@ def events(count: int, batches: int) -> Iterator[tuple[Written, str | None]]:
         yield (last, PEOPLE[0]), batch
 
 
-def build(room: Room, count: int, batches: int) -> None:
+def build(
+    room: Room,
+    count: int,
+    batches: int,
+    events: Callable[[int, int], Iterator[tuple[Written, str | None]]] = events,
+) -> None:
     """Write the record in bulk: same bytes, chain and segments as one event after the other."""
     key, clock = load_key(room.home.unit_key), HandClock(START)
     with Record.create(
