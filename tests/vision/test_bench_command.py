@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from label_scenes import COMPOUND, DIN, OTHER_DIN, bars, matrix, on_paper
 
-from vision.labels import bench_run
 from vision.labels.bench_command import bench
+from vision.labels.symbols import read_symbols
 
 HEAD = "file,symbology,set,expected_hex,expected_text,also_hex,source,licence,note\n"
 
@@ -40,7 +40,7 @@ def small_set(tmp_path: Path) -> Path:
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict:
-    return json.loads(capsys.readouterr().out)
+    return dict(json.loads(capsys.readouterr().out))
 
 
 @pytest.mark.requirement("F-004")
@@ -87,10 +87,9 @@ def test_an_interrupted_run_tells_what_was_measured(
     def read(gray: np.ndarray, budget_ms: float = 0.0) -> object:
         if next(taken) == 5:
             raise KeyboardInterrupt
-        return bench_run_read(gray, budget_ms=budget_ms)
+        return read_symbols(gray, budget_ms=budget_ms)
 
-    bench_run_read = bench_run.read_symbols
-    monkeypatch.setattr(bench_run, "read_symbols", read)
+    monkeypatch.setattr("vision.labels.bench_run.read_symbols", read)
 
     status = bench(["labels", "--data", str(small_set), "--json"])
 

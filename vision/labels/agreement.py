@@ -1,7 +1,8 @@
 """When a read counts: single stills confirmed by independent looks, any disagreement means "not read".
 
-The rules are those for identity: a linear symbol needs two different engines or a matrix symbol that says the
-same; a matrix symbol needs two different looks; overlapping reads that differ confirm nothing.
+The rules are those for identity: a linear symbol needs two different engines or a matrix symbol of the same
+label that says the same; a matrix symbol needs two different looks; overlapping reads that differ confirm
+nothing. Two engines on one restored look are not two: restoring may invent an edge, and both would see it.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,12 @@ LINEAR = frozenset({"code128", "code39"})
 OVERLAP_MIN = 0.2
 # A shorter text could stand in a longer one by chance.
 CONTAINED_CHARACTERS_MIN = 10
+# Looks whose edges were restored begin with this word: what that invents, both engines would see.
+RESTORED = "restored"
+# The matrix of a label is printed level with its bars; a bag's curve and a tilted view turn it a little.
+LEVEL_DEG_MAX = 20.0
+# A label of 100 mm with the usual bars of 0.25 mm; the module is guessed a quarter too small at the most.
+LABEL_MODULES_MAX = 600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +56,7 @@ def agree(reads: Sequence[Read]) -> tuple[list[Symbol], bool]:
     groups = _groups(reads)
     conflict = False
     symbols: list[Symbol] = []
-    matrix_texts = [_matrix_text(group) for group in groups]
+    matrices = [read for group in groups for read in _matrix_of(group)]
     for group in groups:
         first_of: dict[bytes, Read] = {}
         for read in group:
@@ -59,7 +66,7 @@ def agree(reads: Sequence[Read]) -> tuple[list[Symbol], bool]:
         conflict |= differing and bool(first_of)
         for data, read in first_of.items():
             same = [each for each in group if each.data == data]
-            confirmed = not differing and (_confirmed(read, same) or _said_by_matrix(read, matrix_texts))
+            confirmed = not differing and (_confirmed(read, same) or _said_by_matrix(read, matrices))
             looks = tuple(dict.fromkeys(f"{each.engine}:{each.look}" for each in same))
             symbols.append(
                 Symbol(
@@ -77,22 +84,42 @@ def _counts(read: Read, first_of: dict[bytes, Read]) -> bool:
 
 def _confirmed(read: Read, same: Sequence[Read]) -> bool:
     if read.symbology in LINEAR:
-        return len({each.engine for each in same}) >= 2
+        return any(
+            one.engine != other.engine and (one.look != other.look or not one.look.startswith(RESTORED))
+            for one in same
+            for other in same
+        )
     return len({each.look for each in same}) >= 2
 
 
-def _matrix_text(group: Sequence[Read]) -> str:
-    """The text of a matrix symbol that nobody contradicts; empty for others."""
+def _matrix_of(group: Sequence[Read]) -> list[Read]:
+    """One read of a matrix symbol that nobody contradicts; none of others."""
     texts = {read.text for read in group}
     matrix = all(read.symbology not in LINEAR for read in group)
-    return texts.pop() if matrix and len(texts) == 1 else ""
+    return [group[0]] if matrix and len(texts) == 1 and group[0].text else []
 
 
-def _said_by_matrix(read: Read, matrix_texts: Sequence[str]) -> bool:
+def _said_by_matrix(read: Read, matrices: Sequence[Read]) -> bool:
+    """A matrix symbol of the same label says the same, or holds it whole."""
     if read.symbology not in LINEAR:
         return False
     contained = len(read.text) >= CONTAINED_CHARACTERS_MIN
-    return any(read.text == text or (contained and read.text in text) for text in matrix_texts if text)
+    return any(
+        (read.text == matrix.text or (contained and read.text in matrix.text)) and _on_one_label(read, matrix)
+        for matrix in matrices
+    )
+
+
+def _on_one_label(linear: Read, matrix: Read) -> bool:
+    """The two lie level with one another, and no further apart than the ends of a label."""
+    bars = (linear.corners[1] + linear.corners[-2] - linear.corners[0] - linear.corners[-1]) / 2
+    side = matrix.corners[1] - matrix.corners[0]
+    turn = np.degrees(np.arctan2(bars[1], bars[0]) - np.arctan2(side[1], side[0]))
+    off = abs((float(turn) + 45) % 90 - 45)
+    # Eleven modules a character, with start, check and stop; digits in pairs take half, so this is a least.
+    module_px = float(np.linalg.norm(bars)) / (11 * (len(linear.data) + 3) + 2)
+    apart = float(np.linalg.norm(linear.corners.mean(axis=0) - matrix.corners.mean(axis=0)))
+    return off <= LEVEL_DEG_MAX and apart <= LABEL_MODULES_MAX * module_px
 
 
 def _groups(reads: Sequence[Read]) -> list[list[Read]]:

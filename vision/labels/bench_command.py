@@ -100,7 +100,7 @@ def _table(told: Measured) -> str:
     assert isinstance(empty, dict), empty
     rows += [
         f"Confirmed wrong reads: {whole['views_with_a_confirmed_wrong_read']} of {whole['views']} views.",
-        f"No readable symbol: {empty['views_with_a_confirmed_read']} of {empty['views']} views confirmed one.",
+        f"No readable symbol: {empty['views_with_a_confirmed_read']} confirmed in {empty['views']} views.",
         f"An empty frame to the end: {empty['empty_median_ms']} ms (p95 {empty['empty_p95_ms']} ms).",
         f"First look: {whole['first_look_median_ms']} ms (median).",
     ]

@@ -52,6 +52,11 @@ class Tally:
         self.wrong += bool(bad)
         self.confirmed_wrong += any(bad)
 
+    def join(self, other: Tally) -> None:
+        """Take the counts of other views in."""
+        for name in self.__dataclass_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def line(self) -> dict[str, object]:
         """Return the figures for other programs."""
         return {

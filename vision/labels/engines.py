@@ -30,6 +30,7 @@ _NAMES = {
     zxingcpp.BarcodeFormat.Code39: "code39",
     zxingcpp.BarcodeFormat.Code39Std: "code39",
 }
+_ONE_LEVEL = zxingcpp.Binarizer.GlobalHistogram
 _ZBAR_NAMES = {"code128": "CODE128", "code39": "CODE39"}
 
 
@@ -41,8 +42,17 @@ def check_formats(formats: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in formats)
 
 
-def read_zxing(gray: Gray, formats: Collection[str], look: str) -> list[Read]:
+def read_zxing(
+    gray: Gray, formats: Collection[str], look: str, *, one_level: bool = False, level: bool = False
+) -> list[Read]:
     """Read a frame or cut-out with zxing-cpp; all results, never a choice among them.
+
+    Parameters
+    ----------
+    one_level : bool
+        Take one threshold between black and white for the whole picture, not one for each place.
+    level : bool
+        Bars stand upright in the picture: it need not be searched along its columns.
 
     `try_downscale=False`: with it on, zxing-cpp 3.1 invents a second payload on clean, slightly tilted
     Code 128 now and then, mod 103 passed.
@@ -51,6 +61,8 @@ def read_zxing(gray: Gray, formats: Collection[str], look: str) -> list[Read]:
         np.ascontiguousarray(gray),
         formats=zxingcpp.BarcodeFormats([_ZXING_FORMATS[name] for name in formats]),
         try_downscale=False,
+        try_rotate=not level,
+        binarizer=_ONE_LEVEL if one_level else zxingcpp.Binarizer.LocalAverage,
         text_mode=zxingcpp.TextMode.Plain,
     )
     reads = []

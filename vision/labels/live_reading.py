@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from vision.labels.agreement import Symbol, overlap
 from vision.labels.locate import Gray
+from vision.labels.one_label import TWO_LABELS, two_labels
 from vision.labels.symbols import FrameRead
 
 WINDOW_FRAMES = 5
@@ -52,6 +53,8 @@ class LiveReading:
             reasons = () if all(each.confirmed for each in symbols) else ("not_confirmed",)
         else:
             reasons = newest.reasons
+        if not contradicted and two_labels(symbols):
+            reasons = (TWO_LABELS, *(each for each in reasons if each != TWO_LABELS))
         return FrameRead(tuple(symbols), reasons, newest.elapsed_ms)
 
     def _differs(self, symbol: Symbol) -> bool:

@@ -4,9 +4,8 @@ Whole frame, then located and turned cut-outs, then prepared variants, then turn
 ZBar confirms, OpenCV only locates. What a symbol means is not known here.
 """
 
-import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,19 +14,21 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vision.labels.agreement import LINEAR, Read, Symbol, agree, overlap
+from vision.labels.bar_looks import bar_looks, crop_scale
 from vision.labels.engines import DEFAULT_FORMATS, check_formats, read_zbar, read_zxing
 from vision.labels.locate import (
+    LOCATE_SIDE_PX,
     Crop,
     Gray,
     Points,
     Region,
-    bar_profile,
     linear_regions,
-    matrix_regions,
-    square_crop,
     turned_crop,
     turned_frame,
 )
+from vision.labels.matrix_looks import matrix_variants, second_looks
+from vision.labels.one_label import TWO_LABELS, two_labels
+from vision.labels.prepare import scaled
 from vision.labels.why_unread import reasons_for
 
 # A cascade run to its end takes a quarter of a second; the rest is for a busy machine.
@@ -37,12 +38,10 @@ PIXELS_MAX = 60_000_000
 SIDE_PX_MAX = 20_000
 SLIMNESS_MAX = 32
 WORK_SIDE_PX = 1600
+FINE_SIDE_PX = 1100
 TURN_SIDE_PX = 900
 TURNS_DEG = (45.0, 22.5, 67.5, 11.0, 34.0, 56.0, 79.0)
 CROPS_MAX = 4
-HOPELESS_AFTER_LOOKS = 4
-CROP_LENGTH_PX_MAX = 1400
-CROP_PIXELS_MAX = 400_000
 
 
 class UnreadableImage(Exception):
@@ -116,6 +115,8 @@ def read_symbols(
         reasons = ["conflict"]
     elif symbols and not all(each.confirmed for each in symbols):
         reasons.append("not_confirmed")
+    if not conflict and two_labels(symbols):
+        reasons.insert(0, TWO_LABELS)
     elapsed_ms = (time.monotonic() - started) * 1000
     return FrameRead(tuple(symbols), tuple(reasons), elapsed_ms, (cascade.first_look_at - started) * 1000)
 
@@ -133,7 +134,7 @@ class _Cascade:
         self.first_look_at = 0.0
         self._deadline = deadline
         self._scale = min(1.0, WORK_SIDE_PX / max(gray.shape))
-        self.work = _scaled(gray, self._scale) if self._scale < 1 else gray
+        self.work = scaled(gray, self._scale) if self._scale < 1 else gray
 
     def spent(self) -> bool:
         return time.monotonic() >= self._deadline
@@ -160,29 +161,29 @@ class _Cascade:
         places = [_region_around(read.corners) for read in self._open(self.linear)] + self.regions
         for region in places[: CROPS_MAX + len(self._open(self.linear))]:
             self._bars_of(region)
-        if self.reads or self.spent():
+        if self.reads or self.spent() or max(self.work.shape) <= 1.25 * LOCATE_SIDE_PX:
             return
-        for region in linear_regions(self.work, 2 * TURN_SIDE_PX)[:CROPS_MAX]:
+        for region in linear_regions(self.work, FINE_SIDE_PX)[:CROPS_MAX]:
             grown = _grown(region, 1 / self._scale)
             if not self.spent() and not self._settled(grown.corners()):
-                self._look(turned_crop(self.gray, grown, scale=_crop_scale(grown)), self.linear, "bars, fine")
+                self._look(turned_crop(self.gray, grown, scale=crop_scale(grown)), self.linear, "bars, fine")
 
     def matrices(self) -> None:
         """Matrix symbols: variants until one reads, then a second, different look at each."""
         if not self.matrix:
             return
         if not self.reads:
-            for crop, look in self._matrix_variants():
+            for crop, look, one_level in matrix_variants(self.gray, self.work, self._scale):
                 if self.spent():
                     return
-                self._look(crop, self.matrix, look, zbar=False)
+                self._look(crop, self.matrix, look, zbar=False, one_level=one_level)
                 if self.reads:
                     break
         for read in self._open(self.matrix):
-            for crop, look in _second_looks(self.gray, read.corners):
+            for crop, look, one_level in second_looks(self.gray, read.corners):
                 if self.spent():
                     return
-                self._look(crop, self.matrix, look, zbar=False)
+                self._look(crop, self.matrix, look, zbar=False, one_level=one_level)
                 if not any(each is read for each in self._open(self.matrix)):
                     break
 
@@ -191,7 +192,7 @@ class _Cascade:
         if self.reads or not self.linear:
             return
         scale = min(1.0, TURN_SIDE_PX / max(self.gray.shape))
-        small = _scaled(self.gray, scale) if scale < 1 else self.gray
+        small = scaled(self.gray, scale) if scale < 1 else self.gray
         for turn in TURNS_DEG:
             if self.spent() or self.reads:
                 break
@@ -201,40 +202,40 @@ class _Cascade:
             self._bars_of(_region_around(read.corners))
 
     def _bars_of(self, region: Region) -> None:
-        """Look at one patch of bars until both engines agree there, or nothing speaks for a symbol."""
-        before = len(self.reads)
-        for number, (crop, look) in enumerate(_bar_looks(self.gray, region)):
-            hopeless = number >= HOPELESS_AFTER_LOOKS and len(self.reads) == before
-            if self.spent() or hopeless or self._settled(region.corners()):
-                return
-            self._look(crop, self.linear, look)
+        """Look at one patch of bars until both engines agree there, or nothing speaks for a symbol.
 
-    def _matrix_variants(self) -> Iterator[tuple[Crop, str]]:
-        side = max(self.gray.shape)
-        still = np.eye(2, 3)
-        if side <= 700:
-            yield _resized(self.gray, 2.0), "double"
-        yield Crop(_smooth(self.work), np.array([[1 / self._scale, 0, 0], [0, 1 / self._scale, 0]])), "smooth"
-        if side > 150:
-            yield _resized(self.gray, min(0.5, 800 / side)), "half"
-        if side <= 350:
-            doubled = _resized(self.gray, 2.0)
-            yield Crop(_smooth(doubled.image), doubled.to_frame), "double, smooth"
-        for region in matrix_regions(self.work)[:CROPS_MAX]:
-            corners = region.corners() / self._scale
-            reach = float(np.ptp(corners, axis=0).max())
-            scale = min(3.0, max(0.5, 360 / max(reach, 1.0)))
-            for turn, prepare in ((0.0, _smooth), (17.0, _closed), (0.0, _even)):
-                crop = square_crop(self.gray, corners, scale=scale, turn_deg=turn)
-                yield Crop(prepare(crop.image), crop.to_frame), f"matrix {prepare.__name__} {turn}"
-        if side <= 1200:
-            yield Crop(_even(self.gray), still), "even"
-            yield Crop(_closed(self.gray), still), "closed"
+        ZBar only confirms, so it looks at nothing before zxing-cpp has read something here; then at all
+        that zxing-cpp was shown.
+        """
+        shown: list[tuple[Crop, str]] = []
+        for crop, look in bar_looks(self.gray, region):
+            if self.spent() or self._settled(region.corners()):
+                return
+            self._look(crop, self.linear, look, zbar=False)
+            shown.append((crop, look))
+            while shown and self._read_in(region) and not self.spent():
+                if self._settled(region.corners()):
+                    return
+                crop, look = shown.pop(0)
+                self._look(crop, self.linear, look, zxing=False)
+
+    def _read_in(self, region: Region) -> bool:
+        """Whether zxing-cpp has read bars in this place."""
+        corners = region.corners()
+        linear = [read for read in self.reads if read.engine == "zxing" and read.symbology in LINEAR]
+        return any(overlap(read.corners, corners) > 0.3 for read in linear)
 
     def _look(
-        self, crop: Crop, formats: tuple[str, ...], look: str, *, zxing: bool = True, zbar: bool = True
+        self,
+        crop: Crop,
+        formats: tuple[str, ...],
+        look: str,
+        *,
+        zxing: bool = True,
+        zbar: bool = True,
+        one_level: bool = False,
     ) -> None:
-        found = read_zxing(crop.image, formats, look) if zxing else []
+        found = read_zxing(crop.image, formats, look, one_level=one_level) if zxing else []
         if zbar:
             found += read_zbar(crop.image, formats, look)
         for read in found:
@@ -255,43 +256,6 @@ class _Cascade:
         )
 
 
-def _bar_looks(gray: Gray, region: Region) -> Iterator[tuple[Crop, str]]:
-    """Ever more prepared cut-outs of one patch of bars."""
-    scale = _crop_scale(region)
-    plain = turned_crop(gray, region, scale=scale)
-    yield plain, "bars"
-    yield bar_profile(gray, region), "bars, averaged"
-    if scale == 1.0 and region.length_px <= CROP_LENGTH_PX_MAX:
-        doubled = turned_crop(gray, region, scale=2.0)
-        yield doubled, "bars, double"
-        yield Crop(_smooth(doubled.image), doubled.to_frame), "bars, double, smooth"
-    # A wider margin and a small turn give other scan lines the chance to miss a scratch or a glare spot.
-    yield turned_crop(gray, region, scale=scale * 1.3, turn_deg=4.0), "bars, turned"
-    yield Crop(_even(plain.image), plain.to_frame), "bars, even"
-
-
-def _second_looks(gray: Gray, corners: Points) -> Iterator[tuple[Crop, str]]:
-    reach = float(np.ptp(corners, axis=0).max())
-    scale = min(4.0, max(0.5, 300 / max(reach, 1.0)))
-    natural = 1.0 / scale
-    for factor, turn, prepare in (
-        (1.0, 17.0, None),
-        (natural, 90.0, _smooth),
-        (1.3, -28.0, _smooth),
-        (natural * 1.5, 2.0, None),
-        (0.8, 40.0, None),
-        (natural * 2, 180.0, _smooth),
-        (1.0, 8.0, _even),
-        (natural * 0.7, 270.0, None),
-        (2.0, 0.0, _closed),
-    ):
-        crop = square_crop(gray, corners, scale=scale * factor, turn_deg=turn)
-        image = prepare(crop.image) if prepare else crop.image
-        yield Crop(image, crop.to_frame), f"matrix again {turn}"
-    yield Crop(_smooth(gray), np.eye(2, 3)), "matrix again smooth"
-    yield _resized(gray, 2.0 if max(gray.shape) <= 700 else 0.5), "matrix again resized"
-
-
 def _not_too_slim(gray: Gray) -> Gray:
     """Add paper below or beside a strip, so that no shrunk copy of it has a side of nothing."""
     height, width = gray.shape
@@ -301,11 +265,6 @@ def _not_too_slim(gray: Gray) -> Gray:
         return gray
     padded = cv2.copyMakeBorder(gray, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=255)
     return np.asarray(padded, dtype=np.uint8)
-
-
-def _crop_scale(region: Region) -> float:
-    area = max(region.length_px * region.height_px, 1.0)
-    return min(1.0, CROP_LENGTH_PX_MAX / max(region.length_px, 1.0), math.sqrt(CROP_PIXELS_MAX / area))
 
 
 def _region_around(corners: Points) -> Region:
@@ -328,27 +287,3 @@ def _grown(region: Region, factor: float) -> Region:
 
 def _rescaled(crop: Crop, scale: float) -> Crop:
     return Crop(crop.image, crop.to_frame / scale)
-
-
-def _resized(gray: Gray, scale: float) -> Crop:
-    return Crop(_scaled(gray, scale), np.array([[1 / scale, 0, 0], [0, 1 / scale, 0]]))
-
-
-def _scaled(gray: Gray, scale: float) -> Gray:
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(gray, None, fx=scale, fy=scale, interpolation=how), dtype=np.uint8)
-
-
-def _smooth(gray: Gray) -> Gray:
-    return np.asarray(cv2.GaussianBlur(gray, (0, 0), 1.2), dtype=np.uint8)
-
-
-def _even(gray: Gray) -> Gray:
-    """Even the light out by tiles: for glare, shadow and low contrast."""
-    return np.asarray(cv2.createCLAHE(clipLimit=4.0, tileGridSize=(6, 6)).apply(gray), dtype=np.uint8)
-
-
-def _closed(gray: Gray) -> Gray:
-    """Join printed dots that do not touch (etched or dotted DataMatrix)."""
-    opened = cv2.morphologyEx(gray, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return np.asarray(opened, dtype=np.uint8)
