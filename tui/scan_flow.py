@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from appliance.domain import scans
+from appliance.domain import scans, typed_entry
 from appliance.link.messages import Accepted, EventMessage, PromptView, Proof, Refused
 from tui import flows, wording
 from tui.screens.judgement import RefusalScreen
@@ -258,6 +258,8 @@ async def _typed_values(app: BedsideApp, prompt: PromptView) -> dict[str, str] |
     while place < len(prompt.fields):
         name = prompt.fields[place].name
         number = wording.FIELD_OF.format(number=place + 1, count=len(prompt.fields))
+        if name not in typed_entry.PARTS:
+            return None  # a part that this screen does not know cannot be judged here
         screen = TypedScreen(
             name,
             number=number if len(prompt.fields) > 1 else "",

@@ -139,8 +139,8 @@ def _judge_din(text: str) -> Judged:
         return Judged(False, f"{len(text)} of 13 characters, then the boxed one")
     try:
         isbt128.check_typed_din(text[:13], text[13:])
-    except isbt128.LabelRefused as refusal:
-        return Judged(False, str(refusal))
+    except isbt128.LabelRefused:
+        return Judged(False, "The check character does not fit. Compare each character.")
     return Judged(True, "The check character fits.")
 
 
@@ -153,7 +153,7 @@ def _judge_coi(text: str) -> Judged:
     if not re.fullmatch(_COI_PATTERN, text[:15]):
         return Judged(False, "This is no chain-of-identity number. Read it again; it begins with CH.")
     if text[15:] != isbt128.check_character(text[:15]):
-        return Judged(False, "The check character does not fit. Compare each character and type both again.")
+        return Judged(False, "The check character does not fit. Compare each character.")
     return Judged(True, "The check character fits.")
 
 
@@ -221,7 +221,7 @@ def _moment(text: str) -> datetime:
 
 
 _DIN_LABEL = "Donation number, then the boxed check character"
-_PARTS: Mapping[str, _Part] = MappingProxyType(
+PARTS: Mapping[str, _Part] = MappingProxyType(
     {
         "din": _Part(
             _DIN_LABEL,
@@ -287,28 +287,28 @@ PARTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 def label_of(part: str) -> str:
     """What is to be typed, in words."""
-    return _PARTS[part].label
+    return PARTS[part].label
 
 
 def hint_of(part: str) -> str:
     """How it looks on a label."""
-    return _PARTS[part].hint
+    return PARTS[part].hint
 
 
 def may_follow(part: str, text: str) -> str:
     """The characters that may come next; none when it is as long as it can be."""
-    one = _PARTS[part]
+    one = PARTS[part]
     return one.follows(text) if len(text) < one.most else ""
 
 
 def shown(part: str, text: str) -> str:
     """What was typed so far, grouped as it is printed."""
-    return _PARTS[part].shown(text)
+    return PARTS[part].shown(text)
 
 
 def judge(part: str, text: str) -> Judged:
     """Whether it is whole and right by itself; never whether it is the label that is awaited."""
-    return _PARTS[part].judge(text)
+    return PARTS[part].judge(text)
 
 
 def entry_of(kind: str, values: Mapping[str, str]) -> Entry:

@@ -33,6 +33,7 @@ from appliance.link.messages import (
     ReadingView,
     RecordView,
     Refused,
+    ScanView,
     SignatureView,
     Snapshot,
     SyncView,
@@ -93,6 +94,17 @@ SCAN = PromptView(
     button="Scan the bag",
     expects="DIN A9991 26 123456 on the bag of patient K. M.",
     action="show_bag_label",
+)
+UNDER_WAY = ScanView(id="S-7", prompt=SCAN.id, phase=SCAN.phase, limit_s="20", left_s="19.5")
+TYPED = PromptView(
+    id="receive-bag/typed:din",
+    phase="receive-bag",
+    kind="enter",
+    title="Type the number: Receive the bag",
+    instruction="The label could not be read. Type what stands on the label itself.",
+    button="Type the number",
+    typed="bag",
+    fields=[FieldView(name=part, label=part, kind="text") for part in ("din", "product", "expires")],
 )
 ENTER = PromptView(
     id="endotoxin/results",

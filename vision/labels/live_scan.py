@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 
+from vision.labels.agreement import LINEAR
 from vision.labels.aiming import AimingPicture
 from vision.labels.focus import is_soft
 from vision.labels.frames import Frame, FrameSource
@@ -21,6 +22,9 @@ LIVE_BUDGET_MS = 150.0
 # A still is looked at once and a person waits for it: a partly read label costs more than two seconds.
 STILL_BUDGET_MS = 2000.0
 CANCELLED = "cancelled"
+# A label has several symbols, and they are not all read in one frame: so many frames more are looked at.
+SETTLING_FRAMES = 3
+SETTLING_FRAMES_MAX = 10
 GONE = ("camera_unplugged", "camera_stale", "camera_opening", "camera_frozen")
 
 
@@ -102,6 +106,7 @@ def _used(
     budget_ms = budget_ms or (STILL_BUDGET_MS if still else LIVE_BUDGET_MS)
     live = LiveReading()
     used: tuple[Frame, FrameRead] | None = None
+    whole_since = 0
     for taken, frame in enumerate(frames.frames(deadline, cancelled), start=1):
         if aiming is not None:
             aiming.look(frame.gray)
@@ -113,10 +118,20 @@ def _used(
             used = (frame, judged)
         done = bool(judged.symbols) and not judged.reasons
         if not still and done and taken >= AGREEING_FRAMES:
+            whole_since = whole_since or taken
+        if whole_since and _settled(judged, taken - whole_since):
             break
         if cancelled():
             break
     return used
+
+
+def _settled(judged: FrameRead, frames: int) -> bool:
+    """Whether nothing more is to be expected of this label: its matrix symbol holds all of it."""
+    done = bool(judged.symbols) and not judged.reasons
+    if done and any(symbol.symbology not in LINEAR for symbol in judged.symbols):
+        return True
+    return frames >= (SETTLING_FRAMES if done else SETTLING_FRAMES_MAX)
 
 
 def _broke_off(frames: FrameSource, judged: FrameRead) -> bool:
