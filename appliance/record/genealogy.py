@@ -51,6 +51,7 @@ class Genealogy:
 
     things: dict[str, Thing] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)  # key of a bag or dose → who holds it now, in words
 
     def found(self, identifier: str) -> list[Thing]:
         """Return the things that an identifier names, the newest last."""
@@ -107,6 +108,8 @@ class _Maker:
         self.genealogy = Genealogy()
         self._dose_of: dict[str, str] = {}
         self._sample_of: dict[str, str] = {}
+        self._bag_of: dict[str, Thing] = {}
+        self._passed: dict[str, int] = {}  # batch → hand-overs so far
 
     def take(self, kind: str, batch: str, body: Mapping[str, Any], at: datetime, seq: int) -> None:
         for source, target, words in _TAKERS.get(kind, _nothing)(self, batch, body):
@@ -116,12 +119,13 @@ class _Maker:
 
     def opened(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
         order = json.loads(body["order_text"])
-        coi = Thing("chain of identity", order["coi"], "chain of identity", frozenset({f"&/{order['coi']}"}))
+        coi = _chain(order["coi"])
         patient = Thing("patient", order["patient"], "patient")
         ordered = Thing("order", order["id"], f"order of {order.get('recipe', '')}".strip())
+        self._bag_of[batch] = _bag(order["din"], order["description_code"], order["division"])
         yield patient, coi, "is known by"
         yield coi, ordered, "runs through"
-        yield coi, _bag(order["din"], order["description_code"], order["division"]), "begins with"
+        yield coi, self._bag_of[batch], "begins with"
         yield ordered, _batch(batch), "was begun as"
 
     def bag(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
@@ -129,7 +133,7 @@ class _Maker:
 
     def material(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
         lot = f"{body['catalogue']}/{body['lot']}"
-        names = frozenset({body["lot"], body["catalogue"]})
+        names = frozenset(filter(None, (body["lot"], body["catalogue"], body.get("receipt", ""))))
         yield Thing("material lot", lot, body["material"], names), _batch(batch), "was used in"
 
     def sample(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
@@ -169,6 +173,49 @@ class _Maker:
         words = " to ".join(body[who] for who in ("giver", "receiver") if body.get(who)) or "handed over"
         yield self._dose(batch), Thing("hand-over", f"{batch}/hand-over", words), "was handed over"
 
+    # ── Consent, hands and roads ───────────────────────────────────────────────────────
+
+    def consented(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
+        consent = _consent(body)
+        yield Thing("patient", body["patient"], "patient"), consent, "gave"
+        yield consent, _chain(body["coi"]), "allows"
+
+    def withdrew(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
+        words = f"{body['reason']}, received from {body['received_from']}"
+        withdrawal = Thing("withdrawal of consent", f"{body['coi']}/{body['consent']}", words)
+        yield _consent(body), withdrawal, "was ended by"
+        yield _chain(body["coi"]), withdrawal, "was stopped by"
+
+    def passed(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
+        self._passed[batch] = number = self._passed.get(batch, 0) + 1
+        seal = f"seal {body['seal_number']} {body['seal']}".replace("  ", " ") if body["seal"] else ""
+        warmth = f"{body['temperature_c']} °C" if body["temperature_c"] else ""
+        about = ", ".join(filter(None, (f"at {body['place']}", seal, warmth)))
+        names = frozenset(filter(None, (body["seal_number"], body["shipper"])))
+        words = f"{body['giver']} to {body['receiver']} {about}"
+        hands = Thing("custody", f"{batch}/custody-{number}", words, names)
+        what = self._bag(batch) if body["kind"] == "bag" else self._dose(batch)
+        self.genealogy.held[what.key] = f"{body['holder']}: {body['receiver']} {about}"
+        yield what, hands, "was given by"
+        if body["kind"] == "bag":
+            yield hands, _batch(batch), "was received for"
+
+    def travelled(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
+        words = (
+            f"{body['sent_from']} to {body['sent_to']}, {body['lowest_c']} to {body['highest_c']} °C, "
+            f"{body['outside_min']} min outside: {body['verdict']}"
+        )
+        names = frozenset(filter(None, (body["shipper"], body["logger"], body["seal_number"])))
+        road = Thing("transport", f"{batch}/transport", words, names)
+        yield self._bag(batch), road, "travelled in"
+        yield road, _batch(batch), "ended before"
+
+    def voided(self, batch: str, body: Mapping[str, Any]) -> Iterator[tuple[Thing, Thing, str]]:
+        yield _batch(batch), Thing("void label", body["label_id"], str(body["reason"])), "had, and voided,"
+
+    def _bag(self, batch: str) -> Thing:
+        return self._bag_of.get(batch) or _batch(batch)
+
     def _sample(self, batch: str) -> Thing:
         known = self._sample_of.get(batch)
         return self.genealogy.things[f"sample:{known}"] if known else _batch(batch)
@@ -193,8 +240,23 @@ _TAKERS: Mapping[str, Any] = {
     "DispositionRecorded": _Maker.disposition,
     "BedsideMatched": _Maker.matched,
     "HandOverSigned": _Maker.handed,
+    "ConsentRecorded": _Maker.consented,
+    "ConsentWithdrawn": _Maker.withdrew,
+    "CustodyTransferred": _Maker.passed,
+    "TransportRecorded": _Maker.travelled,
+    "LabelVoided": _Maker.voided,
 }
 KINDS = frozenset(_TAKERS)
+
+
+def _chain(coi: str) -> Thing:
+    return Thing("chain of identity", coi, "chain of identity", frozenset({f"&/{coi}"}))
+
+
+def _consent(body: Mapping[str, Any]) -> Thing:
+    """A form's id is the site's own: with the chain of identity it names one form of one patient."""
+    said = f"consent, received from {body['received_from']}"
+    return Thing("consent", f"{body['coi']}/{body['consent']}", said, frozenset({body["consent"]}))
 
 
 def _batch(batch: str) -> Thing:

@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument(
         "id",
         metavar="ID",
-        help="chain of identity, donation number, order, batch, patient, lot, sample, count or label",
+        help="chain of identity, donation number, order, batch, patient, consent, lot, sample, count, label, "
+        "seal or shipper",
     )
     trace.add_argument("--record", type=Path, metavar="FOLDER", help="a record folder instead of this unit's")
     trace.add_argument("--svg", type=Path, metavar="FILE", help="draw it too")
@@ -77,7 +78,19 @@ def _line(known: Genealogy, thing: Thing) -> dict[str, object]:
         "words": thing.words,
         "before": [_step(known, step) for step in known.before(thing.key)],
         "after": [_step(known, step) for step in known.after(thing.key)],
+        "held_by": [{"kind": kind, "id": id, "words": words} for kind, id, words in _held(known, thing)],
     }
+
+
+def _held(known: Genealogy, thing: Thing) -> list[tuple[str, str, str]]:
+    """Who holds now what is named here, or what it came from or led to."""
+    steps = [*known.before(thing.key), *known.after(thing.key)]
+    reached = dict.fromkeys([thing.key, *(key for step in steps for key in (step.source, step.target))])
+    return [
+        (known.things[key].kind, known.things[key].id, known.held[key])
+        for key in reached
+        if key in known.held
+    ]
 
 
 def _step(known: Genealogy, step: Step) -> dict[str, object]:
@@ -97,6 +110,7 @@ def _words(known: Genealogy, thing: Thing) -> str:
     rows += [_sentence(known, step) for step in before] or ["    nothing on this record"]
     rows.append("  led to")
     rows += [_sentence(known, step) for step in after] or ["    nothing on this record"]
+    rows += [f"  {kind} {id} is held by {words}" for kind, id, words in _held(known, thing)]
     return "\n".join(rows)
 
 

@@ -44,10 +44,10 @@ def test_from_the_chain_of_identity_everything_to_the_hand_over_is_found(
 ) -> None:
     (chain,) = known.found(bedside.batch.order.coi)
 
-    assert things(known, known.before(chain.key)) == {"patient", "chain of identity"}
+    assert things(known, known.before(chain.key)) == {"patient", "consent", "chain of identity"}
     assert things(known, known.after(chain.key)) >= {
         "order", "bag", "batch", "sample", "count", "result", "dose", "disposition", "bedside match",
-        "hand-over",
+        "hand-over", "custody", "transport",
     }  # fmt: skip
 
 
@@ -63,6 +63,39 @@ def test_from_the_dose_the_way_back_leads_to_the_bag_the_lots_and_the_patient(
     assert things(known, back) >= {"bag", "material lot", "batch", "order", "chain of identity", "patient"}
     lots = {known.things[step.source].id for step in back if known.things[step.source].kind == "material lot"}
     assert lots == {f"{one.catalogue}/{one.lot}" for one in bedside.all(ev.MaterialAccepted)}
+
+
+@pytest.mark.requirement("F-002", "F-006", "T31")
+@pytest.mark.parametrize("written", ["DRY-0042", "SEAL-0042", "LOG-17"])
+def test_seal_shipper_and_logger_lead_to_the_patient_and_to_the_dose(known: Genealogy, written: str) -> None:
+    found = known.found(written)
+
+    assert {thing.kind for thing in found} <= {"custody", "transport"}
+    assert found
+    for thing in found:
+        assert "patient" in things(known, known.before(thing.key))
+        assert {"batch", "sample", "dose", "hand-over"} <= things(known, known.after(thing.key))
+
+
+@pytest.mark.requirement("F-002", "F-006")
+def test_the_dose_is_told_with_the_hand_that_holds_it_now(known: Genealogy, bedside: Recorded) -> None:
+    held = {key.partition(":")[0]: words for key, words in known.held.items()}
+
+    assert held["dose"].startswith("ward: p-0002 at Ward 7, bed 3")
+    assert held["bag"].startswith("unit: p-0001 at Ward, seal SEAL-0042 intact")
+
+
+@pytest.mark.requirement("F-002", "F-011")
+def test_a_withdrawal_is_found_from_the_chain_of_identity_and_from_the_form() -> None:
+    bedside = Recorded()
+    bedside.begin_batch()
+    bedside.withdraws_the_consent()
+    known = genealogy_of(chained(bedside.records))
+    (chain,), (form,) = known.found(bedside.batch.order.coi), known.found("CONSENT-1")
+
+    assert "withdrawal of consent" in things(known, known.after(chain.key))
+    assert "withdrawal of consent" in things(known, known.after(form.key))
+    assert things(known, known.before(form.key)) == {"patient", "consent"}
 
 
 def test_a_donation_number_is_found_as_people_write_it(bedside: Recorded, known: Genealogy) -> None:
