@@ -7,6 +7,7 @@ and takes effect in turns of its own; what was cut off by a crash is done when i
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from appliance.access.central_words import (
@@ -167,7 +168,10 @@ class CentralDesk:
         unit = self._engine.unit
         match word:
             case Withdrawal():
-                return consent.withdrawn(unit, _withdrawn(word, blob))
+                # On the safe side: the consent's id counts, also where its chain was mistyped at central.
+                known = unit.consents.get(word.consent)
+                said = _withdrawn(word, blob)
+                return consent.withdrawn(unit, replace(said, coi=known.coi) if known is not None else said)
             case Recall():
                 return materials.recall(
                     unit, word.catalogue, word.lot, word.reference, word.reason, document_blob=blob

@@ -14,7 +14,7 @@ from sync.central.orders import OrderNotGiven, Orders
 from sync.central.pages import Pages
 from sync.central.review import Review
 from sync.central.second_use import JUDGED
-from sync.central.stops import StopRefused, Stops, trace_of_lot, words_sent
+from sync.central.stops import StopRefused, Stops, batches_on, trace_of_lot, words_sent
 from sync.central.store import Store
 
 REASON_CHARACTERS = (10, 2000)
@@ -67,9 +67,10 @@ class IdentityPages:
             (word, trace_of_lot(self._store, word.catalogue, word.lot))  # type: ignore[attr-defined]
             for word in words_sent(self._store, "recall")
         ]
-        return self._pages.show(
-            "stops.html", who, recalls=recalls, withdrawals=words_sent(self._store, "withdrawal")
-        )
+        withdrawals = [
+            (word, batches_on(self._store, word.id)) for word in words_sent(self._store, "withdrawal")
+        ]
+        return self._pages.show("stops.html", who, recalls=recalls, withdrawals=withdrawals)
 
     def stop(self, who: SignedIn, said: Mapping[str, str], *, now: datetime) -> Response:
         send = self._stops.recall if said.get("what") == "recall" else self._stops.withdraw

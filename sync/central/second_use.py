@@ -81,7 +81,11 @@ def uses_in(kind: str, body: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     said = {name: str(value) for name, value in body.items() if isinstance(value, str | int)}
     match kind:
         case "BatchOpened":
-            return [("order", said.get("order_id", ""), _patient(said.get("order_text", "")))]
+            order = _order(said.get("order_text", ""))
+            return [
+                ("order", said.get("order_id", ""), order.get("patient", "")),
+                ("consent", order.get("consent", ""), order.get("coi", "")),
+            ]
         case "BagAccepted":
             bag = bag_key(said.get("din", ""), said.get("description_code", ""), said.get("division", ""))
             return [("bag", bag, "")]
@@ -155,12 +159,12 @@ def catch_up(store: Store, key: Ed25519PrivateKey, *, now: str) -> None:
             )
 
 
-def _patient(order_text: str) -> str:
+def _order(order_text: str) -> dict[str, str]:
     try:
         found = msgspec.json.decode(order_text)
-    except msgspec.DecodeError:
-        return ""
-    return str(found.get("patient", "")) if isinstance(found, dict) else ""
+    except (msgspec.DecodeError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _doubled(subject: str, thing: str, uses: Sequence[UseRow]) -> SecondUse | None:

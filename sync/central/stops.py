@@ -75,6 +75,12 @@ class Stops:
             raise StopRefused("Write the patient's code as on the order, never a name.")
         if not 1 <= len(texts["received_from"]) <= 100:
             raise StopRefused("Write from whom it was received: a function, never the patient's name.")
+        other = chains_of_consent(self.store, texts["consent"]) - {texts["coi"]}
+        if other:
+            raise StopRefused(
+                f"Consent {texts['consent']} stands for {', '.join(sorted(other))} on the orders that are here, "
+                f"not for {texts['coi']}. Compare both with the form."
+            )
         account = self._proven(person, password, texts["reason"], now)
         word = Withdrawal(
             id=texts["consent"],
@@ -158,6 +164,21 @@ def words_sent(store: Store, kind: str) -> list[CentralWord]:
         content = documents.parse(held.envelope).content
         found.append(msgspec.json.decode(content, type=KINDS[kind]))
     return sorted(found, key=lambda word: word.issued_at, reverse=True)
+
+
+def chains_of_consent(store: Store, consent: str) -> set[str]:
+    """The chains of identity for which a consent stands, by the orders and batches that are here."""
+    chains = {use.detail for use in store.uses("consent", consent)}
+    for held in store.documents("order"):
+        order = json.loads(documents.parse(held.envelope).content)
+        if order.get("consent") == consent:
+            chains.add(str(order.get("coi", "")))
+    return chains - {""}
+
+
+def batches_on(store: Store, consent: str) -> list[tuple[str, str]]:
+    """Unit and batch of whatever was begun on a consent."""
+    return [(use.unit_id, use.batch) for use in store.uses("consent", consent)]
 
 
 def trace_of_lot(store: Store, catalogue: str, lot: str) -> LotTrace:

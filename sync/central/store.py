@@ -104,14 +104,14 @@ class BatchRow:
 class UseRow:
     """An event by which a batch or a unit uses something that may be used once, or that may be recalled."""
 
-    subject: str  # order bag hand_over hand_back lot lot_received
+    subject: str  # order bag hand_over hand_back consent lot lot_received
     key: str  # order id; donation, product and division of the bag; catalogue number and lot
     unit_id: str
     epoch: str
     seq: int
     batch: str
     kind: str
-    detail: str  # of an order its patient's pseudonym, of a hand-back its assignment
+    detail: str  # of an order its patient's pseudonym, of a consent its chain, of a hand-back its assignment
     received_at: str
 
 

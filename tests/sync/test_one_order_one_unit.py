@@ -387,12 +387,16 @@ def test_a_withdrawal_from_the_page_reaches_the_units_also_one_that_is_enrolled_
     consent = f"C-{secrets.token_hex(4)}"
     form = {"what": "withdrawal", "consent": consent, "coi": "CHA999926000009", "patient": "SIM-PAT-7"}
     form |= {"received_from": "study nurse", "reason": "The patient called"} | signed_in(client, "p-qa")
+    named = order_for(unit) | {"consent": consent, "coi": "CHA999926000009"}
+    orders_of(shared_central).issue(named, actor="administrator", now=NOW)
 
+    mistyped = posted(client, "/stops", form | {"password": PASSWORD, "coi": "CHA999926000008"})
     wrong = posted(client, "/stops", form | {"password": "not it at all"})
     right = posted(client, "/stops", form | {"password": PASSWORD})
     later = enrol(shared_central, tmp_path / "later")
 
     assert (wrong.status_code, right.status_code) == (409, 303)
+    assert mistyped.status_code == 409 and "stands for CHA999926000009" in mistyped.text
     asked = {"type": "withdrawal", "id": consent}
     carried = read_word(
         documents.parse(client.get("/signed", params=asked).content), (shared_central.home.fingerprint(),)

@@ -191,6 +191,17 @@ def test_a_withdrawal_signed_by_central_holds_the_batch_once_and_for_all(room: R
     told(room, story)
 
 
+@pytest.mark.requirement("F-011")
+def test_a_withdrawal_with_a_mistyped_chain_still_stops_the_consent_that_it_names(room: Room) -> None:
+    async def story() -> None:
+        await room.begins_batch()
+        await room.done("deliver_document", delivered(said(room, withdrawal(coi="CHA999926999999"))))
+
+        assert room.batch.state == "held"
+
+    told(room, story)
+
+
 @pytest.mark.requirement("F-094")
 def test_a_recall_signed_by_central_stands_on_record_and_an_older_one_is_refused(room: Room) -> None:
     def recall(version: int, lot: str = "LOT 1") -> Recall:
@@ -261,6 +272,20 @@ def test_a_notice_of_a_second_use_holds_the_batch_until_a_supervisor_lets_it_go_
         assert held == "held"
         assert by_ada.reason == no_restart.reason == "supervisor_needed"
         assert room.batch.state == "running"
+
+    told(room, story)
+
+
+def test_a_notice_after_the_seal_has_the_record_sealed_again_so_that_a_qp_can_decide(room: Room) -> None:
+    async def story() -> None:
+        await room.goes_to_the_seal()
+        before = room.batch.sealed
+        await room.done("deliver_document", delivered(said(room, notice(room.batch.id))))
+        await room.until(lambda: room.batch.sealed != before)
+
+        assert before is not None and room.batch.sealed is not None
+        assert room.batch.sealed.sealed_seq > before.sealed_seq
+        assert room.batch.state == "awaiting_disposition"
 
     told(room, story)
 
