@@ -46,7 +46,8 @@ SUPERVISOR_HOLDS = frozenset(
         "corrected_value", "seal_broken", "seal_differs", "no_transport_log", "arrival_temperature_max",
         "arrival_temperature_min", "transport_outside", "transport_gap", "dose_temperature_max",
         materials.HOLD,
-        "dose_temperature_min", consent.WITHDRAWN, SECOND_USE, "wrong_label", "label_missing", "label_surplus",
+        "dose_temperature_min", consent.WITHDRAWN, SECOND_USE,
+        "wrong_label", "label_missing", "label_surplus",
         typed_label.HELD,
     }
 )  # fmt: skip
