@@ -250,6 +250,40 @@ def test_a_label_more_than_ordered_is_told(tmp_path: Path) -> None:
 
 
 @F_091
+def test_what_is_fed_blank_after_loading_is_no_label_of_the_job(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.twin.stock = 1
+        cut_short(room, copies=3)
+        room.twin.label_s = room.twin._left_s = 0.5
+        room.twin.load(10)
+        room.twin.feed()
+        room.twin.feed()
+
+        readings = room.until(lambda readings: readings["state"] == "printing")
+
+        assert (readings["labels_done"], readings["labels_waiting"]) == ("1", "2")
+
+
+@pytest.mark.requirement("F-091", "F-028")
+def test_a_line_that_breaks_under_a_job_leaves_it_unknown_and_sends_none_of_it_again(tmp_path: Path) -> None:
+    rows = [bytes((row * 7 + column) % 251 for column in range(50)) for row in range(45)]
+    with print_room(tmp_path, pace_baud=38400, line="38400-8N1") as room:
+        with room.hand(lambda: len(room.told) >= 2, lambda: room.device.fault("unplug", 0.2)):
+            fault = fault_of(lambda: room.prints(data=zpl(1, rows)))
+        assert isinstance(fault, CutShort)
+        assert (fault.kind, fault.result["printed"]) == ("silent", "0")
+        room.driver.close()
+        wait_until(room.device.link.exists, 5.0, "the line did not come back")
+        room.driver.open()
+
+        held = room.until(lambda readings: readings["state"] != "unknown")
+
+        assert int(held["labels_waiting"]) <= 1
+        sent = b"".join(one.data for one in room.driver.line.trace if one.direction == "out")
+        assert sent.count(b"^XA") == 1
+
+
+@F_091
 def test_a_printer_without_a_count_is_refused_unless_it_is_set_so(tmp_path: Path) -> None:
     with print_room(tmp_path) as room:
         room.twin.has_variables = False

@@ -28,6 +28,7 @@ TAMPERED_EVENTS = 110
 FAULT_ROUNDS = 50
 FUZZED_INPUTS = 2_000
 CORPUS = Path("build") / "fuzz"  # kept from run to run, as `.soak.json` is
+PRINTS_A_ROUND = 100
 TEXTS_A_ROUND = 200
 IMAGES_A_ROUND = 100
 
@@ -228,6 +229,18 @@ def fuzzed_parsers(seed: int) -> None:
     assert not fuzzer.found, [f"{name}: {one.error} for {one.data!r}" for one in fuzzer.found]
 
 
+def prints_through_damage(seed: int) -> None:
+    """A label printer's answers are changed by chance; no label is told that did not come out."""
+    from test_zebra_answers import printed_through
+
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="cw-") as folder:
+        for _ in range(PRINTS_A_ROUND):
+            printed_through(
+                Path(folder), chance.randbytes(chance.randrange(300)), stock=chance.choice((99, 2, 1))
+            )
+
+
 def texts_and_frames(seed: int) -> None:
     """Label texts and frames that were changed by chance end in a value or in a typed refusal."""
     from appliance.domain.isbt128 import LabelRefused, meaning, parse
@@ -277,5 +290,8 @@ SUITES = (
         "drivers_through_faults", goal=10_000, round_s=15, play=drivers_through_faults, per_round=FAULT_ROUNDS
     ),
     Suite("fuzzed_parsers", goal=1_000_000, round_s=30, play=fuzzed_parsers, per_round=FUZZED_INPUTS),
+    Suite(
+        "prints_through_damage", goal=20_000, round_s=1, play=prints_through_damage, per_round=PRINTS_A_ROUND
+    ),
     Suite("texts_and_frames", goal=20_000, round_s=1, play=texts_and_frames),
 )
