@@ -312,6 +312,24 @@ def _render_label(request: Request, progress: Progress) -> object:
     } | printed
 
 
+def _judge_print_test(request: Request, progress: Progress) -> object:
+    from vision.labels.print_test import judge_file
+    from vision.labels.symbols import UnreadableImage
+
+    dpi = _measure(request, "dpi")
+    plan = _template(request) if "template_text" in request else None
+    try:
+        judged = judge_file(
+            Path(_text(request, "image")),
+            _text(request, "payload"),
+            dpi=300 if dpi is None else int(dpi),
+            template=None if isinstance(plan, str) else plan,
+        )
+    except UnreadableImage as error:
+        raise RequestRefused("unreadable_file", str(error)) from error
+    return judged.message()
+
+
 def _put(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
@@ -404,6 +422,7 @@ _OPERATIONS: Mapping[str, Callable[[Request, Progress], object]] = {
     "methods": _methods,
     "qualify": _qualify,
     "render_label": _render_label,
+    "judge_print_test": _judge_print_test,
 }
 
 

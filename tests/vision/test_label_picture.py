@@ -19,7 +19,8 @@ def test_every_label_is_read_back_and_confirmed_at_any_angle(template: str, angl
 
     drawn = draw_label(template, ALL_TEMPLATES[template])
     assert sorted(each.text for each in read.symbols if each.confirmed) == sorted(drawn.symbols)
-    assert read.reasons == ()
+    # The test of a print head has two square symbols on purpose.
+    assert set(read.reasons) <= ({"two_labels"} if template == "print_test" else set())
 
 
 def test_every_template_has_its_story() -> None:

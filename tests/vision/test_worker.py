@@ -1,5 +1,6 @@
 """Stories of the vision worker as a real child process: requests in, answers out, nothing else."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,8 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
-from label_scenes import BAG, COMPOUND, DIN, PRODUCT
+from label_scenes import BAG, COMPOUND, DIN, PRINT_TEST, PRODUCT
+from print_test_scenes import seen
+
+from vision.labels.label_template import shipped_templates
 
 
 class Worker:
@@ -46,6 +51,41 @@ def worker() -> Iterator[Worker]:
     yield started
     started.child.kill()
     started.child.wait(10)
+
+
+@pytest.mark.requirement("F-007", "T18")
+def test_a_label_is_drawn_by_the_text_that_was_approved_and_by_no_other(
+    worker: Worker, tmp_path: Path
+) -> None:
+    plan, out, zpl = shipped_templates()["bag"], tmp_path / "bag.png", tmp_path / "bag.zpl"
+    asked = {"op": "render_label", "template": "bag", "fields": BAG, "out": str(out), "zpl_out": str(zpl)}
+
+    altered = plan.text.replace("Cells, apheresis", "Cells, expanded")
+    refused = worker.ask(id=1, **asked, template_text=altered, template_sha256=plan.sha256)
+    other = worker.ask(
+        id=2, **asked | {"template": "dose"}, template_text=plan.text, template_sha256=plan.sha256
+    )
+    assert (refused["reason"], other["reason"]) == ("template_altered", "template_refused")
+    assert "Nothing was printed" in refused["words"]
+    assert not out.exists() and not zpl.exists()
+
+    drawn = worker.ask(id=3, **asked, template_text=plan.text, template_sha256=plan.sha256, dpi="203")
+    assert drawn["result"]["template_sha256"] == plan.sha256
+    assert drawn["result"]["zpl_sha256"] == hashlib.sha256(zpl.read_bytes()).hexdigest()
+    assert zpl.read_bytes().startswith(b"^XA^PW812^LL609")
+
+
+@pytest.mark.requirement("F-007")
+def test_the_worker_judges_a_picture_of_the_print_test(worker: Worker, tmp_path: Path) -> None:
+    path = tmp_path / "test.png"
+    cv2.imwrite(str(path), seen(dead=(500,)))
+
+    answer = worker.ask(
+        id=1, op="judge_print_test", image=str(path), payload=PRINT_TEST["linear_text"], dpi="300"
+    )
+
+    assert answer["result"]["verdict"] == "fail"
+    assert float(answer["result"]["dead"][0]["at_mm"]) == pytest.approx(42.4, abs=0.2)
 
 
 def test_a_label_is_drawn_and_read_by_the_same_worker(worker: Worker, tmp_path: Path) -> None:

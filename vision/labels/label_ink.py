@@ -226,6 +226,11 @@ def _modules(text: str, kind: zxingcpp.BarcodeFormat) -> np.ndarray:
     return np.where(cells[top : bottom + 1, left : right + 1] < 128, 0, 255).astype(np.uint8)
 
 
+def modules_of(text: str) -> int:
+    """How many modules a side of the square DataMatrix of this text has."""
+    return int(_modules(text, zxingcpp.BarcodeFormat.DataMatrix).shape[0])
+
+
 def _band(sheet: Sheet, element: lt.Band, dpi: int) -> None:
     lines = _broken(sheet, element.capital_mm, dpi, "inverse", SIMULATED_WORDS, 1)
     _styled(sheet, element.capital_mm, dpi, "inverse", lines, centred=True)
