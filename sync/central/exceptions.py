@@ -25,6 +25,7 @@ _ALWAYS: dict[str, tuple[str, str]] = {
     "PhaseHolding": ("Held", "words"),
     "AlarmRaised": ("Alarm", "title"),
     "BagRefused": ("Identity", "words"),
+    "ConsentWithdrawn": ("Consent", "reason"),
     "MaterialRefused": ("Identity", "words"),
     "DeviceLabelRefused": ("Identity", "words"),
     "ExchangeFileRefused": ("Identity", "words"),
@@ -52,6 +53,14 @@ _ALWAYS: dict[str, tuple[str, str]] = {
 def _bad_quality(body: Body) -> str:
     quality = str(body.get("quality", ""))
     return "" if quality in ("good", "") else f"A value of quality {quality} was used."
+
+
+def _on_the_road(body: Body) -> str:
+    verdict = str(body.get("verdict", ""))
+    if verdict == "pass":
+        return ""
+    minutes = f"{body.get('outside_min', '?')} min outside {_listed(body.get('range_c'))} °C"
+    return f"Shipper {body.get('shipper', '?')}, verdict {verdict or 'none'}: {minutes}"
 
 
 def _count_not_counted(body: Body) -> str:
@@ -92,6 +101,7 @@ _SOMETIMES: dict[str, tuple[str, Callable[[Body], str]]] = {
     "CellCountReported": ("Repeated", _count_not_counted),
     "ResultReceived": ("Out of limit", _result_not_passed),
     "DeviceIdentified": ("Device", _unqualified),
+    "TransportRecorded": ("Transport", _on_the_road),
     "DeviceNoticeRaised": ("Device", _noticed),
     "EngineStarted": ("Record", _start_check),
     "BatchOpened": ("Station", _fictitious),

@@ -25,6 +25,7 @@ ALWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ClockAdjusted": ("Time", ("difference_s", "followed")),
     "CommandWasRefused": ("Refused", ("words", "name")),
     "CommentAdded": ("Comment", ("text",)),
+    "ConsentWithdrawn": ("Consent", ("reason", "consent", "coi", "received_from")),
     "CountFailed": ("Count", ("words", "replicate")),
     "CountRepeated": ("Count", ("reason", "phase")),
     "CountMethodQualified": (
@@ -122,6 +123,13 @@ def _not_counted(body: Body) -> str:
     return f"Count {plain(body.get('replicate'))}, verdict {verdict}: {plain(body.get('reasons'))}"
 
 
+def _on_the_road(body: Body) -> str:
+    if body.get("verdict") == "pass":
+        return ""
+    found = listed(body, "shipper", "lowest_c", "highest_c", "outside_min", "gaps")
+    return f"Transport, verdict {plain(body.get('verdict')) or 'none'}: {found}"
+
+
 def _not_passed(body: Body) -> str:
     verdict = str(body.get("verdict", ""))
     if verdict in ("pass", "report"):
@@ -167,5 +175,6 @@ SOMETIMES: dict[str, tuple[str, Callable[[Body], str]]] = {
     "LabelTyped": ("Identity", _typed),
     "ManualEntryVerified": ("Value", _by_hand),
     "ResultReceived": ("Result", _not_passed),
+    "TransportRecorded": ("Transport", _on_the_road),
     "ValueRecorded": ("Value", _bad_quality),
 }
