@@ -31,6 +31,10 @@ HARMS: tuple[Harm, ...] = (
 MUST_STAND: dict[Harm, float] = {
     "blur": 2.0, "glare": 0.3, "wrinkles": 4.0, "dead_lines": 1.0, "scratches": 2.0,
 }  # fmt: skip
+# At three pixels a module and more, what else a bag, a hand and a ward do to it, within reason.
+MAY_MEET: dict[Harm, float] = {
+    "none": 0.0, "dim": 0.35, "curve": 0.8, "perspective": 0.15, "covered": 0.25, "motion": 3.0,
+}  # fmt: skip
 # Twice of it and more is reported, without a target. Motion in pixels; curve, perspective, cover as shares.
 HARSHER: dict[Harm, float] = {
     "blur": 3.5, "glare": 0.5, "wrinkles": 8.0, "dead_lines": 4.0, "scratches": 8.0, "motion": 9.0,
@@ -155,7 +159,8 @@ class _Held:
         self._light = (float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0, 0.25)))
         self._place = self._target(rng)
         self._waves = [
-            (rng.uniform(60, 250), rng.uniform(0, np.pi), rng.uniform(0, 2 * np.pi)) for _ in range(2)
+            (float(rng.uniform(60, 250)), float(rng.uniform(0, np.pi)), float(rng.uniform(0, 2 * np.pi)))
+            for _ in range(2)
         ]
 
     def _target(self, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -191,10 +196,10 @@ class _Held:
             int(width * across + height * up) + 2 * BESIDE_PX,
             int(width * up + height * across) + 2 * BESIDE_PX,
         )
-        v, u = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
-        u -= size[0] / 2 + shift[0]
-        v -= size[1] / 2 + shift[1]
-        depth = 1 + (self._tilt[0] * u + self._tilt[1] * v) / reach
+        # One row and one column: all that follows is made of them, in single precision.
+        u = (np.arange(size[0], dtype=np.float32) - float(size[0] / 2 + shift[0]))[np.newaxis]
+        v = (np.arange(size[1], dtype=np.float32) - float(size[1] / 2 + shift[1]))[:, np.newaxis]
+        depth = 1 + (u * float(self._tilt[0] / reach) + v * float(self._tilt[1] / reach))
         x = (u * math.cos(turn) + v * math.sin(turn)) / scale / depth
         y = (v * math.cos(turn) - u * math.sin(turn)) / scale / depth
         if view.harm == "curve":
@@ -224,7 +229,7 @@ class _Held:
         view = self._view
         middle_x, middle_y, length = self._place
         if view.harm == "glare":
-            middle_x, middle_y = middle_x + rng.normal(0, 12), middle_y + rng.normal(0, 12)
+            middle_x, middle_y = middle_x + float(rng.normal(0, 12)), middle_y + float(rng.normal(0, 12))
             away = np.hypot(x - middle_x, y - middle_y) / (view.level * length)
             lit = lit + 400 * np.exp(-0.5 * (away * 1.8) ** 2).astype(np.float32)
         if view.harm == "covered":
@@ -243,7 +248,10 @@ class _Held:
         lit = np.asarray(cv2.GaussianBlur(lit, (0, 0), blur), np.float32)
         if view.harm == "motion":
             lit = np.asarray(cv2.filter2D(lit, -1, _streak(view.level, float(rng.uniform(0, 180)))))
-        noisy = lit + 3.0 * rng.standard_normal(lit.shape, np.float32)
+        height, width = lit.shape
+        # A quarter of the grain, four times below itself: no symbol is read from grain that far apart.
+        grain = rng.standard_normal((-(-height // 4), width), np.float32)
+        noisy = lit + np.tile(3.0 * grain, (4, 1))[:height]
         _, data = cv2.imencode(
             ".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 88]
         )
