@@ -18,7 +18,7 @@ from textual.app import App
 from textual.worker import Worker
 
 from appliance.link.messages import Accepted, PersonView, PromptView, Proof
-from tui import flows, scan_flow, secret_flow, wording
+from tui import flows, materials_flow, scan_flow, secret_flow, wording
 from tui.engine_link import (
     EngineLink,
     EventArrived,
@@ -368,6 +368,10 @@ class BedsideApp(App[None], inherit_bindings=False):
             await self.push_screen_wait(SignaturesScreen() if what == "signatures" else EnteredScreen())
 
         self._begin(conversation)
+
+    def start_materials(self) -> None:
+        """Offer what a person may do with materials."""
+        self._begin(lambda: materials_flow.materials(self))
 
     def start_more(self) -> None:
         """Offer what is seldom done."""

@@ -20,7 +20,7 @@ from appliance.link.messages import (
     Proof,
     Refused,
 )
-from tui import emergency_flow, local_time, qualify_flow, scan_flow, secret_flow, wording
+from tui import emergency_flow, local_time, materials_flow, qualify_flow, scan_flow, secret_flow, wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
 from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
@@ -182,6 +182,8 @@ async def more(app: BedsideApp) -> None:
         Offer("emergency", wording.EMERGENCY, wording.EMERGENCY_DETAIL),
         Offer("abort", wording.ABORT, wording.ABORT_DETAIL),
     ]
+    if materials_flow.concerns(person):
+        offers.insert(2, Offer("materials", wording.MATERIALS, wording.MATERIALS_DETAIL))
     if person is not None and qualify_flow.ROLE in person.roles:
         offers.insert(0, Offer("qualify", wording.QUALIFY, wording.QUALIFY_DETAIL))
     chosen = await app.push_screen_wait(ChoicesScreen(wording.MORE_TITLE, offers))
@@ -191,6 +193,8 @@ async def more(app: BedsideApp) -> None:
             await tell(app, await app.ask("comment", {"text": text}, key="comment"))
     elif chosen == "correct":
         await correct(app)
+    elif chosen == "materials":
+        await materials_flow.materials(app)
     elif chosen == "qualify":
         await qualify_flow.qualify(app)
     elif chosen == "secret" and person is not None:

@@ -237,6 +237,72 @@ QUALIFY_REASONS: Final = (
 QUALIFY_NOW: Final = "Qualify it"
 QUALIFIED: Final = "{title} is qualified."
 
+# ── Materials ──────────────────────────────────────────────────────────────────────────
+
+MATERIALS: Final = "Materials"
+MATERIALS_DETAIL: Final = "Take a delivery in, release one, see what there is, recall a lot."
+MATERIAL_RECEIVE: Final = "Receive a material"
+MATERIAL_RECEIVE_DETAIL: Final = "A delivery came. It waits until another person releases it."
+MATERIAL_LOOK: Final = "Show the label to the camera, then tap here"
+MATERIAL_LOOK_DETAIL: Final = "The maker's label with lot and expiry, whole and flat."
+MATERIAL_LOOKING: Final = "The camera looks…"
+MATERIAL_TITLE: Final = "What is it called?"
+MATERIAL_LOT_PRINTED: Final = "Lot as it is printed (read: {lot})"
+MATERIAL_DAY_PRINTED: Final = "Expiry as printed: year-month-day, such as 2027-06-30"
+MATERIAL_QUANTITY: Final = "How many?"
+MATERIAL_NUMBER: Final = "Catalogue number"
+MATERIAL_LOT: Final = "Lot"
+MATERIAL_EXPIRES: Final = "Expires"
+MATERIAL_SUPPLIER: Final = "Who delivered it?"
+MATERIAL_CHECK: Final = "Look at package and contents"
+MATERIAL_PASSED: Final = "All is as it should be"
+MATERIAL_FAILED: Final = "Damaged, opened, cloudy or wrong"
+MATERIAL_CERTIFICATE: Final = "Certificate of analysis"
+MATERIAL_PAPER: Final = "It is on paper"
+MATERIAL_PAPER_DETAIL: Final = "Write where it is filed."
+MATERIAL_PAPER_WHERE: Final = "Where is the paper filed?"
+MATERIAL_RECEIVED: Final = "Received as {receipt}. It waits in quarantine."
+MATERIAL_JUDGE: Final = "Release or reject"
+MATERIAL_JUDGE_DETAIL: Final = "A delivery that somebody else received."
+MATERIAL_JUDGE_HINT: Final = "{left} pieces. Look at them and at certificate {certificate}"
+MATERIAL_OWN: Final = "You received it. Another person must decide."
+MATERIAL_NONE_WAITS: Final = "No delivery waits for a decision."
+MATERIAL_RELEASE: Final = "Release it"
+MATERIAL_REJECT: Final = "Reject it"
+MATERIAL_DAMAGED: Final = "It did not pass the look at receipt."
+MATERIAL_WHY: Final = "Why?"
+MATERIAL_REASONS: Final = {
+    "release_material": ("Label, package and certificate agree", "Agreed with QA"),
+    "reject_material": (
+        "Package or contents are damaged",
+        "The certificate does not fit",
+        "It was stored wrongly",
+    ),
+}
+MATERIAL_STOCK: Final = "What there is"
+MATERIAL_STOCK_DETAIL: Final = "Lots, states, expiry, how many are left."
+MATERIAL_NONE: Final = "There are no materials on this unit."
+MATERIAL_ROW: Final = "{title}, lot {lot}"
+MATERIAL_ROW_DETAIL: Final = "{state}, {left} left, expires {until}"
+MATERIAL_STATES: Final = {"quarantined": "IN QUARANTINE", "released": "Released"}
+MATERIAL_RECALLED: Final = "RECALLED"
+MATERIAL_OVER: Final = "EXPIRED"
+MATERIAL_BOOK_OUT_HINT: Final = "Tap one to book out what is gone."
+MATERIAL_GONE_TITLE: Final = "What became of it?"
+MATERIAL_GONE: Final = {
+    "discarded": "It was discarded",
+    "lost": "It is not there",
+    "returned": "It was sent back",
+}
+MATERIAL_RECALL: Final = "Recall a lot"
+MATERIAL_RECALL_DETAIL: Final = "A notice came. Nothing of it is used from now on."
+MATERIAL_RECALL_ASKED: Final = {
+    "catalogue": "Catalogue number, as the notice names it",
+    "lot": "Lot, as the notice names it",
+    "reference": "Reference of the notice",
+    "reason": "Why is it recalled?",
+}
+
 # ── Reasons ────────────────────────────────────────────────────────────────────────────
 HOLD_TITLE: Final = "Why do you hold the batch?"
 RESTART_TITLE: Final = "Why may the batch go on?"

@@ -6,7 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from tui import wording
+from tui import materials_flow, wording
 from tui.screens.chrome import BedsideScreen
 from tui.view import View
 from tui.widgets.touch_button import TouchButton
@@ -53,6 +53,7 @@ class HomeScreen(BedsideScreen[None]):
             yield TouchButton(wording.SIGN_IN, id="sign-in", role="primary")
             yield TouchButton(wording.GO_TO_RUN, id="go-run-big", role="primary")
             yield TouchButton(wording.OPEN_ORDER, id="open-order", role="primary")
+            yield TouchButton(wording.MATERIALS, id="materials")
             yield TouchButton(wording.SIGN_OUT, id="sign-out")
             yield TouchButton(wording.LOCK, id="lock")
             yield TouchButton(wording.NIGHT_COLOURS, id="colours")
@@ -80,6 +81,7 @@ class HomeScreen(BedsideScreen[None]):
         self.query_one("#open-order").disabled = view.busy("open_batch") or not any(
             not order.refused_because for order in snapshot.orders
         )
+        self.query_one("#materials").display = not busy and materials_flow.concerns(person)
         self.query_one("#sign-in").disabled = view.busy("sign_in")
         self.query_one("#sign-out").disabled = view.busy("sign_out")
         self.query_one("#lock").disabled = view.busy("lock")
@@ -100,6 +102,8 @@ class HomeScreen(BedsideScreen[None]):
                 self.bedside.send("lock", {}, key="lock")
             case "open-order":
                 self.bedside.start_open_order()
+            case "materials":
+                self.bedside.start_materials()
             case "go-run-big":
                 self.bedside.go("run")
             case "end-demo":
