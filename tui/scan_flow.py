@@ -285,6 +285,25 @@ async def _typed_result(app: BedsideApp, prompt: PromptView, news: ScanNews) -> 
         await _result(app, prompt, news)
 
 
+# ── A look outside a batch ─────────────────────────────────────────────────────────────
+
+
+async def aimed(
+    app: BedsideApp, title: str, words: str, asked: asyncio.Future[Accepted | Refused]
+) -> Accepted | Refused | None:
+    """Show the camera until the unit has answered; None when the person does not wait for it."""
+    aiming = app.view.snapshot.aiming if app.view is not None else ""
+    screen = ScanScreen(title, words, aiming=aiming)
+    ended = app.push_screen(screen, wait_for_dismiss=True)
+    either: set[asyncio.Future[Any]] = {asked, ended}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if ended.done():
+        return None
+    screen.dismiss(None)
+    await ended
+    return asked.result()
+
+
 # ── Badge ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -245,7 +245,6 @@ MATERIAL_RECEIVE: Final = "Receive a material"
 MATERIAL_RECEIVE_DETAIL: Final = "A delivery came. It waits until another person releases it."
 MATERIAL_LOOK: Final = "Show the label to the camera, then tap here"
 MATERIAL_LOOK_DETAIL: Final = "The maker's label with lot and expiry, whole and flat."
-MATERIAL_LOOKING: Final = "The camera looks…"
 MATERIAL_TITLE: Final = "What is it called?"
 MATERIAL_LOT_PRINTED: Final = "Lot as it is printed (read: {lot})"
 MATERIAL_DAY_PRINTED: Final = "Expiry as printed: year-month-day, such as 2027-06-30"
@@ -313,11 +312,15 @@ OTHER_REASON: Final = "Other reason…"
 OTHER_REASON_DETAIL: Final = "Write it with the keyboard."
 REASON_TEXT: Final = "Reason"
 COMMENT_TEXT: Final = "Comment"
+HOLD_CONSENT: Final = "The patient withdraws the consent"
+CONSENT_FROM_TITLE: Final = "Who brought the word?"
+CONSENT_FROM: Final = ("Ward physician", "Study nurse", "QA", "The patient, to me")
 HOLD_REASONS: Final = (
     "Something looks wrong with the product",
     "A device needs attention",
     "Material is missing or damaged",
     "A person is needed elsewhere",
+    HOLD_CONSENT,
 )
 RESTART_REASONS: Final = (
     "Cause found and removed",

@@ -222,6 +222,7 @@ class Scanning:
         """Whoever was looked for has come, or does not come."""
         look = self._badges.pop(station, None)
         if look is not None:
+            look.state = "not_read"
             self.cancel(look.scan_id)
 
     def begin_badge(self, station: str) -> BadgeLook:
@@ -232,6 +233,8 @@ class Scanning:
 
     async def badge(self, look: BadgeLook) -> None:
         """Read one badge; its picture shows a person and is not kept."""
+        if look.state != "looking":
+            return  # it was given up before it began
         try:
             result = await self._looked(look.scan_id, BADGE_FORMATS, pixels=True)
             shown = Path(str(result.get("image") or ""))

@@ -60,6 +60,10 @@ MAY: dict[str, list[tuple[str, str]]] = {
     "list_materials": [(f"{NAMED} auditor emergency", ALL)],
     "open_batch": [("operator supervisor unconfirmed", "no_batch")],
     "scan": [("operator supervisor unconfirmed emergency", "scanning released")],
+    "cancel_scan": [("", "")],  # no camera looks here
+    # A badge is looked for before anybody is signed in, and proves nothing.
+    "read_badge": [(" ".join(ACTORS), ALL)],
+    "forget_badge": [(" ".join(ACTORS), ALL)],
     "import_file": [("", "")],  # this recipe asks for no file of a device
     "answer": [
         ("operator supervisor unconfirmed emergency", "running"),
