@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,16 @@ LINKS: dict[str, tuple[str, ...]] = {
         "LabelLossAccepted",
         "LabelsReconciled",
         "ProductLabelled",
+        "LabelShown",
         "LabelTyped",
+        "TypedEntriesDiffered",
     ),
     "Custody": ("CustodyTransferred", "TransportRecorded"),
     "Bedside": ("BedsideMatched", "HandOverSigned", "HandedOver"),
 }
-ACTS = (
+ACTS = (  # a reviewer looks at these
+    "TypedEntriesDiffered",
+    "LabelTyped",
     "BagRefused",
     "MaterialRefused",
     "LotOfBatchRecalled",
@@ -85,7 +90,27 @@ def chain_of(entries: Sequence[Entry], coi: str) -> list[tuple[str, list[Link]]]
             for entry in entries
             if entry.kind in kinds and _ours(entry, coi)
         ]
+        if title == "Consent":
+            links = _known_before(entries) + links
         found.append((title, links))
+    return found
+
+
+def _known_before(entries: Sequence[Entry]) -> list[Link]:
+    """The consents that were on the unit's record before the batch, as its opening tells them."""
+    opened = next((entry for entry in entries if entry.kind == "BatchOpened"), None)
+    before = opened.body.get("unit_before") if opened is not None else None
+    if opened is None or not isinstance(before, Mapping):
+        return []
+    try:
+        told = json.loads(str(before.get("consents", "[]")))
+    except ValueError:
+        return []
+    found = []
+    for one in told if isinstance(told, list) else []:
+        said, gone = one.get("said", {}), bool(one.get("withdrawn"))
+        what = "ConsentWithdrawn" if gone else "ConsentRecorded"
+        found.append(Link(what=what, facts=_facts(said), entry=opened, act=gone))
     return found
 
 

@@ -78,7 +78,7 @@ class Stops:
         other = chains_of_consent(self.store, texts["consent"]) - {texts["coi"]}
         if other:
             raise StopRefused(
-                f"Consent {texts['consent']} stands for {', '.join(sorted(other))} on the orders that are here, "
+                f"Consent {texts['consent']} stands for {', '.join(sorted(other))} on the orders here, "
                 f"not for {texts['coi']}. Compare both with the form."
             )
         account = self._proven(person, password, texts["reason"], now)

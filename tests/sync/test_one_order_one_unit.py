@@ -24,6 +24,7 @@ from appliance.domain.batch import Order
 from sync.central.accounts import Accounts, SignedIn
 from sync.central.blob_store import BlobStore
 from sync.central.certify import Certify, CertifyRefused
+from sync.central.chain_of_identity import chain_of, order_facts
 from sync.central.command import central as central_command
 from sync.central.orders import OrderNotGiven, Orders
 from sync.central.review import Review, review_batch
@@ -408,3 +409,26 @@ def test_a_withdrawal_from_the_page_reaches_the_units_also_one_that_is_enrolled_
         words = [read_word(documents.parse(one), (shared_central.home.fingerprint(),)) for one in came]
         assert consent in [word.id for word in words]
     later.record.close()
+
+
+# ── The page ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.requirement("F-002")
+def test_the_page_shows_the_chain_of_identity_with_the_consent_that_stood_before(
+    unit: Unit, shared_central: CentralProcess
+) -> None:
+    one = bag()
+    make_batch(unit, more=[one])
+    ship(unit, shared_central)
+    review = reviewed(shared_central, unit)
+    opened = next(entry for entry in review.entries if entry.kind == "BatchOpened")
+    said = {"consent": "CONSENT-1", "coi": "CHA999926000001", "given_on": "2026-02-01"}
+    opened.body["unit_before"] = {"consents": json.dumps([{"withdrawn": False, "said": said}])}
+
+    chain = dict(chain_of(review.entries, "CHA999926000001"))
+
+    assert [title for title, links in chain.items() if links] == ["Consent", "Bag"]
+    assert ("given on", "2026-02-01") in chain["Consent"][0].facts
+    assert ("din", one.din) in chain["Bag"][0].facts
+    assert ("Order", f"o-{unit.unit_id}-B-0001") in order_facts(review.order)
