@@ -66,7 +66,7 @@ class Crew:
         self.next_label: Path | None = None  # shown instead of the right label at the next bag scan
         self.refusals: list[Refused] = []
         self.accepted: list[Accepted] = []
-        self.labels: dict[str, str] = {}  # picture of the printed label
+        self.labels: dict[str, Path] = {}  # picture of the printed label
         self.events: list[EventMessage] = []
         self._phase_states: dict[str, str] = {}
         self._done: set[str] = set()  # prompts whose physical act is done, be its answer lost or not
@@ -120,7 +120,10 @@ class Crew:
     def _remember(self, event: EventMessage) -> None:
         self.events.append(event)
         if event.name == "LabelPrinted":
-            self.labels["dose"] = str(event.body["picture"])
+            # The bag carries what lies in the tray; without a printer the picture is the label.
+            picture = str(event.body["picture"])
+            blob = self._socket.parents[1] / "record" / "blobs" / picture[:2] / picture
+            self.labels["dose"] = self._hands.came_out() or blob
 
     def _tell_phases(self, snapshot: Snapshot) -> None:
         for phase in snapshot.batch.phases if snapshot.batch else []:
@@ -186,8 +189,7 @@ class Crew:
             label, self.next_label = self.next_label, None
             return label
         if prompt.action == "show dose":
-            picture = self.labels.get("dose", "")
-            return self._socket.parents[1] / "record" / "blobs" / picture[:2] / picture if picture else None
+            return self.labels.get("dose")
         return None
 
     async def _send(

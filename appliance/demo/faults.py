@@ -9,14 +9,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from appliance.demo.crew import Crew
+from appliance.demo.hands import Hands
 from appliance.demo.processes import DemoFailed, Processes, start_engine
+from appliance.demo.site import PRINTER
 from appliance.link.client import ask
 from appliance.link.messages import Snapshot
 
 Watch = Callable[[Snapshot], Awaitable[None]]
 
 
-def fault_watch(fault: str | None, crew: Crew, processes: Processes) -> Watch | None:
+def fault_watch(fault: str | None, crew: Crew, hands: Hands, processes: Processes) -> Watch | None:
     """The watcher that injects a fault, or None."""
     match fault:
         case "wrong-bag" | "expired-bag":
@@ -26,6 +28,8 @@ def fault_watch(fault: str | None, crew: Crew, processes: Processes) -> Watch | 
             return _once(_pumping, lambda: _kill_engine(processes))
         case "vision-killed":
             return _once(lambda s: _state(s, "take_sample") == "running", lambda: _kill_vision(processes))
+        case "labels-run-out":
+            return _once(lambda s: _state(s, "fill") == "running", lambda: _last_label(hands))
         case "stop":
             return _once(_pumping, lambda: _press_stop(processes))
         case _:
@@ -55,6 +59,11 @@ def _pumping(snapshot: Snapshot) -> bool:
         for device in snapshot.devices
         for reading in device.readings
     )
+
+
+async def _last_label(hands: Hands) -> None:
+    """The roll ends: the printer takes the next label, and cannot finish it."""
+    await asyncio.to_thread(hands.ask, {"do": "printer", "device": PRINTER, "act": "leave", "labels": 0})
 
 
 async def _kill_engine(processes: Processes) -> None:

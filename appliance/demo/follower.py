@@ -48,6 +48,7 @@ class Follower:
         self._shown: tuple[str, int] | None = None
         self._reads, self._exported = 0, ""
         self._dose_picture = ""
+        self._dose_printed: Path | None = None
         self._certified = False
 
     async def run(self) -> None:
@@ -76,6 +77,7 @@ class Follower:
             self._reads += 1
         if event.name == "LabelPrinted":
             self._dose_picture = str(event.body["picture"])
+            self._dose_printed = self._hands.came_out()
         if event.name == "InstructionConfirmed" and event.body.get("action"):
             await asyncio.to_thread(self._hands.act, str(event.body["action"]))
 
@@ -103,4 +105,6 @@ class Follower:
 
     def _dose_label(self) -> Path | None:
         name = self._dose_picture
+        if self._dose_printed is not None:
+            return self._dose_printed
         return self._site.home.record / "blobs" / name[:2] / name if name else None

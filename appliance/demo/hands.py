@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from appliance.demo.site import Site
+from appliance.demo.site import PRINTER, Site
 from appliance.domain import transport_log
 from appliance.link.client import look
 
@@ -42,7 +42,9 @@ class Hands:
         """Carry out the acts of a prompt, such as `load_syringe 60; connect patient`."""
         for words in filter(None, (part.strip() for part in action.split(";"))):
             verb, *rest = words.split()
-            if verb == "show":
+            if verb == "mend":
+                self.mend_printer()
+            elif verb == "show":
                 self.show(label or self._site.labels / f"{'-'.join(rest)}.png")
             elif verb == "export_transport_log":
                 self.export_transport_log()
@@ -75,6 +77,15 @@ class Hands:
         if not answer.get("ok"):
             raise HandsUnable(str(answer.get("words", "The bench refused.")))
         return answer
+
+    def mend_printer(self) -> None:
+        """Load labels and close the printer; what it still holds comes out by itself."""
+        for act in ("load", "close_head"):
+            self.ask({"do": "printer", "device": PRINTER, "act": act})
+
+    def came_out(self) -> Path | None:
+        """The newest label in the printer's tray."""
+        return max(self._site.tray.glob("*.png"), default=None)
 
     def show(self, picture: Path) -> None:
         """Hold a label before the camera: a new frame appears in the camera's folder."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.demo.site import MAINTENANCE, QP, REVIEWER, SUPERVISOR, UNIT, Site
+from appliance.demo.site import MAINTENANCE, PRINTER, QP, REVIEWER, SUPERVISOR, UNIT, Site
 
 READY_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 10.0
@@ -114,6 +114,8 @@ def start_bench(processes: Processes, *, seed: int, speed: str) -> None:
         speed,
         "--hands",
         str(site.hands),
+        "--with",
+        f"zebra-zpl={PRINTER}",
     )
     processes.start("bench", command)
     processes.wait_for("bench", lambda: site.hands.exists() and (site.bench / "thawer").exists())

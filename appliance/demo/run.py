@@ -125,7 +125,7 @@ async def _batch(options: argparse.Namespace, site: Site, processes: Processes) 
     qa_url = await asyncio.to_thread(prepare, options, site, processes)
     hands = Hands(site, options.seed)
     crew = Crew(site.home.socket, hands, tell=tell)
-    crew.watch = fault_watch(options.fault, crew, processes)
+    crew.watch = fault_watch(options.fault, crew, hands, processes)
     sealed = await crew.work(_sealed, timeout_s=BATCH_TIMEOUT_S)
     assert sealed.batch is not None
     if qa_url and sealed.batch.state == "awaiting_disposition":

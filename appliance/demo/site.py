@@ -27,6 +27,7 @@ from appliance.config import Home
 from appliance.domain.recipe import parse
 
 UNIT = "UNIT-DEMO-01"
+PRINTER = "printer"  # its line at the bench; what comes out of it lies in the tray beside
 ORDER = "ORD-DEMO-0001"
 CONSENT = "CONSENT-DEMO-0001"
 CONSENT_ON = "2025-01-15"  # the day of the made-up form
@@ -105,6 +106,11 @@ class Site:
     def dilution_series(self) -> Path:
         """The made-up series by which the counting method is qualified in the demonstration."""
         return self.folder / "fictitious-dilution-series.csv"
+
+    @property
+    def tray(self) -> Path:
+        """What the label printer put out, a picture each."""
+        return self.bench / f"{PRINTER}-tray"
 
     @property
     def hands(self) -> Path:
@@ -201,6 +207,7 @@ def _unit_toml(site: Site, speed: str) -> str:
         ("balance-1", "Balance", "balance", "mt-sics", "balance", "keep"),
         ("pump-1", "Syringe pump", "pump", "new-era-ne1000", "pump", "stop"),
         ("thawer-1", "Thaw bath", "thermostat", "julabo", "thawer", "keep"),
+        ("printer-1", "Label printer", "printer", "zebra-zpl", PRINTER, "keep"),
     )
     tables = "".join(
         f'\n[[device]]\nid = "{id}"\ntitle = "{title}"\nrole = "{role}"\ntype = "{type}"\n'
