@@ -232,7 +232,7 @@ class ZebraPrinter:
         if who.dpi != job.dpi:
             found = f"prints {who.dpi} dots an inch" if who.dpi else f"prints {who.dots_mm} dots a millimetre"
             words = f"{found}, the label is made for {job.dpi}. Use another printer. Nothing was printed."
-            raise CutShort(NAME, "dpi", words, {"printed": "0", "state": UNKNOWN})
+            raise CutShort(NAME, "dpi", words, {"printed": "0", "sent": "no", "state": UNKNOWN})
         status = self._ready_look().status
         if status.state != "ready" or status.waiting:
             raise self._not_ready(status)
@@ -264,7 +264,7 @@ class ZebraPrinter:
     def _not_ready(self, status: HostStatus) -> CutShort:
         state = "printing" if status.state == "ready" else status.state
         words = f"{_what_to_do(status, state)}. Nothing of this job was sent."
-        return CutShort(NAME, state, words, {"printed": "0", "state": state})
+        return CutShort(NAME, state, words, {"printed": "0", "sent": "no", "state": state})
 
     def _feed(self, data: bytes) -> None:
         """Send a job in pieces, as fast as the printer takes them."""
