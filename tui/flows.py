@@ -20,7 +20,16 @@ from appliance.link.messages import (
     Proof,
     Refused,
 )
-from tui import emergency_flow, local_time, materials_flow, qualify_flow, scan_flow, secret_flow, wording
+from tui import (
+    consent_flow,
+    emergency_flow,
+    local_time,
+    materials_flow,
+    qualify_flow,
+    scan_flow,
+    secret_flow,
+    wording,
+)
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import NumberScreen, PinScreen, TextScreen
 from tui.screens.judgement import RefusalScreen, ReviewScreen, SignScreen
@@ -129,7 +138,9 @@ async def choose_reason(app: BedsideApp, title: str, reasons: Sequence[str]) -> 
 async def hold(app: BedsideApp) -> None:
     """Hold the batch, with a reason."""
     reason = await choose_reason(app, wording.HOLD_TITLE, wording.HOLD_REASONS)
-    if reason:
+    if reason == wording.HOLD_CONSENT:
+        await consent_flow.withdraw(app)
+    elif reason:
         await tell(app, await app.ask("hold", {"phase": "", "reason": reason}, key="hold"))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
 from appliance.domain import events as ev
@@ -238,8 +238,13 @@ def record(unit: Unit, first: Actor, second: Actor, asked: Asked, now: datetime)
 
 
 def withdraw(unit: Unit, actor: Actor, asked: Asked, now: datetime) -> list[ev.Event]:
-    """One person suffices; who names no consent withdraws all that stand of this chain of identity."""
+    """One person suffices; who names no consent withdraws all of this chain of identity.
+
+    At the unit that works on the product nobody types: without a chain of identity the open batch's is meant.
+    """
     permit(unit, actor, "withdraw_consent")
+    if not asked.coi and unit.batch is not None and not unit.batch.closed:
+        asked = replace(asked, coi=unit.batch.order.coi)
     reason = check_reason(asked.reason)
     named = [asked.consent] if asked.consent else [one.consent for one in of_chain(unit, asked.coi)]
     if not named:

@@ -44,7 +44,7 @@ class ConsentCommands:
 
     async def _withdraw(self, command: Command, caller: Caller) -> dict[str, Any]:
         engine, actor = self._engine, self._engine.desk.acting(caller.station)
-        for name in ("coi", "received_from", "reason"):
+        for name in ("received_from", "reason"):
             text_of(command, name)
         body = {name: str(one) for name, one in command.body.items()}
         asked = consent.Asked.of(body)

@@ -352,3 +352,17 @@ def test_a_full_stop_comes_before_whatever_was_being_entered(walk):
         await bedside.see("do not continue")
 
     walk(story, shows=running(ENTER))
+
+
+def test_a_withdrawal_of_consent_is_said_with_three_taps_and_nothing_typed(walk):
+    async def story(bedside):
+        await bedside.tap("Hold")
+        await bedside.tap("The patient withdraws the consent")
+        await bedside.tap("Study nurse")
+
+        await bedside.until(lambda: bedside.engine.asked("withdraw_consent"))
+        said = bedside.engine.asked("withdraw_consent")[0].body
+        assert said == {"received_from": "Study nurse", "reason": "The patient withdraws the consent"}
+        assert not bedside.engine.asked("hold")
+
+    walk(story, shows=running(CONFIRM, current=1), withdraw_consent=accepting(running(WAIT)))
