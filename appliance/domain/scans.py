@@ -91,7 +91,7 @@ def _several_materials(texts: Sequence[str], identifiers: Sequence[str]) -> bool
         meaning = label_grammars.meaning(text, identifiers[place] if place < len(identifiers) else "")
         if meaning is None or "refused" in meaning:
             continue
-        for key in ("gtin", "catalogue_number", "maker", "lot"):
+        for key in ("gtin", "catalogue_number", "maker", "lot", "serial"):
             if meaning.get(key):
                 said.setdefault((str(meaning["standard"]), key), set()).add(str(meaning[key]))
     return any(len(values) > 1 for values in said.values())

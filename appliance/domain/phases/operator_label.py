@@ -67,11 +67,12 @@ def prompts(c: Context, device: DeviceSpec | None) -> list[Prompt]:
 def scanned(c: Context, device: DeviceSpec | None, read: ev.ScanRead) -> list[ev.Event]:
     """The label that the camera read is that of the qualified device, or it is refused."""
     qualified = qualified_serial(c, device)
-    found = serial_numbers(read.texts)
+    rules = c.batch.opened.rules
+    found = serial_numbers(read.texts, rules)
     if not found:
         words = " ".join(NOT_READ.get(one, one) for one in read.reasons) or NOT_READ["no_symbol"]
         return [_refused(c, device, "", "not_read", words, read.picture)]
-    if qualified and not matches(read.texts, qualified):
+    if qualified and not matches(read.texts, qualified, rules):
         return _another(c, device, " ".join(found), read.picture)
     if not qualified and len(found) > 1:
         words = "This label has several symbols, and none says which is the serial number. Type it instead."

@@ -278,6 +278,17 @@ def test_a_udi_names_its_serial_number_and_nothing_else_of_it_is_one() -> None:
     assert not matches(["0104012345678901"], "04012345678901")
 
 
+def test_an_asset_number_names_a_device_and_a_catalogue_number_does_not() -> None:
+    assert serial_numbers(["8004" + "0401234" + SERIAL]) == ["0401234" + SERIAL]
+    assert matches(["80040401234" + SERIAL], "0401234" + SERIAL)
+    assert not matches(["80040401234" + SERIAL], SERIAL)
+    # Maker and catalogue number (ISBT 128, structures 017 and 021) say which type it is.
+    assert serial_numbers(["=-XX00027QzE", SERIAL]) == [SERIAL]
+    assert serial_numbers(["=)2XX00AB123"]) == []
+    # A record of before is decided again as it was then.
+    assert serial_numbers(["=-XX00027QzE"], rules=3) == ["=-XX00027QzE"]
+
+
 def test_a_device_past_its_calibration_starts_no_phase() -> None:
     suite = Suite(calibrated_until="2026-03-01")
 
