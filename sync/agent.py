@@ -50,6 +50,7 @@ class TransferState(msgspec.Struct, kw_only=True):
     """What the agent keeps between runs; losing it costs repeated questions and nothing else."""
 
     down_cursor: int = 0
+    offered_before: int = 0  # up to here documents were taken by a record that a restore has replaced
     blobs_done_seq: int = 0
     epoch: str = ""  # the log in which `blobs_done_seq` counts
     earlier_done: list[str] = []  # logs before a restore whose records and files were brought
@@ -89,7 +90,10 @@ class Agent:
         self._state = TransferState.load(state_file)
         self._epoch = record.head("gxp").epoch.hex()
         if self._state.epoch not in ("", self._epoch):
-            self._state.blobs_done_seq = 0  # the unit was restored: its log began anew
+            # The unit was restored: its log began anew, and does not know what stopped since the copy.
+            self._state.blobs_done_seq = 0
+            self._state.offered_before = max(self._state.offered_before, self._state.down_cursor)
+            self._state.down_cursor = 0
         self._state.epoch = self._epoch
         self.outbox = Outbox(blobs_seen_seq=self._state.blobs_done_seq)
         self._acks: dict[str, tuple[bytes, bytes, int]] = {}  # not yet with the engine
@@ -286,6 +290,9 @@ class Agent:
         taken = 0
         for cursor, envelope in self._central.down(self._state.down_cursor):
             kind = str(envelope.get("type", ""))[:20]
+            if kind == "decision" and cursor <= self._state.offered_before:
+                self._remember(down_cursor=cursor)  # it binds the log before the restore
+                continue
             try:
                 words = self._engine.deliver_document(envelope)
             except EngineAway as away:

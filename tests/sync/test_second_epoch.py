@@ -9,6 +9,7 @@ import pytest
 from central_site import CentralProcess, Unit, agent_of, make_batch
 from small_engine import SmallEngine
 
+from appliance.access import documents
 from appliance.domain import events
 from appliance.record import acknowledgements
 from appliance.record.backup import take_backup
@@ -101,6 +102,36 @@ def test_a_restored_units_new_log_is_taken_from_its_first_event_and_is_an_incide
     blob = store.blob(unit.unit_id, picture)
     store.close()
     assert blob is not None and blob.verified
+
+
+@pytest.mark.requirement("T20")
+def test_a_restored_unit_hears_again_of_every_order_and_stop_and_of_no_old_decision(
+    unit: Unit, shared_central: CentralProcess, tmp_path: Path
+) -> None:
+    unit.chatter(5)
+    assert sent(unit, shared_central) == {}
+    copy, store = copied(unit, tmp_path), shared_central.home.store()
+    key = shared_central.home.signing_key()
+    kinds: tuple[documents.DocumentType, ...] = ("order", "withdrawal", "decision", "recall")
+    for kind in kinds:
+        envelope = documents.sign(kind, b"{}", key, "central")
+        store.queue_down(unit.unit_id, kind, documents.to_json(envelope).strip())
+    store.close()
+    engine = SmallEngine(unit, shared_central.home.fingerprint())
+    agent_of(unit, shared_central.url).round()
+    first = [one["type"] for one in engine.documents if one["content"] == "e30="]
+    engine.close()
+
+    restored(unit, copy)
+    unit.chatter(1)
+    engine = SmallEngine(unit, shared_central.home.fingerprint())
+    agent_of(unit, shared_central.url).round()
+    agent_of(unit, shared_central.url).round()
+    again = [one["type"] for one in engine.documents if one["content"] == "e30="]
+    engine.close()
+
+    assert first == ["order", "withdrawal", "decision", "recall"]
+    assert again == ["order", "withdrawal", "recall"]
 
 
 @pytest.mark.requirement("R-41")
