@@ -83,6 +83,8 @@ class Fuzzer:
         Which files lead the search, by name.
     led
         Without it new steps count for nothing: the control that shows what the lead is worth.
+    tokens
+        What inputs are made of; without them, what the devices' protocols are made of.
     """
 
     target: Target
@@ -90,6 +92,7 @@ class Fuzzer:
     seed: int = 0
     led: bool = True
     corpus: list[bytes] = field(default_factory=lambda: [b""])
+    tokens: tuple[bytes, ...] = ()
     inputs: int = 0
     found: list[Found] = field(default_factory=list)
 
@@ -151,7 +154,7 @@ class Fuzzer:
             case 3:
                 data[at:at] = chance.randbytes(chance.randint(1, 6))
             case 4:
-                data[at:at] = chance.choice(TOKENS)
+                data[at:at] = chance.choice(self.tokens or TOKENS)
             case 5:
                 data[at:at] = chance.choice(self.corpus)[: chance.randint(1, 32)]
             case _:

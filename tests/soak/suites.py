@@ -29,6 +29,8 @@ FAULT_ROUNDS = 50
 FUZZED_INPUTS = 2_000
 CORPUS = Path("build") / "fuzz"  # kept from run to run, as `.soak.json` is
 PRINTS_A_ROUND = 100
+FUZZED_LABELS = 5_000
+LABELS_A_ROUND = 50  # as many seeds as one part of the bench takes
 TEXTS_A_ROUND = 200
 IMAGES_A_ROUND = 100
 
@@ -241,6 +243,33 @@ def prints_through_damage(seed: int) -> None:
             )
 
 
+def fuzzed_labels(seed: int) -> None:
+    """Grammars and the reader's results get bytes that are led by coverage, judged by a second opinion."""
+    from tests.soak.coverage_fuzz import Fuzzer, keep_corpus, load_corpus
+    from tests.soak.fuzzed_labels import TOKENS, first_inputs, in_labels, targets
+
+    names = sorted(targets())
+    name = names[seed % len(names)]
+    folder = CORPUS / re.sub(r"\W+", "-", name)
+    fuzzer = Fuzzer(targets()[name], in_labels, seed=seed, tokens=TOKENS)
+    fuzzer.load([*first_inputs(seed), *load_corpus(folder)])
+    fuzzer.run(max(0, FUZZED_LABELS - fuzzer.inputs))
+    keep_corpus(folder, fuzzer.corpus)
+    print(f"{name}: {fuzzer.inputs} inputs, {fuzzer.steps} steps reached", file=sys.stderr, flush=True)
+    assert not fuzzer.found, [f"{name}: {one.error} for {one.data!r}" for one in fuzzer.found]
+
+
+def label_frames(seed: int) -> None:
+    """Our own labels of distinct seeds, harmed as bags harm them: none is accepted as another."""
+    from tests.bench.bench_bag_labels import SEEDS_A_PART, Standing, count_in, part_of
+
+    standing, first = Standing(), (seed - 1) * SEEDS_A_PART
+    count_in(standing, part_of(range(first, first + SEEDS_A_PART)))
+    print(json.dumps(standing.line()), file=sys.stderr, flush=True)
+    assert not standing.wrong_accepts, standing.wrong_seeds
+    assert standing.decoded >= 0.9 * SEEDS_A_PART, standing
+
+
 def texts_and_frames(seed: int) -> None:
     """Label texts and frames that were changed by chance end in a value or in a typed refusal."""
     from appliance.domain.isbt128 import LabelRefused, meaning, parse
@@ -293,5 +322,7 @@ SUITES = (
     Suite(
         "prints_through_damage", goal=20_000, round_s=1, play=prints_through_damage, per_round=PRINTS_A_ROUND
     ),
+    Suite("fuzzed_labels", goal=1_000_000, round_s=8, play=fuzzed_labels, per_round=FUZZED_LABELS),
+    Suite("label_frames", goal=20_000, round_s=15, play=label_frames, per_round=LABELS_A_ROUND),
     Suite("texts_and_frames", goal=20_000, round_s=1, play=texts_and_frames),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "drivers"))
 
 from fuzzed_replies import targets
 
+from appliance.domain import hibc, isbt128
+from tests.soak import fuzzed_labels
 from tests.soak.coverage_fuzz import Fuzzer, in_drivers, keep_corpus, load_corpus
 
 INPUTS = 400_000
@@ -85,3 +88,44 @@ def test_seconds_of_fuzzing_find_nothing_in_any_parser_and_driver() -> None:
         found += [f"{name}: {one.error} for {one.data!r}" for one in fuzzer.found]
 
     assert found == []
+
+
+@pytest.mark.requirement("F-001")
+@pytest.mark.parametrize("name", sorted(fuzzed_labels.targets()))
+def test_a_moment_of_fuzzing_finds_nothing_in_any_label_grammar(name: str) -> None:
+    fuzzer = Fuzzer(
+        fuzzed_labels.targets()[name], fuzzed_labels.in_labels, seed=7, tokens=fuzzed_labels.TOKENS
+    )
+    fuzzer.load(fuzzed_labels.first_inputs(7))
+    fuzzer.run(300)
+
+    assert fuzzer.steps >= STEPS_MIN, "the search is led by nothing"
+    assert [f"{one.error} for {one.data!r}" for one in fuzzer.found] == []
+
+
+def any_check_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HIBC takes a symbol whatever its last character is."""
+    true_parse, true_check = hibc.parse, hibc.check_character
+
+    def parse(text: str) -> hibc.Hibc:
+        return true_parse(text[:-1] + true_check(text[:-1]))
+
+    monkeypatch.setattr(hibc, "parse", parse)
+
+
+def any_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ISBT 128 takes flags of type 3 that do not belong to the number."""
+    monkeypatch.setattr(isbt128, "check_value", lambda text: 7)
+
+
+@pytest.mark.requirement("F-001")
+@pytest.mark.parametrize("defect", [any_check_character, any_flags])
+def test_a_grammar_that_forgets_a_check_is_found(
+    defect: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defect(monkeypatch)
+    fuzzer = Fuzzer(fuzzed_labels.front_door, fuzzed_labels.in_labels, seed=3, tokens=fuzzed_labels.TOKENS)
+    fuzzer.load(fuzzed_labels.first_inputs(3))
+    fuzzer.run(6_000, until_found=True)
+
+    assert fuzzer.found
