@@ -63,7 +63,7 @@ _CHANGES = (
     "Corrected", "Voided", "CorrectionProposed", "AccountSet", "AccountRemoved", "AccountDisabled",
     "AccountEnabled", "AccountUnlocked", "RolesApplied", "SecretChanged", "Badge", "DocumentActivated",
     "Aborted", "PhaseHolding", "PhaseRestarting", "CountRepeated", "DispositionRecorded", "ClockAdjusted",
-    "IdentityErased", "LabelVoided", "StopReleased", "Restored",
+    "IdentityErased", "LabelVoided", "LabelMissing", "LabelLossAccepted", "StopReleased", "Restored",
 )  # fmt: skip
 # What a reviewer of the audit trail must have seen before a release, besides every exception.
 CRITICAL = ("changes", "refusals")

@@ -29,6 +29,8 @@ _ALWAYS: dict[str, tuple[str, str]] = {
     "MaterialRefused": ("Identity", "words"),
     "DeviceLabelRefused": ("Identity", "words"),
     "ExchangeFileRefused": ("Identity", "words"),
+    "LabelLossAccepted": ("Label", "reason"),
+    "LabelMissing": ("Label", "words"),
     "LabelVoided": ("Label", "reason"),
     "RecoveredFromCrash": ("Restart", "last_seq"),
     "RecordFaultSeen": ("Record", "words"),

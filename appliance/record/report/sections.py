@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from appliance.domain.blob_names import named_blobs
 from appliance.record.report import audit_trail as report_audit_trail
 from appliance.record.report import custody as report_custody
+from appliance.record.report import labels as report_labels
 from appliance.record.report import materials as report_materials
 from appliance.record.report import people as report_people
 from appliance.record.report import run_by_people as report_run_by_people
@@ -35,6 +36,10 @@ LABELLED = (
     "LabelPrinted",
     "LabelVerified",
     "LabelVoided",
+    "LabelShown",
+    "LabelDestroyed",
+    "LabelMissing",
+    "LabelLossAccepted",
     "LabelsReconciled",
     "ProductLabelled",
     "BedsideMatched",
@@ -74,7 +79,11 @@ def all_sections(batch: Batch, trends: Sequence[Block]) -> list[Section]:
             [*report_materials.blocks(batch), _table_of(batch, SCANNED, "Nothing was scanned.")],
         ),
         Section("custody", "Consent, custody and transport", report_custody.blocks(batch)),
-        Section("labels", "Labels and hand-over", [_table_of(batch, LABELLED, "No label was made.")]),
+        Section(
+            "labels",
+            "Labels and hand-over",
+            [*report_labels.blocks(batch), _table_of(batch, LABELLED, "No label was made.")],
+        ),
         Section("counts", "Cell counts", _counts(batch)),
         Section("run_by_people", "Devices run by people", report_run_by_people.blocks(batch)),
         Section("values", "Recorded values", _values(batch)),

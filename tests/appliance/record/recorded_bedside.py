@@ -168,7 +168,7 @@ class Recorded(Bedside):
     def answer(self, prompt_id: str, by: Actor | None = None, **values: str) -> None:
         prompt = self.prompt(prompt_id)
         actor = by or self._person_for(prompt)
-        entered = {field.name: ENTERED[field.name] for field in prompt.fields} | values
+        entered = {one.name: ENTERED[one.name] for one in prompt.fields if one.name in ENTERED} | values
         self.asked(
             "answer",
             actor,
