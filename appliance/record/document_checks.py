@@ -26,6 +26,7 @@ DOCUMENTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("BatchOpened", "recipe_blob"): ("recipe_developer", "qa_reviewer"),
     ("DispositionRecorded", "decision_blob"): ("qp",),
 }
+TEMPLATE_ROLES = ("recipe_developer", "qa_reviewer")  # of each label template that a batch froze
 # What a decision says of the seal it was made over.
 _OF_THE_SEAL = ("sealed_seq", "sealed_hash", "log_epoch", "telemetry_seq", "telemetry_hash", "blobs_hash",
                 "recipe_hash")  # fmt: skip
@@ -55,11 +56,32 @@ def check_documents(
             data = blob(str(body.get(name, ""))) if kind == event.header.kind and body.get(name) else None
             if data is not None:
                 _check(walk, run, event, name, roles, data)
+        for name, template in _templates_of(event).items():
+            if (data := blob(str(template.get("template_blob", "")))) is not None:
+                _check(walk, run, event, name, TEMPLATE_ROLES, data, template)
     return walk.findings, walk.distrusted
 
 
-def _check(walk: _Walk, run: Run, event: Event, name: str, roles: tuple[str, ...], data: bytes) -> None:
+def _templates_of(event: Event) -> dict[str, dict[str, Any]]:
+    """The label templates that a batch froze, by their names."""
+    told = event.payload.body.get("label_templates") if event.header.kind == "BatchOpened" else None
+    named = told if isinstance(told, dict) else {}
+    return {name: one for name, one in named.items() if isinstance(one, dict)}
+
+
+def _check(
+    walk: _Walk,
+    run: Run,
+    event: Event,
+    name: str,
+    roles: tuple[str, ...],
+    data: bytes,
+    template: dict[str, Any] | None = None,
+) -> None:
     signers, content, words = open_envelope(data)
+    frozen = template.get("hash") if template is not None and signers else None
+    if not words and frozen not in (None, hashlib.sha256(content).hexdigest()):
+        words = "the batch was opened with another label template than the one it names."
     if not words and name == "decision_blob":
         words = _decision_misfit(walk, run, event, content)
     if not words and name == "recipe_blob" and signers:

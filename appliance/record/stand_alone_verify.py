@@ -53,16 +53,14 @@ MANIFEST_FIELDS = {
 }  # fmt: skip
 HIDDEN: dict[str, type] = {"seq": int, "kind": str, "batch": str, "reason": str, "leaf": str, "files": list}
 RANGE_FIELDS = {"first": int, "last": int, "prev_hash": str, "last_hash": str}
+APPROVAL = ("recipe_developer", "qa_reviewer")
 DOCUMENTS = {
-    ("BatchOpened", "people_blob"): ("root",),
-    ("DocumentActivated", "blob"): ("root",),
-    ("BatchOpened", "order_blob"): ("central",),
-    ("BatchOpened", "recipe_blob"): ("recipe_developer", "qa_reviewer"),
+    ("BatchOpened", "people_blob"): ("root",), ("DocumentActivated", "blob"): ("root",),
+    ("BatchOpened", "order_blob"): ("central",), ("BatchOpened", "recipe_blob"): APPROVAL,
     ("DispositionRecorded", "decision_blob"): ("qp",),
-}
-SEAL_FIELDS = (
-    "sealed_seq", "sealed_hash", "log_epoch", "telemetry_seq", "telemetry_hash", "blobs_hash", "recipe_hash",
-)  # fmt: skip
+}  # fmt: skip
+SEAL_FIELDS = ("sealed_seq", "sealed_hash", "log_epoch", "telemetry_seq", "telemetry_hash", "blobs_hash",
+               "recipe_hash")  # fmt: skip
 
 
 class Unreadable(Exception):
@@ -641,24 +639,26 @@ def is_trusted(trust: Trusted, people: People, roles: tuple[str, ...], signers: 
 
 def check_documents(run: Run, entries: Entries, trust: Trusted | None) -> tuple[list[Finding], list[str]]:
     """The signed documents a batch stands on, and which of them no trusted key signed."""
-    findings: list[Finding] = []
-    distrusted: list[str] = []
+    findings, distrusted = list[Finding](), list[str]()
     people: People = {}
     seals: Facts = {}
     for event in run.events:
         body, kind, seq = event["payload"]["body"], event["kind"], event["seq"]
         if kind == "BatchSealed" and event["payload"]["batch"] is not None:
             seals[event["payload"]["batch"]] = body
-        for (of_kind, key), roles in DOCUMENTS.items():
-            data = entries.get(f"blobs/{body.get(key, '')}") if kind == of_kind else None
-            if data is None:
-                continue
-            signers, content, words = open_envelope(data)
+        asked = [(key, roles, body.get(key, "")) for (of, key), roles in DOCUMENTS.items() if of == kind]
+        told = body.get("label_templates") if kind == "BatchOpened" else None
+        templates = {k: v for k, v in (told if isinstance(told, dict) else {}).items() if isinstance(v, dict)}
+        asked += [(key, APPROVAL, one.get("template_blob", "")) for key, one in templates.items()]
+        frozen = {"recipe_blob": body.get("recipe_hash")} | {k: v.get("hash") for k, v in templates.items()}
+        kept = [(key, roles, f"blobs/{name}") for key, roles, name in asked if f"blobs/{name}" in entries]
+        for key, roles, name in kept:
+            signers, content, words = open_envelope(entries[name])
             if not words and key == "decision_blob":
                 words = decision_misfit(run, event, content, seals)
-            other = body.get("recipe_hash") not in (None, sha256(content).hexdigest())
-            if not words and key == "recipe_blob" and signers and other:
-                words = "the batch was opened with another recipe than the one it names."
+            if not words and signers and frozen.get(key) not in (None, sha256(content).hexdigest()):
+                what = "recipe" if key == "recipe_blob" else "label template"
+                words = f"the batch was opened with another {what} than the one it names."
             if words:
                 findings.append(Finding(words, run.log, seq, kind))
                 continue

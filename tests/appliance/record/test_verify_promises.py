@@ -41,6 +41,8 @@ DEVELOPER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(4, 36)))
 REVIEWER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(5, 37)))
 RECIPE = b'[recipe]\nid = "thaw"\n'
 RECIPE_HASH = hashlib.sha256(RECIPE).hexdigest()
+TEMPLATE = b"[template]\n"
+TEMPLATE_HASH = hashlib.sha256(TEMPLATE).hexdigest()
 Judge = Callable[..., dict[str, Any]]
 
 
@@ -279,6 +281,34 @@ def test_a_recipe_is_trusted_when_a_developer_and_a_reviewer_of_the_list_signed_
 
     assert verdict["whole"]
     assert verdict["trusted"] is trusted
+
+
+@pytest.mark.requirement("F-007", "R-22")
+@pytest.mark.parametrize(
+    ("reviewer", "hash_said", "whole", "trusted"),
+    [
+        (REVIEWER_KEY, TEMPLATE_HASH, True, True),
+        (OTHER_KEY, TEMPLATE_HASH, True, False),
+        (REVIEWER_KEY, "0" * 64, False, None),
+    ],
+    ids=["approved", "reviewer unknown", "another template"],
+)
+def test_a_label_template_is_held_to_its_hash_and_to_those_who_approved_it(
+    record: Record,
+    judged: Judge,
+    reviewer: Ed25519PrivateKey,
+    hash_said: str,
+    whole: bool,
+    trusted: bool | None,
+) -> None:
+    blob = keep(record, "label_template", TEMPLATE, recipe_developer=DEVELOPER_KEY, qa_reviewer=reviewer)
+    opens(record, label_templates={"dose": {"version": "2", "hash": hash_said, "template_blob": blob}})
+
+    verdict = judged(trust())
+
+    assert verdict["whole"] is whole
+    if trusted is not None:
+        assert verdict["trusted"] is trusted
 
 
 def test_one_person_in_both_roles_does_not_approve_a_recipe(record: Record, judged: Judge) -> None:
