@@ -19,6 +19,7 @@ JUDGES: Final = frozenset({"verifier", "supervisor", "qa_reviewer"})
 SUPERVISOR: Final = frozenset({"supervisor"})
 RECALLERS: Final = frozenset({"supervisor", "qa_reviewer"})
 PAPER, PASSED = "paper:", "passed"
+DAY_CHARACTERS: Final = 11  # of a time as people read it, the day alone
 QUANTITY: Final = FieldView(
     name="quantity", label=wording.MATERIAL_QUANTITY, kind="number", minimum="1", maximum="100000"
 )
@@ -166,7 +167,7 @@ def _offer(one: dict[str, Any], *, possible: bool, why: str = "") -> Offer:
     words = wording.MATERIAL_ROW.format(title=one["title"], lot=one["lot"])
     state = wording.MATERIAL_RECALLED if one["recalled"] else wording.MATERIAL_STATES[str(one["state"])]
     state = wording.MATERIAL_OVER if one["expired"] and not one["recalled"] else state
-    until = local_time.readable(str(one["expires_at"]))
+    until = local_time.readable(str(one["expires_at"]))[:DAY_CHARACTERS]
     detail = why or wording.MATERIAL_ROW_DETAIL.format(state=state, left=one["left"], until=until)
     return Offer(str(one["id"]), words, detail, possible)
 
