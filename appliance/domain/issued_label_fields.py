@@ -40,7 +40,7 @@ def requested(c: Context, copy: int, expires_at: datetime) -> ev.LabelRequested:
         time_zone=c.batch.opened.time_zone,
         product=settings.get("product", c.batch.recipe.title),
         volume_ml=plain(c.phase.amount("volume", "mL")),
-        lot=f"{c.batch.id}, label {label_id}",
+        lot=f"{c.batch.id}, label {label_id.rpartition('-')[2]}",
         site=c.batch.opened.site,
     )
     fields |= {

@@ -94,14 +94,15 @@ def _order(shelf: Shelf, order_id: str) -> ShelvedOrder:
 
 
 def _templates(shelf: Shelf, recipe: ShelvedRecipe) -> list[ShelvedTemplate]:
-    """All approved label templates; refused with the reason where one that the recipe prints by is none."""
-    for name in label_templates.printed_by(recipe.recipe):
+    """The approved templates that the recipe prints by; refused with the reason where one is not."""
+    named = label_templates.printed_by(recipe.recipe)
+    for name in named:
         if name not in shelf.label_templates and f"{name}.json" in shelf.refused:
             _, words = shelf.refused[f"{name}.json"]
             raise CommandRefused(
                 f"The label template {name} cannot be used. {words} Call QA.", reason="label_template_missing"
             )
-    return list(shelf.label_templates.values())
+    return [shelf.label_templates[name] for name in named if name in shelf.label_templates]
 
 
 def _recipe(shelf: Shelf, order_id: str) -> ShelvedRecipe:

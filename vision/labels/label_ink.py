@@ -109,12 +109,19 @@ class _Pen:
 
 
 def _styled(
-    sheet: Sheet, capital_mm: float, dpi: int, style: lt.Style, lines: list[str], *, centred: bool
+    sheet: Sheet,
+    capital_mm: float,
+    dpi: int,
+    style: lt.Style,
+    lines: list[str],
+    *,
+    centred: bool,
+    at_top: bool = False,
 ) -> None:
-    """Write lines in a style, in the middle of the sheet's height."""
+    """Write lines in a style, in the middle of the sheet's height or from its top on."""
     width, height = sheet.size
     pen = _Pen(sheet, capital_mm, dpi, bold=style != "plain")
-    pad, top = 0.0, (height - len(lines) * pen.pitch) / 2
+    pad, top = 0.0, 0.0 if at_top else (height - len(lines) * pen.pitch) / 2
     if style in ("inverse", "framed"):
         edge = max(1, lt.dots(FRAME_MM, dpi))
         sheet.paste(0, (0, 0, width, height))
@@ -160,7 +167,7 @@ def _statements(sheet: Sheet, element: lt.Statements, fields: Mapping[str, str],
         if name in fields:
             said += _broken(sheet, element.capital_mm, dpi, element.style, fields[name], element.lines)
     if said:
-        _styled(sheet, element.capital_mm, dpi, element.style, said, centred=False)
+        _styled(sheet, element.capital_mm, dpi, element.style, said, centred=False, at_top=True)
 
 
 def _linear(sheet: Sheet, element: lt.Linear, fields: Mapping[str, str], dpi: int) -> None:

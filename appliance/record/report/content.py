@@ -112,6 +112,7 @@ def _head(batch: Batch) -> Facts:
         ("Events", f"{batch.entries[0].seq} to {last.seq}, {len(batch.entries)} of this batch"),
         ("Recipe", recipe),
         ("Recipe hash", (Span(str(body.get("recipe_hash") or report_text.NOTHING), "code"),)),
+        *_label_templates(body),
         ("Software", f"Cellwright {or_nothing(body.get('software_version'))}"),
         ("Build hash", (Span(str(body.get("build_hash") or "not recorded"), "code"),)),
         ("Log epoch", (Span(header.epoch.hex(), "code"),)),
@@ -119,6 +120,18 @@ def _head(batch: Batch) -> Facts:
         ("Record hash", (Span(last.stored.hash.hex(), "code"), Span(f" of event {last.seq}", "quiet"))),
     ]
     return Facts(rows)
+
+
+def _label_templates(body: dict[str, Any]) -> list[tuple[str, Cell]]:
+    """By which approved templates its labels were drawn; a batch of before froze none."""
+    frozen = body.get("label_templates") or {}
+    return [
+        (
+            f"Label template {name}",
+            (Span(f"version {one.get('version')}, "), Span(str(one.get("hash") or ""), "code")),
+        )
+        for name, one in sorted(frozen.items())
+    ]
 
 
 def _sealed(entry: Entry) -> Cell:
