@@ -4,14 +4,18 @@ Whole frame, then located and turned cut-outs, then prepared variants, then turn
 ZBar confirms, OpenCV only locates. What a symbol means is not known here.
 """
 
+import io
+import os
+import stat
 import time
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from vision.labels.agreement import LINEAR, Read, Symbol, agree, overlap
 from vision.labels.bar_looks import bar_looks, crop_scale
@@ -30,11 +34,14 @@ from vision.labels.matrix_looks import matrix_variants, second_looks
 from vision.labels.one_label import TWO_LABELS, two_labels
 from vision.labels.prepare import scaled
 from vision.labels.why_unread import reasons_for
+from vision.picture_file import DAMAGE
 
 # A cascade run to its end takes a quarter of a second; the rest is for a busy machine.
 BUDGET_MS = 3000
 FILE_BYTES_MAX = 64 * 1024 * 1024
 PIXELS_MAX = 60_000_000
+# What cameras and printers write; every further decoder is one more way in for bad bytes.
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 SIDE_PX_MAX = 20_000
 SLIMNESS_MAX = 32
 WORK_SIDE_PX = 1600
@@ -63,25 +70,41 @@ class FrameRead:
 
 
 def load_gray(path: Path) -> Gray:
-    """Decode a picture file to 8-bit grey, turned as its EXIF says."""
+    """Decode a picture file to 8-bit grey, turned as its EXIF says; clear parts are white paper."""
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise UnreadableImage(f"{path} is larger than {FILE_BYTES_MAX // 2**20} MiB.")
-        data = path.read_bytes()
+        data = _bytes_of(path)
         # The header alone tells the size, before any decoder allocates for it.
-        with Image.open(path) as header:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as header:
+            warnings.simplefilter("ignore")
             width, height = header.size
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise UnreadableImage(f"{path} cannot be read as a picture: {error}") from error
-    if width * height > PIXELS_MAX or max(width, height) > SIDE_PX_MAX:
-        raise UnreadableImage(f"{path} has {width} x {height} pixels, more than can be looked at.")
-    try:
+            if width * height > PIXELS_MAX or max(width, height) > SIDE_PX_MAX:
+                raise UnreadableImage(f"{path} has {width} x {height} pixels, more than can be looked at.")
+            if header.mode in ("RGBA", "LA", "PA") or "transparency" in header.info:
+                return _on_white(header)
         gray = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
-    except cv2.error as error:
-        raise UnreadableImage(f"{path} cannot be decoded: {error}") from error
+    except (*DAMAGE, Image.DecompressionBombError, cv2.error) as error:
+        raise UnreadableImage(f"{path} cannot be read as a picture: {error}") from error
     if gray is None:
         raise UnreadableImage(f"{path} cannot be decoded as a picture.")
     return np.asarray(gray, dtype=np.uint8)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Read an ordinary file; a pipe or a device could keep the reader for ever, or never end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        told = os.fstat(handle)
+        if not stat.S_ISREG(told.st_mode) or told.st_size > FILE_BYTES_MAX:
+            raise UnreadableImage(
+                f"{path} is no file of a picture, or larger than {FILE_BYTES_MAX >> 20} MiB."
+            )
+        return file.read(FILE_BYTES_MAX)
+
+
+def _on_white(picture: Image.Image) -> Gray:
+    upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    paper = Image.new("RGBA", upright.size, "white")
+    return np.asarray(Image.alpha_composite(paper, upright).convert("L"), dtype=np.uint8)
 
 
 def read_symbols(
