@@ -14,8 +14,12 @@ import pytest
 from engine_room import ADA, BEN, CLEO, DIN, STATION, Room, bag_texts, make_room, told
 
 from appliance.domain import events as ev
-from appliance.domain import isbt128
+from appliance.domain import isbt128, typed_entry
+from appliance.domain.errors import NotPlausible
+from appliance.domain.prompts import Prompt
+from appliance.engine.scan_commands import nameless
 from appliance.engine.scanning import BadgeLook
+from appliance.record.report import exceptions
 from tests.vision.net_camera import NetCamera, net_camera
 from vision.labels.locate import Gray
 
@@ -149,6 +153,44 @@ def test_entries_that_differ_three_times_hold_the_step_and_are_decided_the_same_
         assert [one.id for one in (await room.connects()).prompts] == ["bag/bag"]
 
     told(room, story)
+
+
+@pytest.mark.requirement("F-005", "F-009")
+def test_a_typed_wristband_of_another_patient_goes_on_record_as_a_hash_alone(room: Room) -> None:
+    own, other = "CHA999926000001", "CHA999926000002"
+
+    async def story() -> None:
+        await room.begins_batch()
+        prompt = Prompt(
+            phase="hand_over",
+            key="typed:wristband",
+            kind="enter",
+            title="",
+            instruction="",
+            button="",
+            typed=typed_entry.COI,
+        )
+        ours = nameless(room.engine, prompt, {"coi": own + isbt128.check_character(own)})
+        theirs = nameless(room.engine, prompt, {"coi": other + isbt128.check_character(other)})
+        again = nameless(room.engine, prompt, {"coi": other + isbt128.check_character(other)})
+        with pytest.raises(NotPlausible):
+            nameless(room.engine, prompt, {"coi": own})
+
+        assert ours == {"coi": own + isbt128.check_character(own)}
+        assert theirs == again and theirs["coi"].startswith("keyed:") and other not in theirs["coi"]
+        assert typed_entry.entry_of(typed_entry.COI, theirs).texts == (theirs["coi"],)
+
+    told(room, story)
+
+
+def test_a_reviewer_sees_each_typed_label_and_each_pair_that_differed() -> None:
+    typed = {"phase": "bag", "key": "bag", "part": "second", "number": 2}
+    differed = {"phase": "bag", "key": "bag", "tries": 1, "words": "The two entries differ."}
+
+    assert exceptions._by_kind("LabelTyped", {**typed, "part": "first"}) is None
+    group, words = exceptions._by_kind("LabelTyped", typed) or ("", "")
+    assert group == "Identity" and "typed by two people" in words and "2" in words
+    assert "The two entries differ." in str(exceptions._by_kind("TypedEntriesDiffered", differed))
 
 
 async def not_read(room: Room) -> None:
