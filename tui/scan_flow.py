@@ -121,7 +121,7 @@ async def _followed(
             began_s = now_s
         elif running is not None and not seen:
             seen = True
-            screen.limits(float(running.limit_s), float(running.left_s))
+            screen.begins(float(running.limit_s), float(running.left_s), at_patient=running.at_patient)
         elif running is None and now_s - began_s > (SETTLED_AFTER_S if seen else BEGINS_WITHIN_S):
             break
         if now_s - began_s > SCAN_S_MAX + MARGIN_S:
@@ -326,7 +326,7 @@ async def show_badge(app: BedsideApp) -> tuple[str, str] | None:
                     break
                 if not started:
                     started = True
-                    screen.limits(float(seen.left_s), float(seen.left_s))
+                    screen.begins(float(seen.left_s), float(seen.left_s))
             await asyncio.sleep(LOOK_EVERY_S)
         by_person = ended.done()
         if not by_person:

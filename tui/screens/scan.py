@@ -73,9 +73,10 @@ class ScanScreen(BedsideScreen[str]):
                 yield Words("", id="scan-left")
             yield TouchButton(wording.END_SCAN, id="end-scan")
 
-    def limits(self, limit_s: float, left_s: float) -> None:
-        """How long this scan may take, and what is left of it."""
+    def begins(self, limit_s: float, left_s: float, *, at_patient: bool = False) -> None:
+        """How long this scan may take, what is left of it, and whether a picture may be shown."""
         self._limit_s, self._ends_s = limit_s, time.monotonic() + left_s
+        self._at_patient |= at_patient
 
     def show(self, view: View) -> None:
         """Follow the picture and the time; a STOP ends the aiming."""
