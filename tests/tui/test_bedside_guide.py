@@ -22,7 +22,7 @@ def screen_words() -> set[str]:
         if isinstance(value, str):
             texts.append(value)
         elif isinstance(value, dict):
-            texts += value.values()
+            texts += [one for each in value.values() for one in ((each,) if isinstance(each, str) else each)]
     return {" ".join(text.split()) for text in texts}
 
 
