@@ -22,6 +22,7 @@ __all__ = ["LineSettings", "SerialLine", "TraceEntry", "settings_enforceable"]
 WRITE_TIMEOUT_S = 0.2
 RECEIVE_BYTES_MAX = 4096  # beyond what was asked for
 REPLY_BYTES = 512  # more than any reply here has
+FED_BYTES_KEPT = 24  # of a piece of a long transmission: what a label says is not for a trace
 AFTER_BROKEN_S = 0.01  # a device that sends rubbish is not asked as fast as a processor can
 AFTER_FLOOD_S = 0.05
 
@@ -157,7 +158,7 @@ class SerialLine:
         except OSError as error:
             raise self._lost(error) from error
         if taken:
-            self.traced.note("out", data[:taken])
+            self.traced.note("out", data[:taken], keep=FED_BYTES_KEPT)
         return taken
 
     def receive(self, *, timeout_s: float) -> bytes:

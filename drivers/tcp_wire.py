@@ -70,7 +70,11 @@ class TcpWire:
 
     def __init__(self, port: str) -> None:
         host, number = address_of(port)
-        self._lock = _held_alone(host, number)
+        try:
+            known = {str(one[4][0]) for one in socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)}
+        except OSError as error:
+            raise _in_words(error, port) from error
+        self._lock = _held_alone(min(known), number)
         try:
             self._socket = socket.create_connection((host, number), timeout=CONNECT_S)
         except OSError as error:
@@ -140,7 +144,7 @@ def _held_alone(host: str, number: int) -> socket.socket:
     """Take a name that one program of this machine can hold; the kernel frees it with its holder."""
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        lock.bind(f"\0cellwright tcp {host.lower()}:{number}")
+        lock.bind(f"\0cellwright tcp {host}:{number}")
     except OSError as error:
         lock.close()
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from error

@@ -46,13 +46,11 @@ class Trace:
         self.exchange = 0
         self.spool: deque[TraceEntry] | None = None
 
-    def note(self, direction: Literal["out", "in"], data: bytes) -> None:
-        """Keep bytes; a request begins the next exchange."""
+    def note(self, direction: Literal["out", "in"], data: bytes, *, keep: int = ENTRY_BYTES_MAX) -> None:
+        """Keep bytes, the first `keep` of them; a request begins the next exchange."""
         if direction == "out":
             self.exchange += 1
-        entry = TraceEntry(
-            time.monotonic_ns(), direction, bytes(data[:ENTRY_BYTES_MAX]), self.exchange, len(data)
-        )
+        entry = TraceEntry(time.monotonic_ns(), direction, bytes(data[:keep]), self.exchange, len(data))
         self.entries.append(entry)
         if self.spool is not None:
             self.spool.append(entry)

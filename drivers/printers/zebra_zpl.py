@@ -127,6 +127,7 @@ class ZebraPrinter:
     SILENT_S = 5.0
     STANDS_STILL_S = 30.0  # printing, and no label comes
     LOST_S = 2.0  # idle, and not all labels counted
+    BEGINS_S = 10.0  # the same where it was not seen at work yet: some think long about a picture
     OUT_OF_REACH_S = 3.0  # no printer is back from the loss of its power within so short a time
     CANCELLED_S = 4.0
 
@@ -227,7 +228,7 @@ class ZebraPrinter:
         if job.job in self._sent:
             done = self._job.done if self._job is not None and self._job.job == job.job else UNKNOWN
             words = f"job {job.job} was sent before and is not sent twice. Print it under another name."
-            raise CutShort(NAME, "refused", words, {"printed": str(done), "state": UNKNOWN})
+            raise CutShort(NAME, "sent_before", words, {"printed": str(done), "state": UNKNOWN})
         who = self._who or self._identity_agreed()
         if who.dpi != job.dpi:
             found = f"prints {who.dpi} dots an inch" if who.dpi else f"prints {who.dots_mm} dots a millimetre"
@@ -245,7 +246,9 @@ class ZebraPrinter:
         self._looks.forget()
         self._in_doubt = True
         try:
-            self._feed(job.data)
+            # The question is fed with the job: written by itself it would find the line's buffer full, and
+            # what a line does not take in time is thrown away, with the end of the job.
+            self._feed(job.data + IDENTITY)
             self._hear_behind(len(job.data))
         except LineLost as fault:
             raise self._unknown(f"is gone ({fault.words}) Look at it before you print again") from fault
@@ -282,8 +285,6 @@ class ZebraPrinter:
         """Wait for the first answer behind a job: it comes when all bytes before it went over the line."""
         patience_s = self.BEHIND_S + size * self._byte_s
         began_s = time.monotonic()
-        self._line.drain()
-        self._line.send(IDENTITY)
         while True:
             try:
                 frame = self._line.receive(timeout_s=self.TOLD_EVERY_S)
@@ -426,7 +427,7 @@ class ZebraPrinter:
     def _lost(self, job: SentJob) -> bool:
         """Whether the printer has stood idle for so long that what is missing will not come."""
         idle_s = time.monotonic() - self._idle_since_s if self._idle_since_s is not None else 0.0
-        return not job.ended and idle_s > self.LOST_S
+        return not job.ended and idle_s > (self.LOST_S if job.seen_busy else self.BEGINS_S)
 
     def _readings(self, confirmed: Confirmed[Look]) -> list[Reading]:
         job, status = self._job, confirmed.value.status
@@ -505,6 +506,7 @@ class ZebraPrinter:
         except LineLost:
             raise
         except DeviceSilent:
+            self._identity_agreed()  # it is there, then
             return ""  # a printer from before variables says nothing to them
 
     def _variable(self, name: str) -> str:

@@ -70,6 +70,10 @@ class MemoryWire:
         return self._coming.popleft()
 
     def write(self, data: bytes, wait_s: float) -> None:
+        self.put(data)
+
+    def put(self, data: bytes) -> None:
+        """Let bytes arrive at the twin."""
         self.requests += 1
         self._clock.sleep(0.001)
         self._take(self._twin.receive(data, self._clock.now_s))

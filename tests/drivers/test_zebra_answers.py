@@ -11,7 +11,7 @@ import pytest
 from fuzzed_replies import Script
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_line import joined, on_virtual_time
+from memory_line import MemoryWire, joined, on_virtual_time
 from printing import DOTS, zpl
 
 from drivers.faults import CutShort, DeviceFault, DeviceRefused
@@ -26,6 +26,7 @@ from drivers.printers.zpl_answers import (
 )
 from drivers.printers.zpl_job import JobUnusable, job_of
 from drivers.simulated.zpl_raster import NoGraphic, graphic
+from drivers.wire import WriteStuck
 
 quick = settings(derandomize=True, deadline=None, max_examples=200)
 FIRST, SECOND, THIRD = (
@@ -280,3 +281,35 @@ def test_a_count_that_no_second_answer_confirms_counts_for_nothing(tmp_path: Pat
 
     assert len(wrong) == 30
     assert (told.value.kind, told.value.result["printed"]) == ("lost", "1")
+
+
+@pytest.mark.requirement("F-091")
+def test_the_end_of_a_job_is_not_thrown_away_on_a_line_that_is_still_busy_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port holds a few KiB for its line, and throws them away where a request cannot follow in time."""
+    with on_virtual_time() as clock:
+        busy_until_s = 0.0
+
+        def write_some(wire: MemoryWire, data: bytes, wait_s: float) -> int:
+            nonlocal busy_until_s
+            if clock.now_s + wait_s < busy_until_s:
+                clock.sleep(wait_s)
+                return 0
+            MemoryWire.put(wire, data[:64])
+            busy_until_s = clock.now_s + 0.6
+            return len(data[:64])
+
+        def write(wire: MemoryWire, data: bytes, wait_s: float) -> None:
+            if clock.now_s + wait_s < busy_until_s:
+                raise WriteStuck("the end of the job is thrown away")
+            MemoryWire.put(wire, data)
+
+        monkeypatch.setattr(MemoryWire, "write_some", write_some)
+        monkeypatch.setattr(MemoryWire, "write", write)
+        made: tuple[Any, Any] = joined("zebra-zpl", clock, lambda reply: [reply])
+        driver, twin = made
+        driver.open()
+
+        assert driver.order("print", order_of(tmp_path, 1))["printed"] == "1"
+        assert twin.came_out == [DOTS]
