@@ -57,7 +57,8 @@ def read_material(
     Raises
     ------
     LabelNotUsable
-        Reasons `not_read`, `label_refused`, `wrong_material`, `lot_in_doubt` for a printed lot that does not fit.
+        Reasons `not_read`, `label_refused`, `wrong_material`; `lot_in_doubt` for a printed lot that does
+        not fit.
     """
     if not texts:
         words = [NOT_READ.get(reason, reason) for reason in reasons] or [NOT_READ["no_symbol"]]
