@@ -529,8 +529,3 @@ def lift_by_document(
             document_blob=document_blob,
         )
     ]
-
-
-def recalled_in(batch: Batch) -> list[str]:
-    """The words of each recall that came for this batch's lots, for whoever signs it."""
-    return [one.words for _, one in batch.all(ev.LotOfBatchRecalled)]

@@ -123,6 +123,7 @@ def results_now(batch: Batch) -> list[ev.ResultReceived]:
 def batch_statement(c: Context) -> str:
     """The exact text that the signatures before the seal bind: results, labels, deviations, corrections."""
     labelled = c.batch.last(ev.ProductLabelled)
+    recalled = [one.words for _, one in c.batch.all(ev.LotOfBatchRecalled)]
     statement = {
         "order": c.batch.order.id,
         "din": c.batch.order.din,
@@ -136,6 +137,8 @@ def batch_statement(c: Context) -> str:
             f"{v.phase}/{v.key} {v.field}: {v.old} to {v.new} {v.unit}".strip()
             for _, v in c.batch.all(ev.ValueCorrected)
         ],
+        # Said only where there is one: what was signed before recalls were told stays the same text.
+        **({"recalled": recalled} if recalled else {}),
         "dose_label": labelled[1].label_id if labelled else "",
         "expires_at": labelled[1].expires_at if labelled else "",
         "simulated": c.batch.opened.simulated,

@@ -52,7 +52,8 @@ class Seal(Logic):
             PromptFact("Corrected", f"{v.field}: {v.old} to {v.new} {v.unit}".strip())
             for _, v in c.batch.all(ev.ValueCorrected)
         ]
-        return (*results, *corrected, *deviations)
+        recalled = [PromptFact("Recalled", one.words, True) for _, one in c.batch.all(ev.LotOfBatchRecalled)]
+        return (*results, *corrected, *deviations, *recalled)
 
     def advance(self, c: Context) -> list[ev.Event]:
         signatures = c.batch.signatures

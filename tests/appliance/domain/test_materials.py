@@ -375,6 +375,9 @@ def test_a_recall_after_the_seal_voids_what_was_signed_and_is_a_fact_of_the_batc
     changed = bedside.batch.changed_after_seal
     assert changed is not None and isinstance(changed.event, ev.LotOfBatchRecalled)
     assert bedside.batch.must_be_signed
+    asked = bedside.prompt("seal/performed")
+    assert "is recalled (FSN-7: Particles)" in asked.content
+    assert ("Recalled", True) in {(fact.label, fact.out_of_limit) for fact in asked.facts}
 
 
 @pytest.mark.requirement("F-094")
