@@ -311,6 +311,8 @@ class Unit:
     count_qualifications: dict[str, ev.CountMethodQualified] = field(default_factory=dict)  # the newest
     # Of each consent, by its id, the newest word: recorded or withdrawn.
     consents: dict[str, ev.ConsentRecorded | ev.ConsentWithdrawn] = field(default_factory=dict)
+    print_tests: dict[str, ev.PrintHeadTested] = field(default_factory=dict)  # printer → the newest
+    print_test_orders: dict[str, ev.PrintTestOrdered] = field(default_factory=dict)  # the same
     missing_labels: dict[str, str] = field(default_factory=dict)  # label that was never found → its batch
     wear: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, memory) → writes counted
     warned_on: dict[str, str] = field(default_factory=dict)  # device:what ends → the day of the last notice
@@ -425,6 +427,10 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
             unit.used_bags[bag_key(bag.din, bag.description_code, bag.division)] = fact.batch
         case ev.ExchangeFileAccepted(blob=blob) if fact.batch is not None:
             unit.used_files.setdefault(blob, fact.batch)
+        case ev.PrintTestOrdered(device=device) as ordered:
+            unit.print_test_orders[device] = ordered
+        case ev.PrintHeadTested(device=device) as tested:
+            unit.print_tests[device] = tested
         case ev.LabelMissing(label_id=label) if fact.batch is not None:
             unit.missing_labels[label] = fact.batch
         case ev.LabelShown(label_id=label) | ev.LabelDestroyed(label_id=label):

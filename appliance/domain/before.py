@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from appliance.domain import consent, label_templates, materials
+from appliance.domain import consent, label_templates, materials, print_test
 from appliance.domain import events as ev
 from appliance.domain.batch import DeviceSpec, Order, Unit, bag_key
 from appliance.domain.issued_labels import RULES_FROM
@@ -32,6 +32,7 @@ def before(unit: Unit, order: Order, recipe: Recipe, rules: int) -> dict[str, An
             "bag_used_in": used_in,
             **(_counting(unit) if rules >= COUNTS_TOLD else {}),
             **(_labels(unit) if rules >= RULES_FROM else {}),
+            **(print_test.told(unit) if rules >= RULES_FROM else {}),
             **(_materials(unit, recipe) if rules >= materials.RULES_FROM else {}),
             **(consent.told(unit, order) if rules >= consent.RULES_FROM else {}),
             **(label_templates.told(unit) if rules >= label_templates.RULES_FROM else {}),

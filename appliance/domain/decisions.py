@@ -121,6 +121,8 @@ def open_batch(unit: Unit, opening: Opening, actor: Actor, now: datetime) -> tup
         raise CommandRefused("The order asks for another recipe. Call QA.", reason="recipe_differs")
     refuse_untrained(unit, actor, opening.recipe.id, opening.recipe.version, now)
     _refuse_unqualified(unit, opening.recipe, now)
+    if opening.rules >= print_test.RULES_FROM:
+        print_test.refuse_untested(unit, opening.recipe, now)
     if opening.rules >= count_fitness.RULES_FROM:
         count_fitness.refuse_unfit(unit, opening.recipe, opening.count_methods, opening.station, now)
     if opening.rules >= label_templates.RULES_FROM:

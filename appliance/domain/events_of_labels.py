@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from appliance.domain.event import Event
 
 # Those that are facts of the unit, not of a batch: they change no sealed record.
-LABEL_FACTS_OF_THE_UNIT: frozenset[str] = frozenset()
+LABEL_FACTS_OF_THE_UNIT: frozenset[str] = frozenset({"PrintTestOrdered", "PrintHeadTested"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +149,33 @@ class LabelsReconciled(Event):
     destroyed: int
     missing: int = 0  # signed for by two persons
     labels: dict[str, str] = field(default_factory=dict)  # each label's fate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintTestOrdered(Event):
+    """The test label of a print head goes to its printer."""
+
+    device: str
+    job: str
+    payload: str  # of the label's linear symbol: which test it is
+    picture: str
+    zpl_blob: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintHeadTested(Event):
+    """What the camera's picture of the test label shows of the print head."""
+
+    device: str
+    job: str
+    verdict: str  # pass fail
+    words: str
+    picture: str
+    dead_mm: list[str]  # where white lines are, from the label's left edge
+    narrowest_mm: str  # the narrowest line that the picture would have shown
+    person: str
+    tested_at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,8 @@ WITHHELD: dict[str, str] = {
     "LabelDestroyed": STAFF,
     "LabelLossAccepted": STAFF,
     "LabelMissing": WORDS,
+    "PrintHeadTested": STAFF,
+    "PrintTestOrdered": STAFF,
     "LabelVoided": FREE_TEXT,
     "MaterialRefused": SYMBOLS,
     "PhaseAborted": FREE_TEXT,

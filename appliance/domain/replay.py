@@ -47,6 +47,8 @@ FACTS: Mapping[str, str] = {
     "CellCountReported": "the camera's worker",
     "CountFailed": "the camera's worker",
     "LabelDrawn": "the printer's worker",
+    "PrintTestOrdered": "who tested the printer was permitted then",
+    "PrintHeadTested": "the camera's worker",
     "LabelPrinted": "the printer's worker",
     "LabelVoided": "the printer's worker",
     "MeasurementsSealed": "the telemetry log",
@@ -269,7 +271,7 @@ COMMANDS_OF_FACTS = frozenset(
     {
         "sign_in", "sign_out", "lock", "change_secret", "stop", "store_ack", "deliver_document",
         "record_blocked", "unlock_identities", "erase_identity", "read_badge", "forget_badge",
-        "scan_material", "list_materials",
+        "scan_material", "list_materials", "test_printer",
     }
 )  # fmt: skip
 

@@ -61,6 +61,7 @@ MAY: dict[str, frozenset[str]] = {
     "confirm_time": frozenset({"operator", "supervisor", "administrator"}),
     "comment": frozenset(set(ROLES) - {"auditor"}),
     "correct": frozenset({"operator", "supervisor"}),
+    "test_printer": frozenset({"operator", "supervisor", "maintenance"}),
     "qualify_device": frozenset({"maintenance"}),
     "qualify_count": frozenset({"maintenance"}),
     "receive_material": frozenset({"operator", "verifier", "supervisor"}),

@@ -24,6 +24,7 @@ from appliance.engine.opening import opening_of
 from appliance.engine.order_commands import OrderCommands
 from appliance.engine.people_commands import PeopleCommands
 from appliance.engine.port import EnginePort
+from appliance.engine.printer_test import PrinterTest
 from appliance.engine.release_desk import ReleaseDesk
 from appliance.engine.scan_commands import ScanCommands
 from appliance.engine.signature_commands import SignatureCommands
@@ -38,6 +39,7 @@ ON_RECORD = frozenset(
         "recipe_not_approved", "order_refused", "device_not_qualified", "batch_open", "record_full",
         "not_active", "not_trained", "identity_not_confirmed", "not_needed", "out_of_order",
         "not_correctable", "device_not_calibrated", "id_needed", "unknown_command", "count_not_qualified",
+        "print_head_not_tested",
         "consent_missing", "consent_withdrawn", "order_without_unit", "order_other_unit", "order_expired",
         "order_superseded", "order_handed_back", "lot_recalled", "material_expired", "visual_check_failed",
         "certificate_differs", "signed_recall", "label_template_missing", "label_template_older",
@@ -66,6 +68,7 @@ class Commands:
             "import_file": self._import_file,
             **SignatureCommands(engine).handlers,
             **DeviceCommands(engine).handlers,
+            **PrinterTest(engine).handlers,
             **CountCommands(engine).handlers,
             **self.materials.handlers,
             **ScanCommands(engine).handlers,

@@ -52,6 +52,8 @@ SENTENCES: dict[str, str] = {
     "LabelVoided": "Label {label_id} was voided",
     "LabelShown": "Void label {label_id} was shown",
     "LabelDestroyed": "Label {label_id} was destroyed by {person}, witnessed by {witness}",
+    "PrintTestOrdered": "The test label {job} was ordered from {device} by {person}",
+    "PrintHeadTested": "The print head of {device} was tested by {person}: {verdict}. {words}",
     "LabelMissing": "A label is missing: {words}",
     "LabelLossAccepted": "{first_person} and {second_person} signed that label {label_id} is missing",
     "LabelsReconciled": "Labels: printed {printed}, applied {applied}, void {void}, destroyed {destroyed}, "

@@ -27,6 +27,7 @@ from appliance.domain.phase_logic import (
     two_person_prompts,
 )
 from appliance.domain.phases.print_label_before import PRINTS_MAX, PrintLabelBefore
+from appliance.domain.print_test import PARAMETER
 from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
 from appliance.domain.recipe import Phase
 from appliance.domain.roles import Actor
@@ -59,6 +60,7 @@ class PrintLabel(Logic):
     INSTRUCTIONS = ("apply", "reconcile", "pack")
     VERIFIABLE = ("reconcile",)
     ENTERED = {"reconcile": COUNTS}
+    PACKS = True  # the phase ends when the product is packed
 
     def __init__(self) -> None:
         self._before = PrintLabelBefore()
@@ -67,6 +69,11 @@ class PrintLabel(Logic):
         return c.batch.opened.rules < issued_labels.RULES_FROM
 
     def faults(self, phase: Phase) -> list[str]:
+        try:
+            if PARAMETER in phase.parameters:
+                phase.amount(PARAMETER, "s")
+        except QuantityRefused as error:
+            return [f"phase.{phase.id}.parameter.{PARAMETER}: {error}"]
         if "labels" not in phase.parameters:
             return []
         try:
@@ -83,7 +90,7 @@ class PrintLabel(Logic):
         if self._is_before(c):
             return self._before.advance(c)
         if c.run.has(ev.LabelsReconciled):
-            return complete(c) if c.run.confirmed("pack") else []
+            return complete(c) if c.run.confirmed("pack") or not self.PACKS else []
         for copy in range(1, copies_of(c.phase) + 1):
             label = issued_labels.live(c.run, copy)
             if label is None:
@@ -111,6 +118,10 @@ class PrintLabel(Logic):
         ]
         if len(failed) >= PRINTS_MAX:
             return hold(c, "label_not_printed", f"{len(failed)} labels failed: {failed[-1].reason}")
+        return self.requests(c, copy)
+
+    def requests(self, c: Context, copy: int) -> list[ev.Event]:
+        """The next label of a copy."""
         return [requested(c, copy, self._expiry(c))]
 
     def _expiry(self, c: Context) -> datetime:
@@ -137,7 +148,8 @@ class PrintLabel(Logic):
         if self._is_before(c):
             return self._before.prompts(c)
         if c.run.has(ev.LabelsReconciled):
-            return [confirm(c, "pack", button="The dose is packed")] if not c.run.confirmed("pack") else []
+            packed = c.run.confirmed("pack") or not self.PACKS
+            return [] if packed else [confirm(c, "pack", button="The dose is packed")]
         if scan_pending(c):
             return []
         again = self._reprints(c)
@@ -189,9 +201,13 @@ class PrintLabel(Logic):
             instruction="Show the label that was applied to the camera.",
             button="Scan",
             expects=f"Label {label.id}",
-            action="show dose" if label.request.copy == 1 else f"show label {label.id}",
+            action=self.shown_as(label),
             facts=(PromptFact("Last scan", last[1].words, True),) if last else (),
         )
+
+    def shown_as(self, label: Issued) -> str:
+        """What hands show to the camera."""
+        return "show dose" if label.request.copy == 1 else f"show label {label.id}"
 
     def _reprints(self, c: Context) -> list[Prompt]:
         """Another label, for each that is out and not void."""

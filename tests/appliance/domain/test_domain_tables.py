@@ -54,7 +54,10 @@ def test_every_active_state_can_be_aborted_or_is_on_its_way_out() -> None:
 
 # ── Roles ──────────────────────────────────────────────────────────────────────────────
 
-WORKS = {"open_batch", "answer", "scan", "hold", "restart", "release_stop", "acknowledge_alarm", "comment"}
+WORKS = {
+    "open_batch", "answer", "scan", "hold", "restart", "release_stop", "acknowledge_alarm", "comment",
+    "test_printer",
+}  # fmt: skip
 OWN = {"change_secret"}
 NAMED = {"comment", "open_emergency"}
 WARD = NAMED | OWN
@@ -78,7 +81,8 @@ MAY_DO = {
     "qp": WARD - {"open_emergency"},
     "recipe_developer": WARD,
     "integrator": WARD | {"confirm_qualification"},
-    "maintenance": WARD | {"acknowledge_alarm", "qualify_device", "qualify_count", "confirm_qualification"},
+    "maintenance": WARD
+    | {"acknowledge_alarm", "qualify_device", "qualify_count", "confirm_qualification", "test_printer"},
     "administrator": WARD | ACCOUNTS | {"confirm_time", "unlock_account", "enable_account"},
     "auditor": OWN,
 }

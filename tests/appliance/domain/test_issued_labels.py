@@ -487,3 +487,60 @@ def test_a_record_of_before_is_decided_by_the_label_phase_of_then(bedside: Bedsi
     bedside.labels[L1] = list(bedside.last(ev.LabelPrinted).texts)
     bedside.works_through("label")
     assert bedside.last(ev.LabelsReconciled).labels == {}
+
+
+# ── The print head's test ──────────────────────────────────────────────────────────────
+
+
+TESTED_DAILY = RECIPE_B.replace('expiry = { value = "2 h"', 'print_test = "24 h"\nexpiry = { value = "2 h"')
+
+
+def tested(bedside: Bedside, *, hours_ago: float, verdict: str = "pass") -> None:
+    head = ev.PrintHeadTested(
+        device="printer-1",
+        job="PT-1",
+        verdict=verdict,
+        words="A white line at 31.2 mm." if verdict == "fail" else "No dead dot.",
+        picture="",
+        dead_mm=[],
+        narrowest_mm="0.04",
+        person=ADA.id,
+        tested_at=(bedside.now - timedelta(hours=hours_ago)).isoformat(),
+    )
+    bedside.commit([head], ADA.id)
+
+
+@pytest.mark.requirement("F-007", "T18")
+@pytest.mark.parametrize(
+    ("hours_ago", "verdict", "said"),
+    [
+        (None, "", "was not tested within 24 h"),
+        (25, "pass", "was not tested within 24 h"),
+        (1, "fail", "was not passed: A white line at 31.2 mm."),
+        (23, "pass", ""),
+    ],
+)
+def test_a_batch_that_prints_begins_only_with_a_print_head_that_was_seen_to_be_whole(
+    hours_ago: float | None, verdict: str, said: str
+) -> None:
+    bedside = Bedside(TESTED_DAILY)
+    Printer(bedside)
+    if hours_ago is not None:
+        tested(bedside, hours_ago=hours_ago, verdict=verdict)
+
+    if not said:
+        bedside.begin_batch()
+        told = bedside.batch.opened.unit_before["print_head_test"]
+        assert told == f"pass {(bedside.now - timedelta(hours=23)).isoformat()}"
+        return
+    refused = bedside.refusal(bedside.begin_batch)
+    assert refused.reason == "print_head_not_tested"
+    assert said in str(refused) and "show it to the camera" in str(refused)
+
+
+def test_a_unit_without_a_printer_is_asked_for_no_test() -> None:
+    bedside = Bedside(TESTED_DAILY)
+
+    bedside.begin_batch()
+
+    assert bedside.batch.state == "running"

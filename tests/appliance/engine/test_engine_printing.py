@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from engine_room import ADA, BEN, RECIPE, Room, bag_texts, make_room, told
+from PIL import Image
 from test_device_pool import until
 from test_engine_label_templates import PRINTS, approves
 
@@ -170,9 +171,32 @@ def story(folder: Path, tell: Callable[[PrintRoom], Awaitable[None]]) -> PrintRo
     return print_room
 
 
+async def the_print_head_is_tested(at: PrintRoom) -> None:
+    """Print the test label, show what came out as a camera would see it, twice as large."""
+    room, tray = at.room, at.tray
+    await room.signs_in()
+    early = await room.refused("test_printer", {"step": "judge"})
+    assert "Print the test label first" in early.words
+    await room.done("test_printer", {"step": "print"})
+    label = next(tray.glob("*.png"))
+    with Image.open(label) as picture:
+        larger = picture.convert("L").resize((2 * picture.width, 2 * picture.height))
+        table = Image.new("L", (larger.width + 200, larger.height + 200), 150)
+        table.paste(larger, (100, 100))
+        table.save(room.home.labels / "test.png")
+    judged = await room.done("test_printer", {"step": "judge"})
+    assert judged.result["verdict"] == "pass", judged.result
+    tested = room.events(ev.PrintHeadTested)[0]
+    assert isinstance(tested, ev.PrintHeadTested)
+    assert tested.picture and tested.person == ADA.id
+    label.unlink()
+    await room.done("sign_out")
+
+
 @pytest.mark.requirement("F-007", "F-008", "T18")
 def test_paper_ends_in_mid_job_and_no_label_is_counted_twice_and_none_is_lost(tmp_path: Path) -> None:
     async def paper_ends(at: PrintRoom) -> None:
+        await the_print_head_is_tested(at)
         await at.goes_to_the_label()
         at.twin.leave(0)  # the roll ends with this label
 
@@ -202,7 +226,7 @@ def test_paper_ends_in_mid_job_and_no_label_is_counted_twice_and_none_is_lost(tm
     printed = after.room.events(ev.LabelPrinted)
     assert [(one.label_id, one.said_by) for one in printed] == [(L1, "printer"), (L2, "printer")]  # type: ignore[attr-defined]
     assert len(after.room.events(ev.DeviceOrdered)) == 2
-    assert len(after.twin.came_out) == 2
+    assert len(after.twin.came_out) == 3  # with the print head's test
 
 
 @pytest.mark.requirement("F-007", "F-008")
