@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,31 @@ def test_device_hosts_are_given_time_to_say_stop() -> None:
     assert int(found["TimeoutStopSec"][0]) >= 5
     assert found["Type"] == ["notify"]
     assert "PrivateDevices" not in found  # it would hide the serial lines
+
+
+def test_a_printers_address_is_all_that_the_engine_is_opened_to(tmp_path: Path) -> None:
+    added = DEPLOY / "systemd" / "cellwright-engine.service.d" / "network-printer.conf"
+    engine = DEPLOY / "systemd" / "cellwright-engine.service"
+    found = settings(added)
+    assert settings(engine)["PrivateNetwork"] == ["yes"]
+    assert (found["PrivateNetwork"], found["IPAddressDeny"]) == (["no"], ["any"])
+    (address,) = found["IPAddressAllow"]
+    assert ip_address(address).is_private or address.startswith("192.0.2.")
+
+    analyze = tool("systemd-analyze")
+    folder = tmp_path / f"{engine.name}.d"
+    folder.mkdir()
+    shutil.copy(added, folder)
+    (tmp_path / engine.name).write_text(engine.read_text().replace(PROGRAM, "/bin/true"))
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", "--recursive-errors=no", str(tmp_path / engine.name)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "")
 
 
 def test_the_agent_cannot_reach_the_key_that_signs_the_record() -> None:
@@ -178,5 +204,5 @@ def test_the_example_of_the_appliance_file_is_taken_as_it_stands() -> None:
 
     assert not config.unit.simulated
     assert config.station.um_per_px == Decimal("0.6")
-    links = set(re.findall(r'SYMLINK\+="([^"]+)"', RULES.read_text()))
+    links = set(re.findall(r'^[^#\n]*SYMLINK\+="([^"]+)"', RULES.read_text(), re.MULTILINE))
     assert {device.port.removeprefix("/dev/") for device in config.devices} == links
