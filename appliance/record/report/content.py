@@ -6,6 +6,7 @@ event stands in the audit trail, also of a kind that this software does not know
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -104,6 +105,7 @@ def _head(batch: Batch) -> Facts:
     rows: list[tuple[str, Cell]] = [
         ("Batch", (Span(batch.source.batch, "strong"),)),
         ("Order", or_nothing(body.get("order_id"))),
+        *_assignment(body),
         ("Unit", header.unit),
         ("Site", f"{or_nothing(body.get('site'))}, local time {batch.times.name}"),
         ("State", (Span(_state(batch), "strong"),)),
@@ -121,6 +123,19 @@ def _head(batch: Batch) -> Facts:
         ("Record hash", (Span(last.stored.hash.hex(), "code"), Span(f" of event {last.seq}", "quiet"))),
     ]
     return Facts(rows)
+
+
+def _assignment(body: dict[str, Any]) -> list[tuple[str, Cell]]:
+    """For which unit, until when and on which consent the order was signed; one of before named none."""
+    try:
+        said = json.loads(str(body.get("order_text") or "{}"))
+    except ValueError:
+        return []
+    if not isinstance(said, dict) or not said.get("unit"):
+        return []
+    number, until = said.get("assignment", 1), said.get("expires_at")
+    words = f"unit {said['unit']}, assignment {number}, to be begun by {until}"
+    return [("Order is for", words), ("On consent", or_nothing(said.get("consent")))]
 
 
 def _label_templates(body: dict[str, Any]) -> list[tuple[str, Cell]]:

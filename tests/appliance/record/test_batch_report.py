@@ -235,3 +235,20 @@ def test_no_text_leaves_its_place(text: str) -> None:
 def test_words_of_names() -> None:
     assert words_of("CellCountReported") == "Cell count reported"
     assert words_of("volume_ml") == "volume ml"
+
+
+@pytest.mark.requirement("T20")
+@pytest.mark.parametrize(
+    "order", ['{"unit": "unit-0001", "assignment": "2", "consent": "C-7"}', "[]", "not JSON"]
+)
+def test_the_head_says_for_which_unit_the_order_was_and_on_which_consent(tmp_path: Path, order: str) -> None:
+    record = new_record(tmp_path / "record")
+    write(record, "BatchOpened", {"order_id": "ORD-7", "order_text": order})
+    write(record, "BatchCompleted", {})
+    record.seal(stamp(9))
+
+    text = read(report_of(record, BATCH)).text
+
+    assert "ORD-7" in text
+    assert ("unit unit-0001, assignment 2" in text) is order.startswith("{")
+    record.close()
