@@ -31,8 +31,6 @@ def keys_of_event(event: ev.Event) -> tuple[str, ...]:
             return event.din, dose, event.label_id
         case ev.SampleTaken():
             return (event.sample_id,)
-        case ev.LabelRequested():
-            return (event.label_id,)
         case _:
             return ()
 

@@ -145,6 +145,7 @@ def test_whatever_is_on_record_the_fast_fold_gives_the_state_of_the_full_one() -
             assert plain(fast.unit.people) == plain(full.unit.people)
             assert unit_digest(fast.unit) == unit_digest(full.unit)
             assert fast.unit.batch == full.unit.batch
+            assert fast.unit.labels_of == full.unit.labels_of  # no part of the digest
             assert fast.access == full.access
 
     equal()
@@ -158,17 +159,19 @@ def test_a_kind_that_is_left_out_changes_nothing_but_its_own_batch(name: str) ->
         unit = Unit("UNIT-1", True, {})
         for one in [opened(1), *earlier, *EVERYTHING_ON]:
             evolve(unit, Fact(one, START, "unit", 1, "B-1"))
-        before = unit_digest(unit)
+        before, labels = unit_digest(unit), dict(unit.labels_of)
 
         evolve(unit, Fact(event, START, "unit", 2, "B-0"))
 
         assert unit_digest(unit) == before
+        assert unit.labels_of == labels
 
     unchanged()
 
 
 def test_what_a_unit_goes_by_for_years_is_never_left_out() -> None:
     kept = {"BatchOpened", "BagAccepted", "DispositionRecorded", "AlarmRaised", "AccountSet", "SignInRefused"}
+    kept |= {"ProductLabelled", "SampleTaken", "ConsentRecorded", "ConsentWithdrawn"}
 
     assert not kept & OF_THEIR_BATCH
     assert ev.KINDS.keys() >= OF_THEIR_BATCH
