@@ -43,8 +43,11 @@ WRONG_FILE: Final = frozenset({"wrong_device", "wrong_programme", "other_run", "
 SUPERVISOR_NEEDED: Final = "supervisor_needed"
 # Refused scans that only ask for another look; any other one is a full stop.
 LOOK_AGAIN: Final = frozenset(
-    {"not_read", "not_confirmed", "incomplete", "two_labels", "timeout", "busy", "not_open"}
-)
+    {
+        "not_read", "not_confirmed", "incomplete", "two_labels", "timeout", "busy", "not_open", "other_thing",
+        "same_picture",
+    }
+)  # fmt: skip
 TYPED_BADGE: Final = "typed-badge"
 CAMERA_BADGE: Final = "camera-badge"
 OTHER: Final = "other"
