@@ -154,7 +154,7 @@ class Matrix:
                 proof = witness
             case "record_consent":
                 body = {"consent": "C-2", "coi": "CHA999926000002", "patient": "DEMO2", "on": "2026-02-01"}
-                body, proof = body | {"received_from": "study nurse"}, witness
+                body, proof = body | {"received_from": "study nurse"}, BEN.by_pin
             case "withdraw_consent":
                 body = {"coi": "CHA999926000001", "received_from": "ward", **reason}
             case "receive_material":
