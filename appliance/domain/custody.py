@@ -21,7 +21,12 @@ NEXT: Mapping[str, tuple[str, ...]] = {
     LABORATORY: (UNIT,),
     WARD: (),
 }
-WORKS_ON_PRODUCT = frozenset({"thaw", "transfer", "operator_device", "sample", "count_cells", "print_label"})
+WORKS_ON_PRODUCT = frozenset(
+    {
+        "thaw", "transfer", "operator_device", "sample", "count_cells", "print_label",
+        "print_in_process_label", "print_sample_label",
+    }
+)  # fmt: skip
 
 
 def bag_of(batch: Batch) -> str:

@@ -13,12 +13,13 @@ from appliance.domain.phase_logic import Context
 from appliance.domain.quantity import plain
 
 
+def next_label(c: Context) -> str:
+    """The id of the label that is issued next."""
+    return f"{c.batch.id}-L{len(of_batch(c.batch)) + 1}"
+
+
 def requested(c: Context, copy: int, expires_at: datetime) -> ev.LabelRequested:
-    """The next label of a copy; a second or repeated print says so by its flag (ISBT 128, 05)."""
-    label_id = f"{c.batch.id}-L{len(of_batch(c.batch)) + 1}"
-    earlier = [one for one in issued(c.run) if one.request.copy == copy]
-    came_out = [one for one in earlier if one.printed is not None]
-    before = came_out[-1] if came_out else None
+    """The next label of the product itself."""
     settings, order = c.batch.recipe.settings, c.batch.order
     collection_type = settings.get("collection_type", "0")
     identity = {
@@ -26,13 +27,7 @@ def requested(c: Context, copy: int, expires_at: datetime) -> ev.LabelRequested:
         "description_code": settings.get("description_code", ""),
         "division": settings.get("division", "00"),
     }
-    donation = isbt128.din_text(order.din, SECOND_PRINT if before else None)
-    told = identity | {
-        "expires_at": expires_at.isoformat(),
-        "collection_type": collection_type,
-        "flags": donation[-2:],
-        "serial": serial_code(label_id),
-    }
+    told = identity | {"expires_at": expires_at.isoformat(), "collection_type": collection_type}
     fields = final_product_fields(
         order,
         settings,
@@ -40,21 +35,44 @@ def requested(c: Context, copy: int, expires_at: datetime) -> ev.LabelRequested:
         time_zone=c.batch.opened.time_zone,
         product=settings.get("product", c.batch.recipe.title),
         volume_ml=plain(c.phase.amount("volume", "mL")),
-        lot=f"{c.batch.id}, label {label_id.rpartition('-')[2]}",
+        lot=f"{c.batch.id}, label {next_label(c).rpartition('-')[2]}",
         site=c.batch.opened.site,
     )
-    fields |= {
+    return issue(c, copy, template=c.phase.text.get(TEMPLATE_TEXT, FINAL), fields=fields, identity=told)
+
+
+def issue(
+    c: Context,
+    copy: int,
+    *,
+    template: str,
+    fields: dict[str, str],
+    identity: dict[str, str],
+    flags: str | None = None,
+) -> ev.LabelRequested:
+    """Issue a label with its serial; a second or repeated print says so by its flag (ISBT 128, 05).
+
+    Parameters
+    ----------
+    flags
+        Of the donation number, where they say what the label is on and so stay in every print.
+    """
+    label_id = next_label(c)
+    earlier = [one for one in issued(c.run) if one.request.copy == copy]
+    came_out = [one for one in earlier if one.printed is not None]
+    before = came_out[-1] if came_out else None
+    donation = isbt128.din_text(c.batch.order.din, flags or (SECOND_PRINT if before else None))
+    fields = fields | {
         "din_text": donation,
         "compound_text": _with_serial(fields["compound_text"], donation, label_id),
     }
-    template = c.phase.text.get(TEMPLATE_TEXT, FINAL)
     return ev.LabelRequested(
         phase=c.phase.id,
         label_id=label_id,
         template=template,
         **version_and_hash(c.batch, template),
         fields=fields,
-        identity=told,
+        identity=identity | {"flags": donation[-2:], "serial": serial_code(label_id)},
         reprint=before is not None,
         reason=before.voided.reason if before and before.voided else "",
         replaces=before.id if before else "",

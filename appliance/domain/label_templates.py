@@ -13,8 +13,9 @@ from appliance.domain.label_wording import IDENTIFY, MAY_TRANSMIT
 from appliance.domain.recipe import Recipe
 
 RULES_FROM = 4  # the first `BatchOpened.rules` by which only approved templates are printed
-FINAL = "dose"  # the template of a product's own label, where a recipe names none
-PRINTING = "print_label"  # the phase type that prints
+FINAL, IN_PROCESS, SAMPLE = "dose", "in_process", "sample"
+# The phase types that print, and by which template where the recipe names none.
+PRINTING = {"print_label": FINAL, "print_in_process_label": IN_PROCESS, "print_sample_label": SAMPLE}
 TEMPLATE_TEXT = "template"  # the phase's setting that names another one
 
 _STATEMENTS = ("autologous_statement", "donor_statement", "biohazard_statement")
@@ -83,10 +84,8 @@ def lacking(kind: str, fields: Collection[str], words: Collection[str]) -> list[
 
 def printed_by(recipe: Recipe) -> list[str]:
     """The templates that a recipe prints by, each once."""
-    named = (
-        phase.text.get(TEMPLATE_TEXT, FINAL) for phase in recipe.phases.values() if phase.type == PRINTING
-    )
-    return sorted(set(named))
+    printing = (phase for phase in recipe.phases.values() if phase.type in PRINTING)
+    return sorted({phase.text.get(TEMPLATE_TEXT, PRINTING[phase.type]) for phase in printing})
 
 
 def refuse_unfit(unit: Unit, recipe: Recipe, templates: Mapping[str, Mapping[str, str]]) -> None:

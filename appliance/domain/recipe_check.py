@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.domain import isbt128
 from appliance.domain.errors import QuantityRefused
+from appliance.domain.label_templates import printed_by
 from appliance.domain.label_wording import faults_of_settings
 from appliance.domain.phases import LOGIC
 from appliance.domain.recipe import Phase, Recipe
@@ -18,7 +19,12 @@ AT_LEAST = frozenset(
         "dose_temperature_min",
     }
 )  # fmt: skip
-PRODUCT_TYPES = frozenset({"thaw", "transfer", "operator_device", "sample", "count_cells", "print_label"})
+PRODUCT_TYPES = frozenset(
+    {
+        "thaw", "transfer", "operator_device", "sample", "count_cells", "print_label",
+        "print_in_process_label", "print_sample_label",
+    }
+)  # fmt: skip
 
 
 def check(recipe: Recipe) -> list[str]:
@@ -114,6 +120,9 @@ def _sequence_faults(recipe: Recipe) -> list[str]:
         before = _all_before(recipe, phase)
         if phase is not clearance and clearance.id not in before:
             faults.append(f"phase.{phase.id}: must come after the line clearance '{clearance.id}'.")
+        sampled = any(recipe.phases[one].type == "sample" for one in before)
+        if phase.type == "print_sample_label" and not sampled:
+            faults.append(f"phase.{phase.id}: must come after a phase that takes a sample.")
         if phase.type in PRODUCT_TYPES and bag.id not in before:
             faults.append(f"phase.{phase.id}: must come after the bag is identified in '{bag.id}'.")
         if phase not in (seal, hand_over) and phase.id not in _all_before(recipe, seal):
@@ -141,7 +150,7 @@ def _value_faults(recipe: Recipe) -> list[str]:
 
 def _label_faults(recipe: Recipe) -> list[str]:
     """A label that cannot be printed is found before a batch stands before it."""
-    if not any(phase.type == "print_label" for phase in recipe.phases.values()):
+    if not printed_by(recipe):
         return []
     settings = recipe.settings
     code, kind = settings.get("description_code", ""), settings.get("collection_type", "0")

@@ -9,6 +9,7 @@ from appliance.domain.phases.hand_over import HandOver
 from appliance.domain.phases.line_clearance import LineClearance
 from appliance.domain.phases.operator_device import OperatorDevice
 from appliance.domain.phases.print_label import PrintLabel
+from appliance.domain.phases.print_other_labels import PrintInProcessLabel, PrintSampleLabel
 from appliance.domain.phases.sample import Sample
 from appliance.domain.phases.scan_bag import ScanBag
 from appliance.domain.phases.scan_material import ScanMaterial
@@ -25,7 +26,9 @@ LOGIC: dict[str, Logic] = {
         HandOver(),
         LineClearance(),
         OperatorDevice(),
+        PrintInProcessLabel(),
         PrintLabel(),
+        PrintSampleLabel(),
         Sample(),
         ScanBag(),
         ScanMaterial(),

@@ -57,7 +57,7 @@ def copies_of(phase: Phase) -> int:
 class PrintLabel(Logic):
     TYPE = "print_label"
     PARAMETERS = {"expiry": "s", "volume": "mL"}
-    INSTRUCTIONS = ("apply", "reconcile", "pack")
+    INSTRUCTIONS: tuple[str, ...] = ("apply", "reconcile", "pack")
     VERIFIABLE = ("reconcile",)
     ENTERED = {"reconcile": COUNTS}
     PACKS = True  # the phase ends when the product is packed

@@ -362,7 +362,8 @@ class Bedside:
 
     def _printed(self, request: ev.LabelRequested) -> ev.Event:
         fields = request.fields
-        self.labels[request.label_id] = [fields["din_text"], fields["product_text"], fields["compound_text"]]
+        symbols = ("din_text", "product_text", "compound_text")
+        self.labels[request.label_id] = [fields[name] for name in symbols if name in fields]
         return ev.LabelDrawn(
             phase=request.phase,
             label_id=request.label_id,
@@ -576,6 +577,8 @@ class Bedside:
                 return bag_texts()
             case ["show", "dose"]:
                 return list(self.labels.values())[-1]
+            case ["show", "label", serial]:
+                return self.labels[serial]
             case ["show", "order"]:
                 return order_texts()
             case _:
