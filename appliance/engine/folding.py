@@ -37,7 +37,7 @@ OF_THEIR_BATCH = frozenset(
         "PhaseCompleted", "BatchCompleted", "BatchSealed", "BatchAborted", "HandOverSigned", "HandedOver",
         "DeviceLabelRefused", "ExchangeFileRequested", "ExchangeFileRead", "ExchangeFileRefused",
         "ScanRequested", "ScanRead", "ScanCancelled", "LabelTyped", "TypedEntriesDiffered", "LineCleared",
-        "BagRefused", "MaterialAccepted", "MaterialRefused",
+        "BagRefused", "MaterialRefused",
         "LabelRequested", "LabelDrawn", "LabelPrinted", "LabelVerified", "LabelVoided", "LabelsReconciled",
         "BedsideMatched", "CustodyTransferred", "TransportRecorded", "DeviceOrdered", "DeviceReported",
         "DeviceRefusedOrder",

@@ -171,6 +171,7 @@ def test_a_kind_that_is_left_out_changes_nothing_but_its_own_batch(name: str) ->
 
 def test_what_a_unit_goes_by_for_years_is_never_left_out() -> None:
     kept = {"BatchOpened", "BagAccepted", "DispositionRecorded", "AlarmRaised", "AccountSet", "SignInRefused"}
+    kept |= {"MaterialReceived", "MaterialReleased", "MaterialAccepted", "MaterialBookedOut", "LotRecalled"}
     kept |= {"ProductLabelled", "SampleTaken", "ConsentRecorded", "ConsentWithdrawn"}
 
     assert not kept & OF_THEIR_BATCH
