@@ -45,7 +45,7 @@ SUPERVISOR_NEEDED: Final = "supervisor_needed"
 LOOK_AGAIN: Final = frozenset(
     {
         "not_read", "not_confirmed", "incomplete", "two_labels", "timeout", "busy", "not_open", "other_thing",
-        "same_picture",
+        "same_picture", "lot_in_doubt", "earlier_expiry",
     }
 )  # fmt: skip
 TYPED_BADGE: Final = "typed-badge"

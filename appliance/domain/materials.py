@@ -131,6 +131,8 @@ def _refuse_recalled(unit: Unit, catalogue: str, lot: str, title: str, scanned: 
 def _receipt_of(unit: Unit, label: MaterialLabel, title: str, scanned: str) -> Receipt:
     known = unit.stock.of(label.catalogue, label.lot)
     usable = [one for one in known if one.usable and one.serial in ("", label.serial)]
+    # Two deliveries of one lot may tell two days: the label says which of them it came with.
+    usable = [one for one in usable if label.expires_at in (None, one.expires)] or usable
     if usable:
         return min(usable, key=lambda one: (one.expires, one.id))
     states = {one.state for one in known}

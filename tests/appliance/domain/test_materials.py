@@ -434,3 +434,15 @@ def test_a_batch_of_before_takes_materials_by_the_rules_of_then(bedside: Bedside
     bedside.scan(SCAN, material_texts(SALINE, lot="NEVER"))
 
     assert bedside.last(ev.MaterialAccepted).receipt == ""
+
+
+def test_of_two_deliveries_of_one_lot_the_label_says_which_it_came_with(bedside: Bedside) -> None:
+    later = IN_200_DAYS + timedelta(days=30)
+    bedside.releases(bedside.receives(material_texts(SALINE, lot="LOT1", expires_on=later)))
+    at_the_scan(bedside)
+
+    bedside.scan(SCAN, material_texts(SALINE, lot="LOT1", expires_on=later))
+    assert refused(bedside) == "earlier_expiry"
+
+    bedside.scan(SCAN, material_texts(SALINE, lot="LOT1"))
+    assert bedside.last(ev.MaterialAccepted).lot == "LOT1"
