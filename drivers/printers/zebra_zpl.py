@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from drivers.faults import (
 )
 from drivers.framing import XOFF, XON, BrokenFrame
 from drivers.line import LineSettings, SerialLine
+from drivers.printers.label_count import Look, SentJob
 from drivers.printers.zpl_answers import (
     STATUS_FRAMES,
     HostIdentity,
@@ -59,51 +59,6 @@ DO = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One look at the printer: its status, and its count of labels where a job is counted by it."""
-
-    status: HostStatus
-    odometer: int | None
-
-
-@dataclass(slots=True)
-class SentJob:
-    """What was sent last, and how far it came."""
-
-    job: str
-    copies: int
-    odometer_before: int | None
-    done: int = 0
-    ended: bool = False  # all came out, or what is left was cancelled or lost
-    seen_busy: bool = False
-    surplus: int = 0  # what the odometer counted beyond the copies
-    cut_off: bool = False  # the printer was out of reach for so long that it may have lost its power
-
-    def take(self, look: Look) -> None:
-        """Note how many labels are out. They only ever become more.
-
-        Out is what the odometer counted since, less what the batch still holds: one alone may lead by a
-        label, and the odometer counts what is fed without print too: at a key, after loading, when the
-        power comes back. So an idle printer that was out of reach meanwhile is not counted on.
-        """
-        self.cut_off = self.cut_off and look.status.state == "ready"
-        if self.cut_off:
-            return
-        self.seen_busy = self.seen_busy or look.status.busy
-        limit = self.copies - look.status.batch if 0 < look.status.batch <= self.copies else self.copies
-        if look.status.formats or look.status.partial:
-            limit = min(limit, self.copies - 1)
-        if self.odometer_before is not None and look.odometer is not None:
-            counted = look.odometer - self.odometer_before
-            self.surplus = max(self.surplus, counted - self.copies)
-        elif look.status.batch > self.copies or not self.seen_busy or look.status.formats:
-            counted = 0
-        else:
-            counted = limit
-        self.done = max(self.done, min(self.copies, limit, max(0, counted)))
-
-
 class ZebraPrinter:
     """A printer that is sent one label's file at a time and asked until its labels are out.
 
@@ -130,6 +85,7 @@ class ZebraPrinter:
     BEGINS_S = 10.0  # the same where it was not seen at work yet: some think long about a picture
     OUT_OF_REACH_S = 3.0  # no printer is back from the loss of its power within so short a time
     CANCELLED_S = 4.0
+    HALF_S = 5.0  # half a job that nobody goes on sending
 
     def __init__(self, port: str, settings: Mapping[str, str] | None = None) -> None:
         given = dict(settings or {})
@@ -145,6 +101,8 @@ class ZebraPrinter:
         self._who: HostIdentity | None = None
         self._in_doubt = False
         self._job: SentJob | None = None
+        self._may_hold_half = True  # a process before this one may have died while it sent a job
+        self._half_since_s: float | None = None
         self._sent: OrderedDict[str, int] = OrderedDict()  # copies of each job that was sent
         self._idle_since_s: float | None = None
         self._silent_since_s: float | None = None
@@ -161,7 +119,7 @@ class ZebraPrinter:
         """Open the line and make sure that a printer with ZPL answers; what it prints goes on."""
         self._line.open()
         self._looks.forget()
-        self._in_doubt, self._idle_since_s = True, None
+        self._in_doubt, self._idle_since_s, self._half_since_s = True, None, None
         try:
             self._who = self._identity_agreed()
         except DeviceFault:
@@ -184,6 +142,8 @@ class ZebraPrinter:
             confirmed = self._look()
         except DeviceGarbled as fault:
             return [reading_now(one.name, None, one.unit, "bad", fault.words) for one in PRINTER.readings]
+        if confirmed.confirmed:
+            self._drop_half_a_job(confirmed.value.status)
         job = self._job
         if job is not None and confirmed.confirmed and self._lost(job):
             job.ended = True
@@ -244,7 +204,7 @@ class ZebraPrinter:
         self._job = SentJob(job.job, job.copies, before)
         self._idle_since_s = None
         self._looks.forget()
-        self._in_doubt = True
+        self._in_doubt = self._may_hold_half = True
         try:
             # The question is fed with the job: written by itself it would find the line's buffer full, and
             # what a line does not take in time is thrown away, with the end of the job.
@@ -298,7 +258,7 @@ class ZebraPrinter:
                 time.sleep(self.LOOK_S)
                 continue
             if is_identity(frame):
-                self._in_doubt = False
+                self._in_doubt = self._may_hold_half = False
                 return
 
     def _watch(self, job: SentJob) -> dict[str, str]:
@@ -385,6 +345,19 @@ class ZebraPrinter:
         if job is not None:
             job.ended = True
         return {"printed": str(job.done) if job is not None else UNKNOWN, "state": status.state}
+
+    def _drop_half_a_job(self, status: HostStatus) -> None:
+        """Let the printer forget a job whose end was never sent: it waits for it, and holds up all others.
+
+        Only what began to come in is forgotten: where it holds labels besides, people decide.
+        """
+        if not status.partial:
+            self._may_hold_half, self._half_since_s = False, None
+        elif self._may_hold_half and not (status.formats or status.batch):
+            self._half_since_s = self._half_since_s or time.monotonic()
+            if time.monotonic() - self._half_since_s > self.HALF_S:
+                self._half_since_s = None
+                self._line.send(CANCEL)
 
     # What was seen
 

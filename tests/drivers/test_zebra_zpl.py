@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from printing import DOTS, LABEL_S, PrintRoom, fault_of, print_room, zpl
-from served_devices import BenchProcess, wait_until
+from served_devices import CELLWRIGHT, BenchProcess, wait_until
 
 from drivers.catalog import driver_for
 from drivers.faults import CutShort, DeviceFault, DeviceRefused, DeviceRestarted, LineLost
@@ -283,6 +284,25 @@ def test_a_line_that_breaks_under_a_job_leaves_it_unknown_and_sends_none_of_it_a
         assert sent.count(b"^XA") == 1
 
 
+@pytest.mark.requirement("F-091", "F-028")
+def test_half_a_job_of_a_process_that_died_is_forgotten_and_does_not_hold_up_the_next(tmp_path: Path) -> None:
+    with print_room(tmp_path) as room:
+        room.driver.line.feed(zpl(1)[:60], wait_s=0.5)
+        room.driver.close()
+        again = driver_for("zebra-zpl", {})(str(room.device.link))
+        again.HALF_S = 0.2  # type: ignore[attr-defined]
+        again.open()
+        assert {one.name: one.value for one in again.read()}["state"] == "printing"
+
+        deadline = time.monotonic() + 5.0
+        while {one.name: one.value for one in again.read()}["state"] != "ready":
+            assert time.monotonic() < deadline
+
+        assert again.order("print", room.job())["printed"] == "1"
+        assert room.twin.came_out == [DOTS]
+        again.close()
+
+
 @F_091
 def test_a_printer_without_a_count_is_refused_unless_it_is_set_so(tmp_path: Path) -> None:
     with print_room(tmp_path) as room:
@@ -504,3 +524,24 @@ def test_hands_at_the_bench_load_the_printer_and_the_command_prints(
 def printer_of(bench: BenchProcess) -> dict[str, Any]:
     printer: dict[str, Any] = bench.do("state")["printers"]["printer"]
     return printer
+
+
+@pytest.mark.soak
+def test_a_simulated_printer_at_a_tcp_port_conforms_by_the_command(
+    tmp_path: Path, cellwright: Callable[..., Any]
+) -> None:
+    link = tmp_path / "printer"
+    simulate = [str(CELLWRIGHT), "device", "simulate", "zebra-zpl", "--link", str(link), "--tcp", "0"]
+    process = subprocess.Popen(simulate)
+    try:
+        wait_until(link.exists, 20.0, "the twin did not start")
+
+        said = cellwright("device", "conform", "zebra-zpl", "--port", link.read_text().strip(), "--json")
+
+        assert said.returncode == 0, said.stdout
+        taken = cellwright("device", "simulate", "mt-sics", "--link", tmp_path / "x", "--tcp", "0")
+        assert taken.returncode == 2
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert not link.exists()
