@@ -12,7 +12,7 @@ FAULTS = {
     "expired-bag": "an expired bag is shown first; refused",
     "engine-killed": "the engine is killed while the pump runs; held, resumed by a person",
     "vision-killed": "the vision worker is killed before the count",
-    "labels-run-out": "the printer runs out of labels in the middle of the dose's label; loaded, it goes on",
+    "spent-roll": "the printer runs out of labels in the middle of the dose's label; loaded, it goes on",
     "stop": "STOP is pressed while the pump runs",
     "central-away": "central is away for the whole run; ends awaiting_disposition",
     "qp-rejects": "the QP rejects the batch",

@@ -151,7 +151,9 @@ class Crew:
         for alarm in snapshot.alarms:
             if alarm.state == "active" and ":hold-" not in alarm.id:
                 await self._send(client, "acknowledge_alarm", {"alarm": alarm.id})
-        prompt = next((one for one in snapshot.prompts if one.kind != "wait"), None)
+        # While the printer still prints, nobody lets it forget its label.
+        asked = (one for one in snapshot.prompts if one.kind != "wait" and "/cancel" not in one.id)
+        prompt = next(asked, None)
         return snapshot.seq if prompt is None else await self._answer(client, snapshot, prompt)
 
     async def _record_consent(self, client: LinkClient) -> int:

@@ -28,7 +28,7 @@ def fault_watch(fault: str | None, crew: Crew, hands: Hands, processes: Processe
             return _once(_pumping, lambda: _kill_engine(processes))
         case "vision-killed":
             return _once(lambda s: _state(s, "take_sample") == "running", lambda: _kill_vision(processes))
-        case "labels-run-out":
+        case "spent-roll":
             return _once(lambda s: _state(s, "fill") == "running", lambda: _last_label(hands))
         case "stop":
             return _once(_pumping, lambda: _press_stop(processes))

@@ -14,7 +14,7 @@ from appliance.domain.issued_labels import Issued
 from appliance.domain.phase_logic import Context, deviation, hold
 from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
 
-ROLE, ORDER = "printer", "print"
+ROLE, ORDER, CANCEL = "printer", "print", "cancel"
 READY = "ready"
 # What a printer's state means, and what to do.
 WHAT_TO_DO = {
@@ -71,6 +71,8 @@ def advance(c: Context, label: Issued) -> list[ev.Event]:
     job = _job(c, label)
     if job is None or _is_to_be_sent_again(c, job):
         return _sent(c, label)
+    if c.run.confirmed(_cancel_key(c, job)) is not None:
+        return [c.order(ROLE, CANCEL, {})]
     if job.state == "out" or (job.state == "cut_short" and _came_out_since(c, job)):
         out = is_out(c, label, said_by=ROLE, order_id=job.order.order_id)
         return [out, *(_surplus(c, label, job) if job.words and job.fault == SURPLUS else [])]
@@ -126,6 +128,26 @@ def _job(c: Context, label: Issued) -> Job | None:
         return Job(fact, order, "out", told.words, told.fault)
     state = "cut_short" if told.fault in CUT_SHORT else "not_taken" if told.fault in NOT_TAKEN else "unknown"
     return Job(fact, order, state, told.words, told.fault)
+
+
+def _cancels(c: Context, job: Job) -> list[ev.DeviceOrdered]:
+    """The orders to forget this job."""
+    return [order for fact, order in c.run.all(ev.DeviceOrdered, name=CANCEL) if fact.seq > job.fact.seq]
+
+
+def _cancel_key(c: Context, job: Job) -> str:
+    """Each order to forget is asked for by itself."""
+    return _key(f"cancel{len(_cancels(c, job)) + 1}", job)
+
+
+def _is_cancelling(c: Context, job: Job) -> bool:
+    cancels = _cancels(c, job)
+    if not cancels:
+        return False
+    order_id = cancels[-1].order_id
+    return not (
+        c.run.has(ev.DeviceReported, order_id=order_id) or c.run.has(ev.DeviceRefusedOrder, order_id=order_id)
+    )
 
 
 def _is_to_be_sent_again(c: Context, job: Job) -> bool:
@@ -211,7 +233,8 @@ def prompts(c: Context, label: Issued) -> list[Prompt]:
             return [_go_on(c, label, job, "The printer stopped in the middle.")]
     if _held(c):
         words = state_words(c) or "The printer still holds a label."
-        return [_waiting(c, label, f"{words} It prints by itself what it still holds.")]
+        waits = _waiting(c, label, f"{words} It prints by itself what it still holds.")
+        return [waits, *([] if _is_cancelling(c, job) else [_cancel(c, label, job)])]
     if job.state == "cut_short" and state_words(c):
         return [_waiting(c, label, state_words(c))]
     return [_question(c, label, job)]
@@ -240,6 +263,20 @@ def _go_on(c: Context, label: Issued, job: Job, title: str) -> Prompt:
         button="Go on",
         action="mend printer",
         facts=(PromptFact("Label", label.short), PromptFact("Printer said", job.words, True)),
+    )
+
+
+def _cancel(c: Context, label: Issued, job: Job) -> Prompt:
+    """A job that came in by half never comes out: only a person knows that nothing moves any more."""
+    return Prompt(
+        phase=c.phase.id,
+        key=_cancel_key(c, job),
+        kind="confirm",
+        title="Nothing comes out any more",
+        instruction="Wait while the printer prints. If it stands still, let it forget what it holds; "
+        "then you are asked what came out.",
+        button="Let it forget the label",
+        facts=(PromptFact("Label", label.short),),
     )
 
 

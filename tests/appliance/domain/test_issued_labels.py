@@ -311,7 +311,8 @@ class Printer:
         bedside = self.bedside
         values = {"state": self.state, "labels_done": str(self.done), "labels_waiting": str(self.waiting)}
         for name, value in values.items():
-            detail = f"of 1, job {self.orders[-1].parameters['job']}" if self.orders else ""
+            jobs = [order.parameters["job"] for order in self.orders if order.name == "print"]
+            detail = f"of 1, job {jobs[-1]}" if jobs else ""
             bedside.unit.readings["printer-1", name] = ReadingNow(
                 value, "", "good", detail, bedside.now.isoformat(), bedside.now
             )
@@ -445,6 +446,26 @@ def test_after_a_crash_between_order_and_outcome_only_a_person_orders_a_second_l
     assert printed[0].said_by == (ADA.id if said == "whole" else "printer")
 
 
+def test_a_label_that_came_in_by_half_is_forgotten_by_the_printer_and_then_a_person_is_asked() -> None:
+    bedside, printer = with_printer(outcome=None)
+    bedside.crash()
+    printer.outcome, printer.state, printer.waiting = {"printed": "1"}, "printing", 1
+    bedside.waits(1)
+    bedside.restart()
+    bedside.waits(2)
+    kinds = [bedside.prompt(one).kind for one in bedside.asks()]
+    cancel = bedside.asks()[1]
+    assert "/cancel1:" in cancel
+
+    printer.state, printer.waiting = "ready", 0  # as the printer does when it is told to forget
+    bedside.answer(cancel)
+    bedside.waits(1)
+
+    assert kinds == ["wait", "confirm"]
+    assert [order.name for order in printer.orders] == ["print", "cancel"]
+    assert bedside.asks()[0].startswith("label/came_out:")
+
+
 def test_more_labels_than_were_ordered_hold_the_step_until_they_are_gathered() -> None:
     bedside, _ = with_printer(fault="surplus", outcome={"printed": "1", "counted": "2"})
     held, refused = bedside.state_of("label"), bedside.refusal(bedside.restart)
@@ -495,7 +516,7 @@ def test_a_record_of_before_is_decided_by_the_label_phase_of_then(bedside: Bedsi
 TESTED_DAILY = RECIPE_B.replace('expiry = { value = "2 h"', 'print_test = "24 h"\nexpiry = { value = "2 h"')
 
 
-def tested(bedside: Bedside, *, hours_ago: float, verdict: str = "pass") -> None:
+def head_was_tested(bedside: Bedside, *, hours_ago: float, verdict: str = "pass") -> None:
     head = ev.PrintHeadTested(
         device="printer-1",
         job="PT-1",
@@ -526,7 +547,7 @@ def test_a_batch_that_prints_begins_only_with_a_print_head_that_was_seen_to_be_w
     bedside = Bedside(TESTED_DAILY)
     Printer(bedside)
     if hours_ago is not None:
-        tested(bedside, hours_ago=hours_ago, verdict=verdict)
+        head_was_tested(bedside, hours_ago=hours_ago, verdict=verdict)
 
     if not said:
         bedside.begin_batch()
