@@ -14,7 +14,7 @@ from sync.central.orders import OrderNotGiven, Orders
 from sync.central.pages import Pages
 from sync.central.review import Review
 from sync.central.second_use import JUDGED
-from sync.central.stops import StopRefused, Stops, batches_on, trace_of_lot, words_sent
+from sync.central.stops import StopRefused, Stops, batches_on, reached, trace_of_lot, words_sent
 from sync.central.store import Store
 
 REASON_CHARACTERS = (10, 2000)
@@ -63,12 +63,14 @@ class IdentityPages:
     # ── Stops ──────────────────────────────────────────────────────────────────────────
 
     def stops(self, who: SignedIn | None) -> Response:
+        store = self._store
         recalls = [
-            (word, trace_of_lot(self._store, word.catalogue, word.lot))  # type: ignore[attr-defined]
-            for word in words_sent(self._store, "recall")
+            (word, reached(store, word), trace_of_lot(store, word.catalogue, word.lot))  # type: ignore[attr-defined]
+            for word in words_sent(store, "recall")
         ]
         withdrawals = [
-            (word, batches_on(self._store, word.id)) for word in words_sent(self._store, "withdrawal")
+            (word, reached(store, word), batches_on(store, word.id))
+            for word in words_sent(store, "withdrawal")
         ]
         return self._pages.show("stops.html", who, recalls=recalls, withdrawals=withdrawals)
 

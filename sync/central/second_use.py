@@ -36,6 +36,7 @@ KINDS = (
     "OrderHandedBack",
     "MaterialAccepted",
     "MaterialReceived",
+    "CentralWordTaken",
 )
 
 
@@ -99,6 +100,10 @@ def uses_in(kind: str, body: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         case "MaterialReceived":
             lot = key_of(said.get("catalogue", ""), said.get("lot", ""))
             return [("lot_received", lot, said.get("quantity", ""))]
+        case "CentralWordTaken":
+            return [
+                ("word_taken", f"{said.get('type', '')}:{said.get('document', '')}", said.get("version", ""))
+            ]
         case _:
             return []
 

@@ -22,6 +22,7 @@ from appliance.access.central_words import KINDS, TEXT_LENGTH_MAX, CentralWord, 
 from appliance.domain.stock import key_of
 from sync.acks import utc_text
 from sync.central.accounts import Accounts, SignInRefused
+from sync.central.second_use import KEY_CHARACTERS_MAX
 from sync.central.store import Account, Document, Store
 
 W = TypeVar("W", bound=CentralWord)
@@ -164,6 +165,25 @@ def words_sent(store: Store, kind: str) -> list[CentralWord]:
         content = documents.parse(held.envelope).content
         found.append(msgspec.json.decode(content, type=KINDS[kind]))
     return sorted(found, key=lambda word: word.issued_at, reverse=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """At which units a stop holds, by their own signed records, and from which no word of it came yet."""
+
+    holds_at: list[str]
+    not_yet_at: list[str]
+
+
+def reached(store: Store, word: CentralWord) -> Reached:
+    """How far a stop has come."""
+    taken = {
+        use.unit_id
+        for use in store.uses("word_taken", f"{word.TYPE}:{word.id}"[:KEY_CHARACTERS_MAX])
+        if use.detail.isdigit() and int(use.detail) >= word.version
+    }
+    active = {unit.unit_id for unit in store.units() if unit.status == "active"}
+    return Reached(holds_at=sorted(taken), not_yet_at=sorted(active - taken))
 
 
 def chains_of_consent(store: Store, consent: str) -> set[str]:

@@ -104,7 +104,7 @@ class BatchRow:
 class UseRow:
     """An event by which a batch or a unit uses something that may be used once, or that may be recalled."""
 
-    subject: str  # order bag hand_over hand_back consent lot lot_received
+    subject: str  # order bag hand_over hand_back consent lot lot_received word_taken
     key: str  # order id; donation, product and division of the bag; catalogue number and lot
     unit_id: str
     epoch: str

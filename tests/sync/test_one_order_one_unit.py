@@ -26,10 +26,13 @@ from sync.central.blob_store import BlobStore
 from sync.central.certify import Certify, CertifyRefused
 from sync.central.chain_of_identity import chain_of, order_facts
 from sync.central.command import central as central_command
+from sync.central.intake import Place, take_segment
 from sync.central.orders import OrderNotGiven, Orders
 from sync.central.review import Review, review_batch
 from sync.central.second_use import catch_up
+from sync.central.stops import reached, words_sent
 from sync.central.store_sqlite import SqliteStore
+from sync.envelope import pack, unpack
 
 QP = SignedIn("p-qp", "Quinn Petersen", "qp", "")
 NOW = datetime.now(UTC)
@@ -256,6 +259,43 @@ def test_records_from_before_uses_were_noted_are_caught_up_with(
     store.close()
 
 
+def test_power_lost_while_the_notice_is_written_loses_neither_the_record_nor_the_notice(
+    unit: Unit, second: Unit, shared_central: CentralProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bag()
+    for made in (unit, second):
+        make_batch(made, more=[one])
+    ship(unit, shared_central)
+    copy = tmp_path / "copy.db"
+    shared_central.home.store()._connection.execute("VACUUM INTO ?", (str(copy),))
+    store, key = SqliteStore(copy), shared_central.home.signing_key()
+    sender = store.unit(second.unit_id)
+    assert sender is not None
+    place = Place(second.unit_id, "gxp", second.record.head().epoch.hex())
+
+    def taken() -> None:
+        for segment in second.record.segments(1):
+            records = [record.data for record in second.record.read(segment.first, segment.last)]
+            body = unpack(pack(segment.header, segment.signature, records))
+            take_segment(store, key, sender, place, body, received_at=NOW.isoformat())
+
+    def lost(*_: Any) -> int:
+        raise OSError("the power is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "queue_down", lost)
+        with pytest.raises(OSError):
+            taken()
+    after_power_loss = store.head(second.unit_id, "gxp", place.epoch)
+    taken()
+    taken()
+
+    assert after_power_loss is None
+    for made in (unit, second):
+        assert [row.type for row in store.down_after(made.unit_id, 0, 9)] == ["notice"]
+    store.close()
+
+
 # ── Orders and re-assignment ───────────────────────────────────────────────────────────
 
 
@@ -409,6 +449,19 @@ def test_a_withdrawal_from_the_page_reaches_the_units_also_one_that_is_enrolled_
         words = [read_word(documents.parse(one), (shared_central.home.fingerprint(),)) for one in came]
         assert consent in [word.id for word in words]
     later.record.close()
+    (sent,) = [one for one in words_sent(shared_central.home.store(), "withdrawal") if one.id == consent]
+    before = reached(shared_central.home.store(), sent)
+    unit.say(
+        events.CentralWordTaken(
+            type="withdrawal", document=consent, version=1, blob="", content_hash="", signed_by=[]
+        )
+    )
+    unit.record.seal(unit.stamp())
+    ship(unit, shared_central)
+
+    assert before.holds_at == [] and unit.unit_id in before.not_yet_at
+    assert reached(shared_central.home.store(), sent).holds_at == [unit.unit_id]
+    assert "No word yet from" in client.get("/stops").text
 
 
 # ── The page ───────────────────────────────────────────────────────────────────────────

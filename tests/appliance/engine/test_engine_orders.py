@@ -17,6 +17,7 @@ from engine_room import ADA, CLEO, DORA, EMIL, ORDER, START, Room, make_room, or
 from appliance.access.central_words import CentralWord, Notice, Recall, RecallLift, Use, Withdrawal
 from appliance.access.documents import Envelope, sign, to_json
 from appliance.domain import events as ev
+from appliance.engine.central_desk import CentralDesk
 from appliance.orders_command import orders
 
 REASON = {"reason": "The patient was moved to another hospital"}
@@ -186,6 +187,22 @@ def test_a_withdrawal_signed_by_central_holds_the_batch_once_and_for_all(room: R
         assert "holds now" in first.result["words"]
         assert "already" in again.result["words"] and "already" in after.result["words"]
         assert len(room.events(ev.ConsentWithdrawn)) == 1
+        assert room.batch.state == "held"
+
+    told(room, story)
+
+
+def test_a_stop_that_a_crash_cut_off_is_done_once_when_it_comes_again(room: Room) -> None:
+    async def story() -> None:
+        batch = await room.begins_batch()
+        word, engine = notice(batch), room.engine
+        # The engine dies after the effect and before the record says that this version was taken.
+        await engine.turn(lambda: CentralDesk(engine)._effect(word, ""))
+        await room.restarts()
+        again = await room.done("deliver_document", delivered(said(room, word)))
+
+        assert "holds now" in again.result["words"]
+        assert len(room.events(ev.SecondUseNoticed)) == len(room.events(ev.CentralWordTaken)) == 1
         assert room.batch.state == "held"
 
     told(room, story)
