@@ -19,9 +19,10 @@ from appliance.domain import (
     custody,
     fitness,
     label_templates,
-    phase_states,
-    scans,
     materials,
+    phase_states,
+    print_test,
+    scans,
     second_use,
     typed_label,
 )
@@ -42,10 +43,10 @@ from appliance.domain.roles import Actor
 BAG_FORMATS = ["code128", "datamatrix"]
 SUPERVISOR_HOLDS = frozenset(
     {
+        materials.HOLD,
         "wrong_bag", "previous_patient", "wrong_kind", "expired", "used", "label_refused", "mass_balance",
         "corrected_value", "seal_broken", "seal_differs", "no_transport_log", "arrival_temperature_max",
         "arrival_temperature_min", "transport_outside", "transport_gap", "dose_temperature_max",
-        materials.HOLD,
         "dose_temperature_min", consent.WITHDRAWN, SECOND_USE,
         "wrong_label", "label_missing", "label_surplus",
         typed_label.HELD,

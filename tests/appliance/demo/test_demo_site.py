@@ -212,7 +212,8 @@ def test_what_the_command_does_not_know_is_wrong_usage(words: list[str]) -> None
 def test_the_help_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert _status(["--help"]) == 0
 
-    said = capsys.readouterr().out
+    # Wherever the terminal was too narrow for a name, the rest of it stands on the next line.
+    said = "".join(capsys.readouterr().out.split())
     assert all(name in said for name in FAULTS)
 
 
