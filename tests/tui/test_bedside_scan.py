@@ -60,6 +60,16 @@ def writes(path: Path, number: int, *hints: str, seen: bool = False, pixels: boo
     part.replace(path)
 
 
+async def held_until(bedside, words: str, path: Path, *hints: str, **more: bool) -> None:
+    """The camera goes on to write, as it does while a hand holds the label, until these words are seen."""
+    ends_s, number = time.monotonic() + 15.0, time.monotonic_ns()
+    while not bedside.shows(words):
+        assert time.monotonic() < ends_s, f"never seen: {words}\n{bedside.text()}"
+        number += 1
+        writes(path, number, *hints, **more)
+        await asyncio.sleep(0.12)
+
+
 def begins(path: Path | str = "") -> object:
     """The engine takes the scan and says that it is under way."""
 
@@ -84,13 +94,11 @@ def test_while_a_scan_runs_the_picture_is_shown_with_what_to_change(walk, tmp_pa
     path = tmp_path / "aiming.pgm"
 
     async def story(bedside):
-        writes(path, 1, "glare")
         await bedside.tap("Scan the bag")
-        await bedside.see("tilt the label a little", "ends by itself in", "Hold the bag's label", "▀▀▀▀▀▀▀▀")
-        for number in range(2, 12):  # a hand turns the label
-            writes(path, number, seen=True)
-            await asyncio.sleep(0.12)
-        await bedside.see("Good: hold still")
+        await bedside.see("ends by itself in", "Hold the bag's label")
+        await held_until(bedside, "▀▀▀▀▀▀▀▀", path, "glare")
+        await held_until(bedside, "tilt the label a little", path, "glare")
+        await held_until(bedside, "Good: hold still", path, seen=True)
         path.unlink()
         await bedside.see("The camera looks")
         assert "▀▀▀▀▀▀▀▀" not in bedside.text()
@@ -103,9 +111,8 @@ def test_at_the_patients_side_there_is_no_picture_but_the_place_of_what_is_seen(
     at_patient = msgspec.structs.replace(UNDER_WAY, at_patient=True)
 
     async def story(bedside):
-        writes(path, 1, pixels=False)
         await bedside.tap("Show the camera")
-        await bedside.see("No picture at the patient's side")
+        await held_until(bedside, "No picture at the patient's side", path, pixels=False)
 
     walk(story, shows=running(WAIT, scan=at_patient, aiming=str(path)))
 
