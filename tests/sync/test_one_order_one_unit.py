@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import secrets
 import ssl
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from central_site import PASSWORD, CentralProcess, Unit, agent_of, enrol, make_batch, review_audit
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from small_engine import SmallEngine
 
 from appliance.access import documents
@@ -29,7 +31,7 @@ from sync.central.command import central as central_command
 from sync.central.intake import Place, take_segment
 from sync.central.orders import OrderNotGiven, Orders
 from sync.central.review import Review, review_batch
-from sync.central.second_use import catch_up
+from sync.central.second_use import all_second_uses, catch_up, note
 from sync.central.stops import reached, words_sent
 from sync.central.store_sqlite import SqliteStore
 from sync.envelope import pack, unpack
@@ -257,6 +259,34 @@ def test_records_from_before_uses_were_noted_are_caught_up_with(
 
     assert (before, used_twice()) == ([0, 0], [1, 1])
     store.close()
+
+
+def test_in_whatever_order_records_arrive_every_unit_ends_with_the_same_last_notice(tmp_path: Path) -> None:
+    key, units = Ed25519PrivateKey.generate(), ("u-1", "u-2", "u-3", "u-4")
+    kinds = ("BagAccepted", "BatchOpened", "HandedOver")
+    for seed in range(12):
+        chance, store = random.Random(seed), SqliteStore(tmp_path / f"{seed}.db")
+        used = [(unit, chance.choice(kinds), chance.randrange(2)) for unit in units for _ in range(3)]
+        arriving = list(enumerate(used))
+        chance.shuffle(arriving)
+
+        with store.transaction():
+            for seq, (unit_id, kind, thing) in arriving:
+                body = {"din": f"D{thing}", "description_code": "S", "division": "0", "order_id": f"O{thing}"}
+                batch = f"{unit_id}-B{seq}" if kind != "BagAccepted" else f"{unit_id}-B"
+                place = {"unit_id": unit_id, "epoch": "e", "seq": seq, "batch": batch, "kind": kind}
+                for _ in range(2):  # a record that comes again is no second use
+                    note(store, key, **place, body=body, received_at=NOW.isoformat())  # type: ignore[arg-type]
+
+        for found in all_second_uses(store):
+            said = store.document("notice", f"{found.subject}:{found.key}")
+            assert said is not None
+            word = read_word(documents.parse(said.envelope), (documents.fingerprint(key),))
+            assert len(word.uses) == len(found.uses) >= 2  # type: ignore[attr-defined]
+            for unit_id in {use.unit_id for use in found.uses}:
+                assert said.envelope in [row.envelope for row in store.down_after(unit_id, 0, 99)]
+        assert all_second_uses(store), "the chances gave nothing to find"
+        store.close()
 
 
 def test_power_lost_while_the_notice_is_written_loses_neither_the_record_nor_the_notice(
