@@ -67,8 +67,8 @@ class Tally:
             "wrong_reads_unconfirmed": self.wrong_reads,
             "wrong_accepts": self.wrong_accepts,
             "frames_to_read_mean": round(float(np.mean(self.frames_to_read or [0])), 2),
-            "frame_ms_median": round(float(median), 1),
-            "frame_ms_p95": round(float(p95), 1),
+            "frame_cpu_ms_median": round(float(median), 1),
+            "frame_cpu_ms_p95": round(float(p95), 1),
             "unread_seeds": self.unread_seeds[:20],
         }
 
@@ -78,9 +78,10 @@ def held_up(seed: int, harm: Harm, level: float, frames: int) -> Tally:
     view = view_of(seed, harm, level)
     told, live = Tally(views=1), LiveReading()
     for number, gray in enumerate(view.frames(frames), start=1):
-        began = time.perf_counter()
-        judged = live.add(gray, read_symbols(gray, FORMATS, LIVE_BUDGET_MS))
-        told.took_ms.append(1000 * (time.perf_counter() - began))
+        # Processor time, in the budget too: a busy machine changes neither the figures nor what is read.
+        began = time.process_time()
+        judged = live.add(gray, read_symbols(gray, FORMATS, LIVE_BUDGET_MS, clock=time.process_time))
+        told.took_ms.append(1000 * (time.process_time() - began))
         told.frames += 1
         told.frames_with_a_read += bool(judged.symbols)
         wrong = [each for each in judged.symbols if each.text not in view.label.payloads]

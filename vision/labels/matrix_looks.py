@@ -91,9 +91,21 @@ def second_looks(gray: Gray, corners: Points) -> Iterator[Look]:
         (1.0, 5.0, lambda image: closed(image, int(3 * scale) | 1)),
         (natural * 2, 14.0, lambda image: smooth(closed(image, 5))),
         (1.5, 21.0, lambda image: np.asarray(cv2.medianBlur(image, 5), np.uint8)),
+        # Shadow: what was read on paper made even has to be made even again.
+        (natural, -12.0, flattened),
+        (natural * 2, 10.0, lambda image: sharpened(flattened(image), 3.0, 3.0)),
+        (natural * 1.5, 184.0, lambda image: smooth(flattened(image))),
+        (natural, 3.0, even),
+        (natural * 1.2, -2.0, even),
+        (natural * 0.9, -4.0, lambda image: even(smooth(image))),
     ):
         crop = square_crop(gray, corners, scale=min(4.0, scale * factor), turn_deg=turn)
         image = prepare(crop.image) if prepare else crop.image
         yield Crop(image, crop.to_frame), f"matrix again {turn}", False
     yield Crop(smooth(gray), np.eye(2, 3)), "matrix again smooth", False
     yield resized(gray, 2.0 if max(gray.shape) <= 700 else 0.5), "matrix again resized", False
+    # Whatever preparation read it first may do so again on other samples: never on the same, so it is turned.
+    near = square_crop(gray, corners, scale=1.0, turn_deg=6.0)
+    for crop, look, one_level in matrix_variants(near.image, near.image, 1.0):
+        back = near.to_frame @ np.vstack([crop.to_frame, [0.0, 0.0, 1.0]])
+        yield Crop(crop.image, back), f"matrix again {look}", one_level

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,7 +108,11 @@ def _on_white(picture: Image.Image) -> Gray:
 
 
 def read_symbols(
-    gray: Gray, formats: Collection[str] = DEFAULT_FORMATS, budget_ms: float = BUDGET_MS
+    gray: Gray,
+    formats: Collection[str] = DEFAULT_FORMATS,
+    budget_ms: float = BUDGET_MS,
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> FrameRead:
     """Read one frame.
 
@@ -120,12 +124,14 @@ def read_symbols(
         Allow-list out of `engines.FORMATS`; nothing else is ever returned.
     budget_ms : float
         Between two looks the cascade ends when this time is spent; the first look is always taken.
+    clock : callable
+        Seconds that pass; a measurement on a busy machine takes processor time.
     """
     assert gray.ndim == 2, gray.shape
     assert gray.dtype == np.uint8, gray.dtype
-    started = time.monotonic()
+    started = clock()
     gray = _not_too_slim(gray)
-    cascade = _Cascade(gray, check_formats(formats), started + budget_ms / 1000)
+    cascade = _Cascade(gray, check_formats(formats), started + budget_ms / 1000, clock)
     for stage in (cascade.whole_frame, cascade.bars, cascade.matrices, cascade.turned_frames):
         stage()
         if cascade.spent():
@@ -140,14 +146,16 @@ def read_symbols(
         reasons.append("not_confirmed")
     if not conflict and two_labels(symbols):
         reasons.insert(0, TWO_LABELS)
-    elapsed_ms = (time.monotonic() - started) * 1000
+    elapsed_ms = (clock() - started) * 1000
     return FrameRead(tuple(symbols), tuple(reasons), elapsed_ms, (cascade.first_look_at - started) * 1000)
 
 
 class _Cascade:
     """The looks at one frame and what they gave; each stage costs more than the one before."""
 
-    def __init__(self, gray: Gray, formats: tuple[str, ...], deadline: float) -> None:
+    def __init__(
+        self, gray: Gray, formats: tuple[str, ...], deadline: float, clock: Callable[[], float]
+    ) -> None:
         self.gray = gray
         self.formats = formats
         self.linear = tuple(name for name in formats if name in LINEAR)
@@ -155,18 +163,18 @@ class _Cascade:
         self.reads: list[Read] = []
         self.regions: list[Region] = []
         self.first_look_at = 0.0
-        self._deadline = deadline
+        self._deadline, self._clock = deadline, clock
         self._scale = min(1.0, WORK_SIDE_PX / max(gray.shape))
         self.work = scaled(gray, self._scale) if self._scale < 1 else gray
 
     def spent(self) -> bool:
-        return time.monotonic() >= self._deadline
+        return self._clock() >= self._deadline
 
     def whole_frame(self) -> None:
         """The first look; a frame larger than the working size is looked at in both."""
         back = np.array([[1 / self._scale, 0, 0], [0, 1 / self._scale, 0]])
         self._look(Crop(self.work, back), self.formats, "whole", zbar=False)
-        self.first_look_at = time.monotonic()
+        self.first_look_at = self._clock()
         if not self.reads and self._scale < 1 and not self.spent():
             self._look(Crop(self.gray, np.eye(2, 3)), self.formats, "full", zbar=False)
 
