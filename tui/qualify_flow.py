@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from appliance.link.messages import Accepted, DeviceView, FactView, Proof
-from tui import flows, wording
+from tui import flows, scan_flow, wording
 from tui.screens.choices import ChoicesScreen, Offer
 from tui.screens.entry import PinScreen, TextScreen
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROLE: Final = "maintenance"
 # Who may be the second person; the engine judges again.
 SECOND_ROLES: Final = ("verifier", "supervisor", "qa_reviewer", "integrator", "maintenance")
-AS_BEFORE, ANOTHER = "as_before", "another"
+AS_BEFORE, ANOTHER, SHOWN = "as_before", "another", "shown"
 
 
 async def qualify(app: BedsideApp) -> None:
@@ -44,7 +44,12 @@ async def _choose(app: BedsideApp) -> DeviceView | None:
         Offer(one.id, one.title, told(one) if one.identity else wording.QUALIFY_SILENT, bool(one.identity))
         for one in devices.values()
     ]
-    return devices.get(await app.push_screen_wait(ChoicesScreen(wording.QUALIFY, offers)) or "")
+    if app.view is not None and app.view.snapshot.aiming:
+        offers.insert(0, Offer(SHOWN, wording.SHOW_EQUIPMENT, wording.SHOW_EQUIPMENT_DETAIL))
+    chosen = await app.push_screen_wait(ChoicesScreen(wording.QUALIFY, offers))
+    if chosen == SHOWN:
+        chosen = await scan_flow.show_equipment(app)
+    return devices.get(chosen or "")
 
 
 async def _day(app: BedsideApp, title: str) -> str | None:

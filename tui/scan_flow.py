@@ -309,11 +309,22 @@ async def aimed(
 
 async def show_badge(app: BedsideApp) -> tuple[str, str] | None:
     """A badge before the camera, as (what the engine takes, what the screen calls it); the PIN follows."""
+    seen = await _looked_for(app, "staff", wording.SHOW_BADGE, wording.SHOW_BADGE_WORDS)
+    return (seen[0], seen[1] or wording.BADGE_NAME) if seen is not None else None
+
+
+async def show_equipment(app: BedsideApp) -> str:
+    """The id of the device whose label is shown; empty when the person goes back."""
+    seen = await _looked_for(app, "equipment", wording.SHOW_EQUIPMENT, wording.SHOW_EQUIPMENT_WORDS)
+    return seen[0] if seen is not None else ""
+
+
+async def _looked_for(app: BedsideApp, of: str, title: str, words: str) -> tuple[str, str] | None:
     while True:
         aiming = app.view.snapshot.aiming if app.view is not None else ""
-        screen = ScanScreen(wording.SHOW_BADGE, wording.SHOW_BADGE_WORDS, aiming=aiming)
+        screen = ScanScreen(title, words, aiming=aiming)
         ended = app.push_screen(screen, wait_for_dismiss=True)
-        outcome = await app.ask("read_badge", {}, key="badge")
+        outcome = await app.ask("read_badge", {"of": of}, key="badge")
         if isinstance(outcome, Refused):
             screen.dismiss(None)
             await flows.tell(app, outcome)
@@ -338,6 +349,6 @@ async def show_badge(app: BedsideApp) -> tuple[str, str] | None:
             return None
         if seen.state == "read":
             app.bell()
-            return seen.badge, seen.name or wording.BADGE_NAME
+            return seen.badge, seen.name
         if await app.push_screen_wait(NotReadScreen(seen.words, can_type=False)) != "again":
             return None

@@ -421,6 +421,9 @@ TYPED_FIRST: Final = "Recorded. A different person types it again; what you type
 TYPED_DIFFERS: Final = "The two entries differ"
 SHOW_BADGE: Final = "Show a badge to the camera"
 SHOW_BADGE_DETAIL: Final = "Then the PIN, as always."
+SHOW_EQUIPMENT: Final = "Show its label to the camera"
+SHOW_EQUIPMENT_DETAIL: Final = "The label with the serial number."
+SHOW_EQUIPMENT_WORDS: Final = "Hold the device's label, or the camera to it."
 SHOW_BADGE_WORDS: Final = "Hold your badge to the camera."
 
 # ── Review and sign ────────────────────────────────────────────────────────────────────

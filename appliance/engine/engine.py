@@ -498,7 +498,7 @@ class Engine:
             devices=self._device_views(),
             timers=view.timer_views(unit, now),
             scan=scan_view.scan_view(unit, self.effects.scanning),
-            badge=scan_view.badge_view(self.desk, self.effects.scanning, caller.station),
+            badge=scan_view.badge_view(self.desk, unit, self.effects.scanning, caller.station),
             aiming=str(self.effects.scanning.aiming),
             sync=SyncView(
                 acknowledged_seq=acked, behind=max(0, head.seq - acked), last_acknowledged_at=acked_at

@@ -47,11 +47,16 @@ class ScanCommands:
         return {}
 
     async def _read_badge(self, command: Command, caller: Caller) -> dict[str, Any]:
-        """Look for a badge; what is read comes in this station's snapshot. A badge alone proves nothing."""
-        engine = self._engine
+        """Look for a badge, or with `of` for equipment's label; what is read comes in the station's snapshot.
+
+        A badge alone proves nothing, and a label alone qualifies no device.
+        """
+        engine, of = self._engine, command.body.get("of", "staff")
+        if of not in ("staff", "equipment"):
+            raise CommandRefused("A badge is of staff or of equipment.", reason="not_plausible")
         if not caller.station:
             raise CommandRefused("Only a screen can look for a badge.", reason="not_permitted")
-        look = self._scanning.begin_badge(caller.station)
+        look = self._scanning.begin_badge(caller.station, of)
 
         async def shown() -> None:
             await self._scanning.badge(look)

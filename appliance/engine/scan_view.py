@@ -6,11 +6,13 @@ from appliance.domain import decisions, phase_logic, phase_states
 from appliance.domain import events as ev
 from appliance.domain.batch import Unit
 from appliance.domain.identity import NOT_READ
+from appliance.domain.operator_devices import serial_numbers
 from appliance.engine.desk import Desk
 from appliance.engine.scanning import BadgeLook, Scanning, staff_in
 from appliance.link.messages import BadgeView, ScanView
 
 NO_BADGE = "This is no badge of this unit's people. Show your badge, or choose your name."
+NO_DEVICE = "This is the label of no device that this unit knows. Choose the device from the list."
 SEVERAL = "Several badges are in the picture. Show one."
 
 
@@ -36,14 +38,25 @@ def scan_view(unit: Unit, scanning: Scanning) -> ScanView | None:
     return None
 
 
-def badge_view(desk: Desk, scanning: Scanning, station: str) -> BadgeView | None:
-    """What became of this station's look for a badge."""
+def badge_view(desk: Desk, unit: Unit, scanning: Scanning, station: str) -> BadgeView | None:
+    """What became of this station's look for a badge, or for a device's label."""
     look = scanning.badge_at(station)
     if look is None:
         return None
     if look.state == "looking":
         return BadgeView(scan=look.scan_id, state="looking", left_s=f"{scanning.left_s(look.scan_id):.1f}")
-    return _seen(desk, look)
+    return _device(unit, look) if look.of == "equipment" else _seen(desk, look)
+
+
+def _device(unit: Unit, look: BadgeLook) -> BadgeView:
+    """The device whose own serial number this is; which one stands there its line or its people say."""
+    serials = set(serial_numbers(look.texts))
+    known = [id for id, told in unit.identities.items() if told.get("serial_number") in serials]
+    if len(known) == 1 and known[0] in unit.devices:
+        title = unit.devices[known[0]].title
+        return BadgeView(scan=look.scan_id, state="read", badge=known[0], name=title)
+    words = " ".join(NOT_READ.get(reason, reason) for reason in look.reasons) if not look.texts else ""
+    return BadgeView(scan=look.scan_id, state="not_read", words=words or NO_DEVICE)
 
 
 def _seen(desk: Desk, look: BadgeLook) -> BadgeView:

@@ -41,9 +41,10 @@ Report = Callable[[ev.Event], Coroutine[Any, Any, None]]
 
 @dataclass(slots=True)
 class BadgeLook:
-    """One look for a staff badge at one station; a badge alone proves nothing."""
+    """One look for a staff badge, or a device's label, at one station; neither alone proves anything."""
 
     scan_id: str
+    of: str = "staff"  # or equipment
     state: str = "looking"  # looking read not_read
     texts: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -225,10 +226,10 @@ class Scanning:
             look.state = "not_read"
             self.cancel(look.scan_id)
 
-    def begin_badge(self, station: str) -> BadgeLook:
+    def begin_badge(self, station: str, of: str = "staff") -> BadgeLook:
         """A look for a badge begins; one that went on at this station ends."""
         self.forget_badge(station)
-        look = self._badges[station] = BadgeLook(f"{BADGE}{station}:{time.monotonic_ns()}")
+        look = self._badges[station] = BadgeLook(f"{BADGE}{station}:{time.monotonic_ns()}", of)
         return look
 
     async def badge(self, look: BadgeLook) -> None:

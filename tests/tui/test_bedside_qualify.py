@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from scripted_engine import AMARA, PIN, WAIT, accepting, devices, refusing, running
 
-from appliance.link.messages import PersonView
+from appliance.link.messages import Accepted, BadgeView, PersonView
 
 MIA = PersonView(id="p-0009", name="Mia Lund", roles=["maintenance"])
 
@@ -51,6 +52,25 @@ def test_two_people_qualify_the_device_that_is_connected_and_see_what_it_tells(w
 
     shows = running(WAIT, person=MIA, devices=exchanged())
     walk(story, shows=shows, qualify_device=accepting(shows))
+
+
+def test_the_device_is_chosen_by_showing_its_label(walk, tmp_path):
+    shows = running(WAIT, person=MIA, devices=exchanged(), aiming=str(tmp_path / "aiming.pgm"))
+
+    def sees(engine, command):
+        seen = BadgeView(scan="badge:1", state="read", badge="pump", name="Syringe pump")
+        engine.show(msgspec.structs.replace(shows, badge=seen))
+        return Accepted(command_id=command.command_id, seq=2000, result={"scan": "badge:1"})
+
+    async def story(bedside):
+        await bedside.tap("More")
+        await bedside.tap("Qualify a device")
+        await bedside.tap("Show its label to the camera")
+        await bedside.see("calibration hold")
+
+        assert bedside.engine.asked("read_badge")[0].body == {"of": "equipment"}
+
+    walk(story, shows=shows, read_badge=sees)
 
 
 def test_a_day_is_typed_and_a_refusal_is_shown_before_the_pin_is_asked_again(walk):

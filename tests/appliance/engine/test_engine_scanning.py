@@ -15,6 +15,7 @@ from engine_room import ADA, BEN, CLEO, DIN, STATION, Room, bag_texts, make_room
 
 from appliance.domain import events as ev
 from appliance.domain import isbt128, typed_entry
+from appliance.domain.batch import DeviceSpec
 from appliance.domain.errors import NotPlausible
 from appliance.domain.prompts import Prompt
 from appliance.engine.scan_commands import nameless
@@ -191,6 +192,28 @@ def test_a_reviewer_sees_each_typed_label_and_each_pair_that_differed() -> None:
     group, words = exceptions._by_kind("LabelTyped", typed) or ("", "")
     assert group == "Identity" and "typed by two people" in words and "2" in words
     assert "The two entries differ." in str(exceptions._by_kind("TypedEntriesDiffered", differed))
+
+
+@pytest.mark.parametrize(
+    ("texts", "state"),
+    [(("=-XX00027QzE", "4711"), "read"), (("4712",), "not_read"), ((), "not_read")],
+)
+def test_equipment_is_known_by_its_serial_number_and_not_by_its_catalogue_number(
+    room: Room, texts: tuple[str, ...], state: str
+) -> None:
+    async def story() -> None:
+        unit, scanning = room.engine.unit, room.engine.effects.scanning
+        unit.devices["scale"] = DeviceSpec("scale", "balance", "Balance")
+        unit.identities["scale"] = {"serial_number": "4711"}
+        look = scanning.begin_badge(STATION, "equipment")
+        look.texts, look.state = texts, "read" if texts else "not_read"
+        badge = (await room.connects()).badge
+        assert badge is not None and badge.state == state
+        assert badge.badge == ("scale" if state == "read" else "")
+        refused = await room.refused("read_badge", {"of": "visitors"})
+        assert refused.reason == "not_plausible"
+
+    told(room, story)
 
 
 async def not_read(room: Room) -> None:
