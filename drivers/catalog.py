@@ -421,7 +421,7 @@ _OURS: tuple[DeviceType, ...] = (
             Setting(
                 name="dpi",
                 default="300",
-                words="the dots an inch that labels are made for: 203, 300 or 600",
+                words="the dots an inch that it prints: 203, 300 or 600",
                 pattern="203|300|600",
             ),
             Setting(

@@ -122,6 +122,9 @@ class ZebraPrinter:
         self._in_doubt, self._idle_since_s, self._half_since_s = True, None, None
         try:
             self._who = self._identity_agreed()
+            if self._who.dpi != self._dpi:
+                has = f"has {self._who.dpi or 'unknown'} dots an inch"
+                raise WrongDevice(NAME, f"{has}, its setting dpi says {self._dpi}. Correct the setting.")
         except DeviceFault:
             self._line.close()
             raise
@@ -163,7 +166,7 @@ class ZebraPrinter:
         if name == "cancel":
             return self._cancel()
         try:
-            job = job_of(parameters, self._dpi)
+            job = job_of(parameters)
         except JobUnusable as fault:
             raise DeviceRefused(NAME, f"{fault} Nothing was printed.") from fault
         return self._print(job)

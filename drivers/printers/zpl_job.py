@@ -18,6 +18,7 @@ from drivers.printers.zpl_answers import DOTS_PER_MM
 
 FILE_BYTES_MAX = 2 * 1024 * 1024
 COPIES_MAX = 99
+DPI = 300  # what a label is drawn for where nobody says otherwise
 # Print width, label length, home, origin, graphic, end of field, quantity: nothing else.
 KNOWN = frozenset({"XA", "PW", "LL", "LH", "FO", "GF", "FS", "PQ", "XZ"})
 _COMMAND = re.compile(rb"\^([A-Z]{2})([^^~]*)")
@@ -39,13 +40,8 @@ class PrintJob:
     dpi: int
 
 
-def job_of(parameters: Mapping[str, str], dpi: int) -> PrintJob:
+def job_of(parameters: Mapping[str, str]) -> PrintJob:
     """Read and check the file of an order `print`.
-
-    Parameters
-    ----------
-    dpi
-        The dots an inch that labels are made for where the order does not say so.
 
     Raises
     ------
@@ -57,8 +53,7 @@ def job_of(parameters: Mapping[str, str], dpi: int) -> PrintJob:
         raise JobUnusable(f"A job is named by letters, digits and . _ : -, not {job!r}.")
     if re.fullmatch(r"[0-9a-f]{64}", parameters["sha256"]) is None:
         raise JobUnusable("sha256 is 64 digits from 0 to 9 and a to f.")
-    if "dpi" in parameters:
-        dpi = _whole(parameters["dpi"], "dpi", 600)
+    dpi = _whole(parameters.get("dpi", str(DPI)), "dpi", 600)
     if dpi not in DOTS_PER_MM.values():
         raise JobUnusable(f"dpi is one of {', '.join(map(str, DOTS_PER_MM.values()))}, not {dpi}.")
     data = _content(parameters["zpl_file"])

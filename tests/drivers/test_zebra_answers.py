@@ -197,7 +197,7 @@ def test_an_order_without_sense_is_refused_in_words(
     tmp_path: Path, changed: dict[str, str], words: str
 ) -> None:
     with pytest.raises(JobUnusable, match=words):
-        job_of(order_of(tmp_path, 1) | changed, 300)
+        job_of(order_of(tmp_path, 1) | changed)
 
 
 def test_a_link_is_no_label_file(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_link_is_no_label_file(tmp_path: Path) -> None:
     link.symlink_to(order["zpl_file"])
 
     with pytest.raises(JobUnusable, match="cannot be read"):
-        job_of(order | {"zpl_file": str(link)}, 300)
+        job_of(order | {"zpl_file": str(link)})
 
 
 def printed_through(folder: Path, data: bytes, *, stock: int = 99) -> None:

@@ -19,7 +19,7 @@ from printing import DOTS, LABEL_S, PrintRoom, fault_of, print_room, zpl
 from served_devices import CELLWRIGHT, BenchProcess, wait_until
 
 from drivers.catalog import driver_for
-from drivers.faults import CutShort, DeviceFault, DeviceRefused, DeviceRestarted, LineLost
+from drivers.faults import CutShort, DeviceFault, DeviceRefused, DeviceRestarted, LineLost, WrongDevice
 from drivers.tcp_wire import TcpWire, answers_at, is_loopback
 
 F_091 = pytest.mark.requirement("F-091")
@@ -201,7 +201,20 @@ def test_a_label_made_for_other_dots_is_refused(tmp_path: Path) -> None:
         assert isinstance(fault, CutShort)
         assert (fault.kind, fault.result["printed"]) == ("dpi", "0")
         assert "203 dots an inch, the label is made for 300" in str(fault)
-        assert room.prints("j2")["printed"] == "1"
+        assert "203 dots an inch, the label is made for 300" in str(fault_of(lambda: room.prints("j2")))
+        assert room.prints("j3", dpi="203")["printed"] == "1"
+
+
+@F_091
+def test_a_printer_with_other_dots_than_its_setting_is_not_opened(tmp_path: Path) -> None:
+    with print_room(tmp_path, dpi="203") as room:
+        room.driver.close()
+        other = driver_for("zebra-zpl", {"dpi": "300"})(str(room.device.link))
+
+        fault = fault_of(other.open)
+
+        assert isinstance(fault, WrongDevice)
+        assert "has 203 dots an inch, its setting dpi says 300" in str(fault)
 
 
 @pytest.mark.requirement("F-091", "F-028")
