@@ -42,7 +42,7 @@ from appliance.access.secret_hash import Argon2Cost
 from appliance.doctor import disk_is_encrypted, examine
 from appliance.domain import events as ev
 from appliance.domain.batch import Order
-from appliance.domain.label_fields import bag_fields, wristband_fields
+from appliance.domain.label_fields import bag_fields, order_fields, wristband_fields
 from appliance.record.verify import verify_record
 from vision.labels.label_picture import render_label
 
@@ -88,7 +88,7 @@ async def shown(room: Room, key: str, fields: dict[str, str], template: str = "w
 
 async def hands_over(room: Room) -> list[str]:
     """A whole batch with real scans at the bed, of wristbands with a name on them too."""
-    from appliance.domain.isbt128 import coi_text, patient_text
+    from appliance.domain.isbt128 import patient_text
 
     def wristband(symbol: str) -> dict[str, str]:
         order = Order.from_text(order_envelope(room.keys).content.decode())
@@ -106,7 +106,8 @@ async def hands_over(room: Room) -> list[str]:
         await room.done("restart", {"reason": "The right patient"}, CLEO.by_pin)
         pictures.append(await shown(room, "wristband", wristband(patient_text(WHO.hospital_number))))
         pictures.append(await shown(room, "dose", bag_label(), "bag"))
-        pictures.append(await shown(room, "order", wristband(coi_text("CHA999926000001"))))
+        ordered = Order.from_text(order_envelope(room.keys).content.decode())
+        pictures.append(await shown(room, "order", order_fields(ordered), "order"))
     finally:
         await room.engine.vision.close()
     for prompt, proof in (("hand_over/giver", ADA.by_password), ("hand_over/receiver", BEN.by_password)):
