@@ -19,6 +19,9 @@ from appliance.access.documents import Envelope, sign, to_json
 from appliance.domain import events as ev
 from appliance.engine.central_desk import CentralDesk
 from appliance.orders_command import orders
+from appliance.record.export import export_batch
+from appliance.record.log import Record
+from appliance.record.replay_target import replay_archive, replay_folder
 
 REASON = {"reason": "The patient was moved to another hospital"}
 SAID = {"version": 1, "issued_at": START, "by": "p-qa", "name": "Ada Quist", "reason": "As the form says"}
@@ -26,7 +29,7 @@ SAID = {"version": 1, "issued_at": START, "by": "p-qa", "name": "Ada Quist", "re
 
 @pytest.fixture
 def room(tmp_path: Path) -> Room:
-    return make_room(tmp_path)
+    return make_room(tmp_path / "unit")
 
 
 def delivered(envelope: Envelope) -> dict[str, Any]:
@@ -327,6 +330,41 @@ def test_a_notice_about_an_earlier_batch_alarms_and_leaves_the_open_one_alone(ro
         assert any(key.startswith("custody:second_use:") for key in room.engine.unit.alarms)
 
     told(room, story)
+
+
+@pytest.mark.requirement("R-35")
+def test_what_was_stopped_comes_out_again_from_the_record_and_from_the_batchs_archive(
+    room: Room, tmp_path: Path
+) -> None:
+    archives: list[Path] = []
+    other = Recall(id="FIC1|LOT1", catalogue="FIC1", lot="LOT1", reference="FSN-7", **SAID)
+
+    async def story() -> None:
+        await room.done("hand_back_order", {"order": ORDER, **REASON}, CLEO.by_password)
+        await room.done("deliver_document", delivered(assigned(room, unit="UNIT-1", assignment=2)))
+        await room.done("deliver_document", delivered(said(room, notice("UNIT-1-00000"))))
+        batch = await room.begins_batch()
+        second = notice(batch, id="bag:A9999", subject="bag", key="A9999")
+        for envelope in (said(room, second), assigned(room, unit="UNIT-2", assignment=3), said(room, other)):
+            await room.done("deliver_document", delivered(envelope))
+            await room.signs_in(CLEO)
+            if room.batch.state == "held":
+                await room.done("restart", {"reason": "Compared with QA"})
+        for alarm in [key for key in room.engine.unit.alarms if key.startswith("custody:")]:
+            await room.done("acknowledge_alarm", {"alarm": alarm})
+        await room.restarts()
+        await room.done("deliver_document", delivered(said(room, withdrawal())))
+        await room.engine.seal_soon()
+        key = room.keys["unit"]
+        await room.crashes()
+        with Record.open_readonly(room.home.record) as record:
+            archives.append(export_batch(record, batch, tmp_path / "batch.zip", report_html=b"", key=key))
+
+    told(room, story)
+
+    whole, alone = replay_folder(room.home.record), replay_archive(archives[0])
+    assert whole.equal, whole.difference
+    assert alone.equal, alone.difference
 
 
 def test_altered_bytes_are_refused_on_record(room: Room) -> None:
