@@ -25,6 +25,7 @@ from tui import (
     emergency_flow,
     local_time,
     materials_flow,
+    printer_flow,
     qualify_flow,
     scan_flow,
     secret_flow,
@@ -125,7 +126,11 @@ async def open_order(app: BedsideApp, orders: list[OrderView]) -> None:
     ]
     order = await app.push_screen_wait(ChoicesScreen(wording.CHOOSE_ORDER, offers))
     if order:
-        await tell(app, await app.ask("open_batch", {"order": order}, key="open_batch"))
+        outcome = await app.ask("open_batch", {"order": order}, key="open_batch")
+        if isinstance(outcome, Refused) and outcome.reason == printer_flow.NOT_TESTED:
+            await printer_flow.offer_test(app, outcome)
+        else:
+            await tell(app, outcome)
 
 
 async def choose_reason(app: BedsideApp, title: str, reasons: Sequence[str]) -> str | None:

@@ -237,6 +237,15 @@ QUALIFY_REASONS: Final = (
 QUALIFY_NOW: Final = "Qualify it"
 QUALIFIED: Final = "{title} is qualified."
 
+# ── The print head ─────────────────────────────────────────────────────────────────────
+
+TEST_PRINTER: Final = "Test the label printer"
+TEST_PRINTER_DETAIL: Final = "It prints one label, which you show to the camera."
+TEST_PRINTER_TITLE: Final = "The label printer must be tested first"
+TEST_PRINTER_SHOW: Final = "The test label lies before the camera"
+TEST_PRINTER_PASSED: Final = "The label printer is tested. Open the order again."
+TEST_PRINTER_FAILED: Final = "Clean the print head, test it again, or call maintenance."
+
 # ── Materials ──────────────────────────────────────────────────────────────────────────
 
 MATERIALS: Final = "Materials"

@@ -69,6 +69,11 @@ class PrintLabel(Logic):
         return c.batch.opened.rules < issued_labels.RULES_FROM
 
     def faults(self, phase: Phase) -> list[str]:
+        if "label" in phase.text:
+            return [
+                f"phase.{phase.id}.text.label: a product without a label is not made here. "
+                "Nobody at the unit can release, so no product is given at its completion. Leave the line out."
+            ]
         try:
             if PARAMETER in phase.parameters:
                 phase.amount(PARAMETER, "s")
