@@ -68,13 +68,17 @@ def _verb(verbs: Any, name: str, what: str, act: Any) -> argparse.ArgumentParser
 
 
 def _list(options: argparse.Namespace) -> int:
-    """Read from the disk and from the running unit, which alone knows what was made and handed back."""
+    """Read from the disk, and from the running unit, which alone knows what was made and handed back."""
     from appliance.access.keys import Trust
     from appliance.engine.shelf import load_shelf
-    from appliance.link.client import look
+    from appliance.link.client import EngineAway, look
 
     home = home_from(options)
-    shown = {one.id: one.refused_because for one in look(home.socket).orders}
+    try:
+        shown = {one.id: one.refused_because for one in look(home.socket).orders}
+        unknown = "The unit does not know it yet."
+    except EngineAway:
+        shown, unknown = {}, "The engine does not run: what was made or handed back is not told."
     for shelved in load_shelf(home, Trust.load(home.trust)).orders.values():
         order = shelved.order
         facts = {
@@ -85,7 +89,7 @@ def _list(options: argparse.Namespace) -> int:
             "recipe": order.recipe,
             "consent": order.consent,
             "coi": order.coi,
-            "refused_because": shown.get(order.id, "The unit does not know it yet."),
+            "refused_because": shown.get(order.id, unknown),
         }
         words = facts["refused_because"] or f"may be made until {facts['expires_at']}"
         line = f"{order.id}  unit {order.unit or '-'}  assignment {order.assignment}  {words}"
