@@ -155,14 +155,13 @@ class RegloPump(RollerPump):
         self._tell_restart()
         self._talk.within(self.READ_S)
         answer = self._counts.read(time.monotonic() + self.READ_ASKS_S)
-        count = answer.value
+        count, surely_on = answer.value, True
         if answer.confirmed:
             self._look_at_counter(count)
             if self._talk.left_s() > 3 * self._talk.took_s + LOOK_SPARE_S:
-                with contextlib.suppress(DeviceSilent, DeviceGarbled):
-                    self._look_at_addressing()
+                surely_on = self._is_surely_on()
             self._ended = self._ended or not (count.running or self._ordered_ml is None)
-        quality: Quality = "good" if answer.confirmed else "uncertain"
+        quality: Quality = "good" if answer.confirmed and surely_on else "uncertain"
         delivered_ml, detail = self._delivered(count)
         return [
             reading_now("state", "infusing" if count.running else "stopped", "", quality),
@@ -345,6 +344,14 @@ class RegloPump(RollerPump):
         if self._events:
             self._look_at_addressing()
             self._switch_events_off()
+
+    def _is_surely_on(self) -> bool:
+        """Look whether it lost its power; a look that a poor line broke off tells neither."""
+        try:
+            self._look_at_addressing()
+        except (DeviceSilent, DeviceGarbled):
+            return False
+        return True
 
     def _look_at_addressing(self) -> None:
         """Find a loss of power by the addressing it costs; one damaged answer is no such loss."""
