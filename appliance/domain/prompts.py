@@ -100,7 +100,7 @@ class Prompt:
     expects: str = ""
     action: str = ""
     until: datetime | None = None  # a second person must have confirmed by then
-    typed: str = ""  # which label is typed here in the place of a scan: bag dose material coi
+    typed: str = ""  # which label is typed here in the place of a scan: bag dose material coi order
     formats: tuple[str, ...] = ()  # what the camera looks for, where it is not the label of a bag
 
     @property

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from appliance.domain import isbt128
 from appliance.domain.errors import NotPlausible
 
-BAG, DOSE, MATERIAL, COI = "bag", "dose", "material", "coi"
+BAG, DOSE, MATERIAL, COI, ORDER = "bag", "dose", "material", "coi", "order"
 DIGITS = "0123456789"
 CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SMALL = CAPITALS.lower()
@@ -281,6 +281,8 @@ PARTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         DOSE: ("din", "product"),
         MATERIAL: ("catalogue", "lot", "day"),
         COI: ("coi",),
+        # An order sheet names the donation that it asks for beside the chain of identity.
+        ORDER: ("coi", "din"),
     }
 )
 
@@ -344,9 +346,11 @@ def _tidied(part: str, text: str) -> str:
 
 
 def _entry(kind: str, typed: Mapping[str, str]) -> Entry:
-    if kind == COI:
+    if kind in (COI, ORDER):
         coi = typed["coi"]
-        return Entry((coi,), ("",)) if _KEYED.fullmatch(coi) else _isbt(isbt128.coi_text(coi[:15]))
+        named = Entry((coi,), ("",)) if _KEYED.fullmatch(coi) else _isbt(isbt128.coi_text(coi[:15]))
+        donation = _isbt(*([isbt128.din_text(typed["din"][:13])] if kind == ORDER else []))
+        return Entry(named.texts + donation.texts, named.identifiers + donation.identifiers)
     if kind == MATERIAL:
         return _material(typed)
     texts = [isbt128.din_text(typed["din"][:13]), *_product_texts(typed["product"])]

@@ -32,7 +32,7 @@ KIND_OF: Mapping[str, Mapping[str, str]] = {
     "hand_over": {
         "dose": typed_entry.DOSE,
         "wristband": typed_entry.COI,
-        "order": typed_entry.COI,
+        "order": typed_entry.ORDER,
     },
 }
 LOOK_AGAIN = frozenset({"not_read", "incomplete"})

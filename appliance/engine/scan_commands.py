@@ -82,11 +82,11 @@ def nameless(engine: EnginePort, prompt: Prompt, values: dict[str, str]) -> dict
     IdentityRefused
         Patients' identities are locked on this unit.
     """
-    if prompt.typed != typed_entry.COI:
+    if prompt.typed not in (typed_entry.COI, typed_entry.ORDER):
         return values
     entry = typed_entry.entry_of(prompt.typed, values)
-    coi, batch = isbt128.label_of(entry.texts).coi, engine.unit.batch
+    coi, batch = isbt128.label_of(entry.texts[:1]).coi, engine.unit.batch
     assert batch is not None, "a prompt of a batch is open"
     if coi == batch.order.coi:
-        return {"coi": coi + isbt128.check_character(coi)}
-    return {"coi": engine.identities.keyed(entry.texts[0])}
+        return values | {"coi": coi + isbt128.check_character(coi)}
+    return values | {"coi": engine.identities.keyed(entry.texts[0])}

@@ -236,7 +236,7 @@ class PromptView(msgspec.Struct, kw_only=True):
     picture: str = ""  # absolute path of a PNG to show
     expects: str = ""  # scan prompts: what symbol is awaited, in words
     action: str = ""  # key of the physical act that goes with it (a simulated bench plays it)
-    typed: str = ""  # a label is typed here: bag dose material coi (`domain.typed_entry`)
+    typed: str = ""  # a label is typed here: bag dose material coi order (`domain.typed_entry`)
     until: datetime | None = None  # a second person must confirm before, else the first act lapses
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 import random
 
 import pytest
-from bedside import ADA, BEN, CLEO, DIN, OTHER_DIN, START, Bedside, bag_texts, coi_texts, with_proof
+from bedside import (
+    ADA,
+    BEN,
+    CLEO,
+    DIN,
+    IN_200_DAYS,
+    OTHER_DIN,
+    START,
+    Bedside,
+    bag_texts,
+    coi_texts,
+    with_proof,
+)
 
 from appliance.domain import events as ev
 from appliance.domain import isbt128, scans, typed_entry
@@ -325,3 +337,51 @@ def test_a_read_label_is_told_in_the_words_that_stand_on_it() -> None:
 
     assert said["Donation"] == f"A9999 26 123456 {isbt128.check_character(DIN)}"
     assert said["Product code"] == "S9991100" and said["Expires"].startswith("2026-12-27")
+
+
+# ── Materials, and the three looks at the bedside ──────────────────────────────────────────
+
+COI_ENTRY = {"coi": "CHA999926000001*"}
+
+
+def typed_by_both(bedside: Bedside, prompt: str, **values: str) -> None:
+    """The label cannot be read, and two people type the same."""
+    phase, _, key = prompt.partition("/")
+    bedside.scan(prompt, [], reasons=("blur",))
+    bedside.answer(f"{phase}/typed:{key}", ADA, **values)
+    bedside.answer(f"{phase}/typed:{key}.verify", BEN_HERE, **values)
+
+
+@pytest.mark.requirement("F-005")
+def test_a_material_is_typed_with_catalogue_number_lot_and_expiry() -> None:
+    bedside = Bedside()
+    bedside.begin_batch()
+    bedside.works_until("scan_materials/material")
+    wanted = next(iter(bedside.batch.recipe.materials.values()))
+    day = IN_200_DAYS.strftime("%Y%m%d")
+
+    typed_by_both(bedside, "scan_materials/material", catalogue=wanted.catalogue, lot="LOT1", day=day)
+
+    accepted = bedside.last(ev.MaterialAccepted)
+    assert (accepted.catalogue, accepted.lot) == (wanted.catalogue, "LOT1")
+
+
+@pytest.mark.requirement("F-005", "F-009")
+def test_the_three_looks_at_the_bedside_are_typed_each_with_what_it_carries_and_another_patient_stops() -> (
+    None
+):
+    bedside = Bedside()
+    bedside.is_released()
+    other = "CHA999926000002"
+    typed_by_both(bedside, "hand_over/wristband", coi=other + isbt128.check_character(other))
+    refused, state = bedside.last(ev.BagRefused).reason, bedside.state_of("hand_over")
+    bedside.restart(CLEO)
+    dose = isbt128.label_of(list(bedside.labels.values())[-1])
+    typed_by_both(bedside, "hand_over/wristband", **COI_ENTRY)
+    din = dose.din + isbt128.check_character(dose.din)
+    typed_by_both(bedside, "hand_over/dose", din=din, product=dose.product_code)
+    typed_by_both(bedside, "hand_over/order", **COI_ENTRY, din=bag_entry()["din"])
+
+    assert (refused, state) == ("wrong_bag", "held")
+    assert bedside.has(ev.BedsideMatched)
+    assert bedside.last(ev.LabelTyped).number == 4
