@@ -15,7 +15,8 @@ import pytest
 from engine_room import ADA, CLEO, DORA, EMIL, ORDER, START, Room, make_room, order_envelope, told
 
 from appliance.access.central_words import CentralWord, Notice, Recall, RecallLift, Use, Withdrawal
-from appliance.access.documents import Envelope, sign, to_json
+from appliance.access.documents import Envelope, dump, load, sign, to_json
+from appliance.access.keys import save_key
 from appliance.domain import events as ev
 from appliance.engine.central_desk import CentralDesk
 from appliance.orders_command import orders
@@ -262,7 +263,12 @@ def test_only_a_qa_reviewers_own_key_says_that_a_signed_recall_is_over(room: Roo
             await room.refused("deliver_document", signed(lift(by=EMIL.id), "reviewer")),
         ]
         before = room.engine.unit.orders.recall_is_over("FIC1|LOT1")
-        done = await room.done("deliver_document", signed(lift(), "reviewer"))
+        save_key(room.keys["reviewer"], room.home.root / "reviewer.key")
+        dump(said(room, recall), room.home.root / "recall.json")
+        words = ["lift-recall", str(room.home.root / "recall.json"), "--person", DORA.id, "--name", "Dora"]
+        words += ["--key", str(room.home.root / "reviewer.key"), "--reason", "The maker took it back"]
+        assert orders([*words, "--out", str(room.home.root / "over.json")]) == 0
+        done = await room.done("deliver_document", delivered(load(room.home.root / "over.json")))
         after = room.engine.unit.orders.recall_is_over("FIC1|LOT1")
         newer = msgspec.structs.replace(recall, version=2, reference="FSN-8")
         await room.done("deliver_document", delivered(said(room, newer)))
