@@ -22,13 +22,13 @@ _SUPPLEMENT = "&,2"
 # How a label stands, in the words that screens and the record show.
 WORDS = {
     "drawn": "not printed",
-    "printed": "printed, not applied yet",
-    "applied": "applied and scanned",
-    "voided": "void, to be shown or destroyed",
+    "printed": "printed, not applied",
+    "applied": "applied, scanned",
+    "voided": "void, not seen yet",
     "void": "void, shown",
-    "destroyed": "destroyed before a witness",
+    "destroyed": "destroyed, witnessed",
     "missing": "MISSING",
-    "lost": "MISSING, signed for by two persons",
+    "lost": "MISSING, signed for",
     "failed": "was never printed",
 }
 COUNTED = {"applied": "applied", "void": "void", "destroyed": "destroyed", "lost": "missing"}
@@ -122,7 +122,7 @@ def totals(labels: Iterable[Issued]) -> dict[str, int]:
 
 def listed(run: PhaseRun) -> tuple[PromptFact, ...]:
     """Each label that came out, with its state, as a screen lists them."""
-    return tuple(PromptFact(f"Label {one.short}", WORDS[one.state], one.is_open) for one in printed(run))
+    return tuple(PromptFact(f"Label {one.short}", WORDS[one.state]) for one in printed(run))
 
 
 # ── The serial on the label ────────────────────────────────────────────────────────────

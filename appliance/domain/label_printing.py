@@ -262,7 +262,7 @@ def _go_on(c: Context, label: Issued, job: Job, title: str) -> Prompt:
         instruction=f"{known or job.words} Leave what came out in the tray. Then go on.",
         button="Go on",
         action="mend printer",
-        facts=(PromptFact("Label", label.short), PromptFact("Printer said", job.words, True)),
+        facts=(PromptFact("Label", label.short), PromptFact("Printer said", job.words)),
     )
 
 
@@ -293,7 +293,7 @@ def _question(c: Context, label: Issued, job: Job) -> Prompt:
         facts=(
             PromptFact("Label", label.short),
             PromptFact("Printer says now", (state_words(c) or "ready").rstrip(".")),
-            PromptFact("Why it is asked", job.words or "The printer counted no label.", True),
+            PromptFact("Why it is asked", job.words or "The printer counted no label."),
         ),
     )
 

@@ -59,13 +59,13 @@ def facts(c: Context) -> tuple[PromptFact, ...]:
 
 def _of_void(c: Context, label: Issued) -> list[Prompt]:
     assert label.voided is not None
-    why = PromptFact("Why it is void", label.voided.reason)
+    why = PromptFact("Void", label.voided.reason)
     shown = Prompt(
         phase=c.phase.id,
         key=f"{FOUND}:{label.id}",
         kind="scan",
         title=f"Show the void label {label.short}",
-        instruction=f"Show the void label {label.short} to the camera. If it cannot be read or must go, "
+        instruction=f"Show the void label {label.short} to the camera. If it cannot be read, "
         "destroy it before a witness.",
         button="Scan",
         expects=f"Void label {label.id}",
@@ -178,7 +178,7 @@ def _signatures(c: Context, label: Issued, reason: str) -> list[Prompt]:
             roles=("supervisor",) if approved is None else VERIFY_ROLES,
             not_by=(approved,) if approved else (),
             content=c.content(content),
-            facts=(PromptFact("Searched", reason, True), *listed(c.run)),
+            facts=(PromptFact("Searched", reason), *listed(c.run)),
         )
     ]
 
@@ -273,6 +273,6 @@ def reminders(c: Context) -> tuple[PromptFact, ...]:
     if c.batch.opened.rules < RULES_FROM:
         return ()
     return tuple(
-        PromptFact("Missing label", f"{label} of batch {batch} was never found. Look for it.", True)
+        PromptFact("Missing label", f"{label} of batch {batch} was never found. Look for it.")
         for label, batch in sorted(c.unit.missing_labels.items())
     )
