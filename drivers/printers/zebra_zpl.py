@@ -74,6 +74,7 @@ class ZebraPrinter:
     ANSWER_S = 0.3
     READ_S = 0.85
     OPEN_TRIES = 3
+    SETTLES_S = 0.03
     FEED_S = 0.5  # between two words of progress while bytes go out
     TAKES_NOTHING_S = 20.0  # a printer that holds the line for so long will not take the rest
     BEHIND_S = 5.0  # what a printer needs beyond the line's time before it answers behind a job
@@ -516,7 +517,14 @@ class ZebraPrinter:
         """After anything unexpected drop all that comes before the answer to a question of its own."""
         if not self._in_doubt:
             return
-        self._line.resynchronise(IDENTITY, is_identity, timeout_s=self._within(self.ANSWER_S))
+        for tries_left in reversed(range(self.OPEN_TRIES)):
+            try:
+                self._line.resynchronise(IDENTITY, is_identity, timeout_s=self._answered_within(IDENTITY, 1))
+                break
+            except DeviceGarbled:  # the rest of an answer that came too late: let it come to its end
+                if not tries_left or not self._within(self.SETTLES_S):
+                    raise
+                time.sleep(self.SETTLES_S)
         self._in_doubt = False
 
     def _ask(self, request: bytes, frames: int) -> tuple[bytes, ...]:
@@ -528,8 +536,7 @@ class ZebraPrinter:
             Bytes stood in the buffer before (then nothing was sent), or behind the last answer.
         """
         self._settle()
-        answered_s = self.ANSWER_S + (len(request) + frames * 48) * self._byte_s
-        deadline = time.monotonic() + self._within(answered_s)
+        deadline = time.monotonic() + self._answered_within(request, frames)
         try:
             self._refuse_stray(b"")
             self._line.send(request)
@@ -541,6 +548,10 @@ class ZebraPrinter:
             self._in_doubt = True
             raise
         return answers
+
+    def _answered_within(self, request: bytes, frames: int) -> float:
+        """Return how long an answer may take: the printer's time, and that of the line."""
+        return self._within(self.ANSWER_S + (len(request) + frames * 48) * self._byte_s)
 
     def _within(self, seconds: float) -> float:
         """Return how long a wait may be: no longer than the read has that it is part of."""
