@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from appliance.domain import events as ev
 from appliance.domain import isbt128
+from appliance.domain.batch import Batch
 from appliance.domain.identity import LabelNotUsable, readable
-from appliance.domain.issued_labels import Issued, carries, issued, serial_read
+from appliance.domain.issued_labels import RULES_FROM, Issued, carries, issued, of_batch, serial_read
 from appliance.domain.phase_logic import Context, alarm, hold
 
 WRONG, NOT_THIS_ONE = "wrong_label", "not_this_label"
@@ -62,6 +63,22 @@ def _check_serial(c: Context, label: Issued, found: isbt128.Label) -> None:
     else:
         words = f"STOP. This is label {other.short}. Show label {label.short}."
     raise LabelNotUsable(NOT_THIS_ONE, words, found.din)
+
+
+def refuse_another_label(batch: Batch, found: isbt128.Label) -> None:
+    """At the bed: a label whose serial is not that of the product's applied label is refused."""
+    labelled, read = batch.last(ev.ProductLabelled), serial_read(found)
+    if batch.opened.rules < RULES_FROM or labelled is None or not read:
+        return
+    labels = of_batch(batch)
+    right = next((one for one in labels if one.id == labelled[1].label_id), None)
+    if right is None or carries(right, read):
+        return
+    other = next((one for one in labels if carries(one, read)), None)
+    said = "no label of this batch" if other is None else f"label {other.short}"
+    void = " It is void." if other is not None and other.voided is not None else ""
+    words = f"STOP. This is {said}.{void} The dose carries label {right.short}. Do not give it."
+    raise LabelNotUsable("wrong_bag", f"{words} Call the supervisor.", found.din)
 
 
 def shown(c: Context, label: Issued, found: isbt128.Label, read: ev.ScanRead) -> ev.LabelShown:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from appliance.domain import bedside_match
 from appliance.domain import events as ev
+from appliance.domain.applied_label import refuse_another_label
 from appliance.domain.bedside_identity import NAMES, read_at_bedside
 from appliance.domain.identity import PREVIOUS, LabelNotUsable, ReadLabel, readable, refuse_previous
 from appliance.domain.phase_logic import Context, Logic, answer_events, complete, hold, scan_pending
@@ -150,6 +151,8 @@ class HandOver(Logic):
         if any(found != awaited for found, awaited in pairs):
             words = f"STOP. This {key} is {said}. This dose is for {expected}. Do not give it."
             raise LabelNotUsable("wrong_bag", f"{words} Call the supervisor.", said)
+        if key == "dose":
+            refuse_another_label(c.batch, label)
         return said
 
     def answered(self, c: Context, prompt: Prompt, values: dict[str, str], actor: Actor) -> list[ev.Event]:

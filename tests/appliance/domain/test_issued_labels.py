@@ -275,6 +275,27 @@ def test_each_copy_that_the_recipe_asks_for_has_its_serial_and_its_scan(bedside:
     assert two.last(ev.LabelsReconciled).applied == 2
 
 
+@pytest.mark.requirement("F-007", "F-008")
+def test_a_void_label_shown_at_the_bed_stops_the_hand_over(bedside: Bedside) -> None:
+    is_reprinted(bedside)
+    bedside.scan(f"label/found:{L1}", bedside.labels[L1])
+    bedside.answer(RECONCILE, void="1")
+    bedside.works_through("seal")
+    bedside.seal()
+    bedside.qp_decides("released")
+    bedside.works_until("hand_over/dose")
+
+    bedside.scan("hand_over/dose", bedside.labels[L1])
+    bedside.waits(1)
+
+    words = bedside.last(ev.BagRefused).words
+    assert "This is label L1. It is void. The dose carries label L2. Do not give it." in words
+    assert bedside.state_of("hand_over") == "held"
+    bedside.restart(CLEO)
+    bedside.works_through("hand_over")
+    assert bedside.last(ev.HandedOver).dose_label == L2
+
+
 # ── The printer ────────────────────────────────────────────────────────────────────────
 
 
