@@ -65,7 +65,7 @@ def _printer(printer: ZebraTwin) -> State:
         "state": printer.state,
         "powered": printer.powered,
         "stock": printer.stock,
-        "labels_out": len(printer.came_out),
+        "labels_out": printer.labels_out,
         "labels_waiting": printer.waiting,
         "odometer": printer.odometer,
         "dead_dots": list(printer.dead_dots),

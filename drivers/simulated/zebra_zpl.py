@@ -27,6 +27,7 @@ STOCK_LABELS = 200
 LABEL_S = 0.4  # a label of 76 mm at about 200 mm/s
 BOOT_S = 0.5
 SIDE_MAX = 8192
+LABELS_KEPT = 256
 ERRORS = ("paper_out", "ribbon_out", "head_open")
 
 _SGD = re.compile(rb'! U1 getvar "([a-z0-9._]{1,64})" *\r?\n')
@@ -67,15 +68,15 @@ class ZebraTwin(Twin):
         self.label_s = LABEL_S
         self.boot_s = BOOT_S
         self.buffer_bytes = BUFFER_BYTES
-        self.reads_bytes_s = float("inf")
+        self.reads_bytes_s: float | None = None  # None: at once
         self.has_variables = True
         self.batch_is_a_flag = False  # some tell 1 for as long as they print, in place of what is left
         self.dead_dots: tuple[int, ...] = ()
         self.errors: dict[str, bool] = dict.fromkeys(ERRORS, False)
         self.paused = False
         self.odometer = 1234
-        self.came_out: list[bytes] = []  # the dots of each label that is out, whole bytes a row
-        self.width_bytes: list[int] = []
+        self.came_out: list[bytes] = []  # the dots of the newest labels that are out, whole bytes a row
+        self.labels_out = 0
         self.powered = True
         self._answers_from_s = 0.0
         self._moved_on_s: float | None = None
@@ -175,7 +176,9 @@ class ZebraTwin(Twin):
     def _take_in(self, now_s: float) -> list[bytes]:
         """Read what the receive buffer holds, as fast as it reads; ask the other end to wait, or to go on."""
         passed_s, self._read_s = now_s - self._read_s, now_s
-        size = int(min(len(self._raw), max(1.0, self.reads_bytes_s * passed_s)))
+        size = len(self._raw)
+        if self.reads_bytes_s is not None:
+            size = min(size, max(1, int(self.reads_bytes_s * passed_s)))
         self._input += self._raw[:size]
         del self._raw[:size]
         answers = self._parse()
@@ -361,8 +364,9 @@ class ZebraTwin(Twin):
         self._left_s = self.label_s
         label_bytes = -(-printed.width // 8)
         dots = without_dots(printed.dots, label_bytes, self.dead_dots)
+        self.labels_out += 1
         self.came_out.append(dots)
-        self.width_bytes.append(label_bytes)
+        del self.came_out[:-LABELS_KEPT]
         if self.tray is not None:
             _lay(self.tray, self.odometer, dots, printed.width, printed.height)
 

@@ -78,7 +78,7 @@ class PrintRoom:
     @property
     def out(self) -> int:
         """How many labels came out, in truth."""
-        return len(self.twin.came_out)
+        return self.twin.labels_out
 
     @contextmanager
     def hand(self, when: Callable[[], bool], does: Callable[[], object]) -> Iterator[None]:
