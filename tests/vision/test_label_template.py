@@ -124,6 +124,38 @@ def test_what_is_no_template_is_refused(data: bytes) -> None:
         read_template(data)
 
 
+ODD = [
+    "0",
+    "-1",
+    "1e308",
+    "-1e300",
+    "nan",
+    "inf",
+    "99999999999999999999",
+    '"x"',
+    "[]",
+    "true",
+    "1e-320",
+    "{}",
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(shipped_templates())), st.integers(0, 400), st.sampled_from(ODD))
+def test_any_value_in_any_place_is_taken_or_refused_in_words(name: str, place: int, odd: str) -> None:
+    lines = shipped_templates()[name].text.splitlines()
+    told = [number for number, line in enumerate(lines) if " = " in line]
+    changed = told[place % len(told)]
+    lines[changed] = f"{lines[changed].partition(' = ')[0]} = {odd}"
+
+    try:
+        plan = read_template("\n".join(lines).encode())
+    except TemplateRefused as refused:
+        assert all(refused.faults)
+    else:
+        assert plan.payloads
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.text(alphabet="WiM0gj ", min_size=1, max_size=60), st.sampled_from(lt.DOTS_PER_INCH))
 def test_no_text_reaches_into_a_symbol_or_the_white_around_it(words: str, dpi: int) -> None:

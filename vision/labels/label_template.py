@@ -24,6 +24,7 @@ TEMPLATE_BYTES_MAX = 64 * 1024
 ELEMENTS_MAX = 40
 EDGE_MM = 1.5  # no print nearer to the label's edge: rolls wander
 WIDTH_MM_MAX, HEIGHT_MM_MAX = 108.0, 160.0
+MEASURE_MAX = 1000.0
 CAPITAL_MM_MIN = 1.8  # of a capital letter, about 7 points
 BAR_HEIGHT_MM_MIN = 5.0
 BAR_HEIGHT_SHARE_MIN = 0.15  # of the symbol's length (ISBT 128)
@@ -257,8 +258,9 @@ def _fields_of(element: Element) -> Iterator[tuple[str, bool]]:
 def _faults(template: LabelTemplate) -> Iterator[str]:
     head, elements = template.head, template.elements
     measures = [value for each in (head, *elements) for value in msgspec.structs.astuple(each)]
-    if not all(math.isfinite(value) for value in measures if isinstance(value, float)):
-        yield "A measure is no number."
+    floats = [value for value in measures if isinstance(value, float)]
+    if not all(math.isfinite(value) and abs(value) <= MEASURE_MAX for value in floats):
+        yield f"A measure is no number, or beyond {MEASURE_MAX:g} mm."
         return
     if not _ID.fullmatch(head.id):
         yield f"The id {head.id!r} is not small letters, digits and underscores."
