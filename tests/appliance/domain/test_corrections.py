@@ -60,7 +60,11 @@ def typed(bedside: Bedside) -> Bedside:
 
 @pytest.mark.requirement("R-07", "R-09", "R-10", "F-055")
 def test_a_correction_says_who_what_why_and_keeps_the_first_value(typed: Bedside) -> None:
-    first = next(f for f in typed.facts if isinstance(f.event, ev.InstructionConfirmed) and f.event.values)
+    first = next(
+        f
+        for f in typed.facts
+        if isinstance(f.event, ev.InstructionConfirmed) and "recovery" in f.event.values
+    )
 
     corrects(typed, WASH, recovery="82")
 
