@@ -67,6 +67,7 @@ class Crew:
         self.refusals: list[Refused] = []
         self.accepted: list[Accepted] = []
         self.labels: dict[str, Path] = {}  # picture of the printed label
+        self._lay_in_tray: Path | None = None  # before the newest label was asked for
         self.events: list[EventMessage] = []
         self._phase_states: dict[str, str] = {}
         self._done: set[str] = set()  # prompts whose physical act is done, be its answer lost or not
@@ -119,6 +120,8 @@ class Crew:
 
     def _remember(self, event: EventMessage) -> None:
         self.events.append(event)
+        if event.name == "LabelRequested":
+            self._lay_in_tray = self._hands.came_out()
         if event.name == "LabelPrinted":
             # The bag carries what lies in the tray; without a printer the picture is the label.
             picture = str(event.body["picture"])
@@ -182,9 +185,14 @@ class Crew:
             self._done.add(prompt.id)
         if prompt.kind == "import":
             return await self._send(client, "import_file", {"prompt": prompt.id, "file": TRANSPORT_LOG})
-        values = {field.name: ENTERED[field.name] for field in prompt.fields}
+        entered = ENTERED | {"came_out": self._came_out()}
+        values = {field.name: entered[field.name] for field in prompt.fields}
         body = {"prompt": prompt.id, "values": values, "signs": prompt.signs}
         return await self._send(client, "answer", body, _proof(prompt))
+
+    def _came_out(self) -> str:
+        """What somebody says who looked into the printer's tray."""
+        return "nothing" if self._hands.came_out() == self._lay_in_tray else "whole"
 
     def _label(self, prompt: PromptView, snapshot: Snapshot) -> Path | None:
         if prompt.action == "show bag" and self.next_label is not None:

@@ -16,6 +16,7 @@ from appliance.domain.prompts import Choice, Field, Prompt, PromptFact
 
 ROLE, ORDER, CANCEL = "printer", "print", "cancel"
 READY = "ready"
+DPI = "300"  # what a printer takes an order for that names none
 # What a printer's state means, and what to do.
 WHAT_TO_DO = {
     "paper_out": "The printer is out of labels. Load a roll and close the printer.",
@@ -166,6 +167,8 @@ def _sent(c: Context, label: Issued) -> list[ev.Event]:
     assert drawn is not None
     job = label.id if number == 1 else f"{label.id}-{number}"
     parameters = {"job": job, "zpl_file": drawn.zpl_file, "copies": "1", "sha256": drawn.zpl_blob}
+    if drawn.dpi != DPI:
+        parameters["dpi"] = drawn.dpi  # the printer refuses a label that was drawn for another head
     return [c.order(ROLE, ORDER, parameters)]
 
 
@@ -207,6 +210,11 @@ def state_words(c: Context) -> str:
     """What the printer's state means for a person; empty while it is ready."""
     state = _state(c)
     return "" if state == READY else WHAT_TO_DO.get(state, SILENT)
+
+
+def progress_words(c: Context) -> str:
+    """What the phase is doing while its label is not out."""
+    return "Printing" if _state(c) in (READY, "printing") or printer_of(c) is None else state_words(c)
 
 
 # ── What people are asked ──────────────────────────────────────────────────────────────

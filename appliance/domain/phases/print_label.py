@@ -72,7 +72,7 @@ class PrintLabel(Logic):
         if "label" in phase.text:
             return [
                 f"phase.{phase.id}.text.label: a product without a label is not made here. "
-                "Nobody at the unit can release, so no product is given at its completion. Leave the line out."
+                "Nobody at the unit can release, so nothing is given at its completion. Leave the line out."
             ]
         try:
             if PARAMETER in phase.parameters:
@@ -309,8 +309,7 @@ class PrintLabel(Logic):
         for copy in range(1, copies_of(c.phase) + 1):
             label = issued_labels.live(c.run, copy)
             if label is None or label.printed is None:
-                known = label_printing.printer_of(c) is not None and label is not None
-                return (label_printing.state_words(c) if known else "") or "Printing"
+                return label_printing.progress_words(c)
             if label.verified is None:
                 return "Waiting for the label"
         return "Waiting for the reconciliation"

@@ -13,6 +13,8 @@ from appliance.domain import isbt128
 from appliance.domain.batch import DeviceSpec, ReadingNow
 from appliance.domain.before import unit_before
 from appliance.domain.issued_labels import issued, serial_read
+from appliance.domain.recipe import parse
+from appliance.domain.recipe_check import check
 
 APPLIED, RECONCILE, MISSING = "label/applied", "label/reconcile", "label/missing"
 L1, L2, L3 = (f"UNIT-1-00001-L{number}" for number in (1, 2, 3))
@@ -529,6 +531,18 @@ def test_a_record_of_before_is_decided_by_the_label_phase_of_then(bedside: Bedsi
     bedside.labels[L1] = list(bedside.last(ev.LabelPrinted).texts)
     bedside.works_through("label")
     assert bedside.last(ev.LabelsReconciled).labels == {}
+
+
+@pytest.mark.requirement("T08")
+def test_a_recipe_cannot_leave_the_label_out(bedside: Bedside) -> None:
+    text = RECIPE_B.replace(
+        "[phase.label.instruction]", '[phase.label.text]\nlabel = "immediate"\n[phase.label.instruction]'
+    )
+
+    faults = check(parse(text.encode()))
+
+    assert [fault for fault in faults if "a product without a label is not made here" in fault]
+    assert check(parse(RECIPE_B.encode())) == []
 
 
 # ── The print head's test ──────────────────────────────────────────────────────────────
