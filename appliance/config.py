@@ -43,6 +43,7 @@ MOVING_ROLES = ("pump", "valve", "centrifuge")
 # What ends what it began whoever listens: it moves no product, and its halves are waste.
 FINISHING_ROLES = ("printer",)
 SETTINGS_MAX = 32  # of one device
+LABEL_DPI = 300
 _TCP_PORT = re.compile(r"tcp://(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]{2,45}\]):[1-9]\d{0,4}")
 _THIS_MACHINE = re.compile(r"localhost|127(?:\.\d{1,3}){3}|\[::1\]")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")  # 32 bytes are the record header's field
@@ -282,6 +283,13 @@ class UnitConfig:
     def served(self) -> tuple[Device, ...]:
         """The devices that a program speaks to."""
         return tuple(device for device in self.devices if device.has_line)
+
+    @property
+    def label_dpi(self) -> int:
+        """The dots an inch for which labels are drawn: the printer's setting; 300 where none is told."""
+        printer = next((device for device in self.devices if device.role == "printer"), None)
+        told = printer.settings.get("dpi", "") if printer else ""
+        return int(told) if told.isdecimal() else LABEL_DPI
 
     def device(self, device_id: str) -> Device:
         """The device with this id, which must exist."""

@@ -69,6 +69,7 @@ class LabelDrawn(Event):
     texts: list[str]  # payloads as they were read back
     zpl_blob: str  # the bytes for the printer
     zpl_file: str
+    dpi: str = "300"  # of the print head that it was drawn for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

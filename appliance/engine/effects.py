@@ -53,6 +53,7 @@ class Effects:
         *,
         home: Home,
         station: Station,
+        label_dpi: int,
         unit: Unit,
         journal: Journal,
         pool: DevicePool,
@@ -73,7 +74,9 @@ class Effects:
             identities=identities,
             report=report,
         )
-        self._printing = Printing(home=home, unit=unit, journal=journal, vision=vision, report=report)
+        self._printing = Printing(
+            home=home, unit=unit, journal=journal, vision=vision, report=report, dpi=label_dpi
+        )
         self._stop_sent = False
         self._tasks: set[asyncio.Task[None]] = set()
         shutil.rmtree(home.run / COUNTS, ignore_errors=True)  # copies that a crash left

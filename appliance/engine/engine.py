@@ -121,6 +121,7 @@ class Engine:
         self.effects = Effects(
             home=home,
             station=config.station,
+            label_dpi=config.label_dpi,
             unit=unit,
             journal=self.journal,
             pool=self.pool,

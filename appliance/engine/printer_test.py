@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from appliance.config import LABEL_DPI
 from appliance.domain import events as ev
 from appliance.domain import label_printing, print_test
 from appliance.domain.batch import DeviceSpec
@@ -27,7 +28,6 @@ DEADLINE_S = 30.0
 OUT_WITHIN_S = 40.0
 LOOK_S = 0.1
 EXPIRES_MS = 2_000
-DPI = "300"
 
 
 class PrinterTest:
@@ -57,7 +57,7 @@ class PrinterTest:
             title=printer.title,
             printed_at=engine.clock.utc(),
             time_zone=engine.config.unit.time_zone,
-            dpi=int(DPI),
+            dpi=engine.config.label_dpi,
         ) | {"simulated": "true" if engine.unit.simulated else "false"}
         try:
             await engine.vision.ask(
@@ -66,6 +66,7 @@ class PrinterTest:
                 fields=fields,
                 out=str(out),
                 zpl_out=str(zpl),
+                dpi=str(engine.config.label_dpi),
                 timeout_s=DEADLINE_S,
             )
         except (VisionAway, VisionRefused) as why:
@@ -83,6 +84,8 @@ class PrinterTest:
         )
         await engine.turn(lambda: [ordered], actor=actor.id)
         parameters = {"job": job, "zpl_file": str(zpl), "copies": "1", "sha256": ordered.zpl_blob}
+        if engine.config.label_dpi != LABEL_DPI:
+            parameters["dpi"] = str(engine.config.label_dpi)
         engine.pool.order(printer.id, job, label_printing.ORDER, parameters, EXPIRES_MS)
         await self._until_out(printer, job)
         return {"words": "The test label is out. Show it to the camera, whole, sharp and near."}

@@ -36,9 +36,9 @@ class Printing:
     """Draws labels by the vision worker and keeps their picture and bytes as blobs."""
 
     def __init__(
-        self, *, home: Home, unit: Unit, journal: Journal, vision: VisionClient, report: Report
+        self, *, home: Home, unit: Unit, journal: Journal, vision: VisionClient, report: Report, dpi: int
     ) -> None:
-        self._folder, self._unit = home.run / LABELS, unit
+        self._folder, self._unit, self._dpi = home.run / LABELS, unit, dpi
         self._journal, self._vision, self._report = journal, vision, report
 
     async def draw(self, label: ev.LabelRequested) -> None:
@@ -55,6 +55,7 @@ class Printing:
                 fields=fields,
                 out=str(out),
                 zpl_out=str(zpl),
+                dpi=str(self._dpi),
                 timeout_s=LABEL_DEADLINE_S,
             )
         except (TemplateGone, VisionAway, VisionRefused) as away:
@@ -83,6 +84,7 @@ class Printing:
             texts=texts,
             zpl_blob=printed,
             zpl_file=zpl_file,
+            dpi=str(drawn["dpi"]),
         )
 
     async def _kept(self, path: Path, media_type: str) -> str:

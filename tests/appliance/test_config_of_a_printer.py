@@ -102,3 +102,14 @@ def test_doctor_names_a_printer_that_nobody_reaches(
     (printer,) = [one for one in findings if one["about"] == "printer"]
     assert (printer["state"], printer["words"]) == ("wrong", f"its port {port} is not there")
     assert "network" in printer["do"]
+
+
+@pytest.mark.requirement("F-007")
+def test_labels_are_drawn_for_the_dots_of_the_printer_that_stands_there() -> None:
+    text = unit_with("tcp://127.0.0.1:9100").replace(
+        'type = "zebra-zpl"', 'type = "zebra-zpl"\nsettings = { dpi = "203" }'
+    )
+
+    assert parse_config(text, HOME).label_dpi == 203
+    assert parse_config(unit_with("tcp://127.0.0.1:9100"), HOME).label_dpi == 300
+    assert parse_config(GOOD, HOME).label_dpi == 300
