@@ -117,7 +117,7 @@ class PrinterTest:
                 "judge_print_test",
                 image=str(blob_path(engine.record.blobs_folder, seen.picture)),
                 payload=ordered.payload,
-                dpi=DPI,
+                dpi=str(engine.config.label_dpi),
                 timeout_s=DEADLINE_S,
             )
         except (VisionAway, VisionRefused) as why:
