@@ -131,6 +131,8 @@ def reason_to_withhold(kind: str, body: Body) -> str:
         return UNKNOWN
     if kind == "BatchOpened" and _staff_note(body):
         return "holds the ward's note on the order"
+    if kind == "LabelRequested" and body.get("reason"):
+        return FREE_TEXT  # of a reprint, in the words of who asked for it
     if kind == "InstructionConfirmed" and not _only_numbers(body.get("values")):
         return FREE_TEXT
     return ""

@@ -12,6 +12,7 @@ from record_bench import new_record, write
 from recorded_bedside import BEN, CLEO, Recorded, chained
 
 from appliance.domain.before import unit_before
+from appliance.domain.redaction import reason_to_withhold
 from appliance.domain.roles import Actor
 from appliance.record.command import report_of
 from appliance.record.replay import Replay
@@ -82,3 +83,8 @@ def test_the_batch_record_lists_each_serial_with_why_it_was_made_and_what_became
     assert "MISSING, signed for" in table
     assert "It stuck to the glove" in table  # why L2 is void, and L3 was made
     assert "Gloves, waste and floor" in text[: text.index("Why it was made")]  # an exception
+
+
+def test_why_a_label_was_printed_again_is_left_out_of_an_export_for_outside() -> None:
+    assert reason_to_withhold("LabelRequested", {"reason": "It stuck to the glove"})
+    assert not reason_to_withhold("LabelRequested", {"reason": ""})
