@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from bedside import RECIPE_B, TEMPLATES, Bedside
+from test_issued_labels import Printer
 
 from appliance.domain import events as ev
 from appliance.domain import isbt128
@@ -127,3 +130,14 @@ def test_no_batch_begins_when_one_of_its_labels_has_no_approved_template() -> No
 
     with pytest.raises(CommandRefused, match="label template in_process is not approved"):
         bedside.begin_batch()
+
+
+@pytest.mark.requirement("F-007")
+def test_an_order_names_the_dots_of_a_print_head_that_is_not_the_usual_one(bedside: Bedside) -> None:
+    printer, drawn = Printer(bedside), bedside.prints
+    bedside.prints = lambda request: dataclasses.replace(drawn(request), dpi="203")  # type: ignore[call-arg]
+
+    bedside.begin_batch()
+    bedside.works_until("label/apply:UNIT-1-00001-L1")
+
+    assert [order.parameters["dpi"] for order in printer.orders if order.name == "print"] == ["203"]
