@@ -27,6 +27,7 @@ WHAT_TO_DO = {
     "printing": "The printer is printing.",
 }
 SILENT = "The printer does not answer. Look at its cable and power."
+NOT_QUALIFIED = "This is not the qualified printer. Connect that one, or call maintenance."
 CUT_SHORT = frozenset({"paper_out", "ribbon_out", "head_open", "paused", "error"})
 # The printer was given nothing: that is certain.
 NOT_TAKEN = frozenset({"refused", "dpi", "printing"})
@@ -208,7 +209,9 @@ def _key(what: str, job: Job) -> str:
 
 def state_words(c: Context) -> str:
     """What the printer's state means for a person; empty while it is ready."""
-    state = _state(c)
+    printer, state = printer_of(c), _state(c)
+    if printer is not None and c.unit.qualified.get(printer.id) is False:
+        return NOT_QUALIFIED
     return "" if state == READY else WHAT_TO_DO.get(state, SILENT)
 
 

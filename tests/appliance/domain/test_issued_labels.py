@@ -391,6 +391,16 @@ def test_a_printer_that_is_not_ready_is_given_no_order_and_the_screen_says_what_
     assert bedside.has(ev.LabelPrinted)
 
 
+def test_another_printer_than_the_qualified_one_is_given_no_label_and_the_screen_says_why() -> None:
+    bedside, printer = with_printer(state="paper_out")
+    bedside.unit.qualified["printer-1"] = False
+    printer.state = "ready"
+    bedside.waits(1)
+
+    assert printer.orders == []
+    assert "not the qualified printer" in bedside.prompt(bedside.asks()[0]).instruction
+
+
 def test_with_paper_out_in_mid_job_the_printer_finishes_its_label_and_no_second_one_is_ordered() -> None:
     bedside, printer = with_printer(state="ready", fault="paper_out", outcome={"printed": "0"})
     printer.state, printer.waiting = "paper_out", 1
