@@ -64,12 +64,12 @@ def test_the_dots_that_come_out_are_those_of_the_label_that_was_sent(tmp_path: P
 @F_091
 def test_bytes_that_were_taken_are_no_label_that_is_out(tmp_path: Path) -> None:
     with print_room(tmp_path) as room:
-        room.twin.label_s = 0.8
+        room.twin.label_s = 0.6
         began_s = time.monotonic()
 
         room.prints()
 
-        assert time.monotonic() - began_s >= 0.8
+        assert time.monotonic() - began_s >= 0.6
         told = [{one.name: one.value for one in readings} for readings in room.told]
         assert {"state": "printing", "labels_done": "0", "labels_waiting": "1"} in told
 
@@ -106,7 +106,7 @@ def test_what_ends_in_the_middle_of_a_label_is_told_by_its_name(tmp_path: Path, 
 
 
 @F_091
-@pytest.mark.parametrize("word", ["paper_out", "ribbon_out", "head_open"])
+@pytest.mark.parametrize("word", ["paper_out", "head_open"])
 def test_a_printer_that_is_not_ready_is_sent_nothing(tmp_path: Path, word: str) -> None:
     with print_room(tmp_path) as room:
         room.twin.errors[word] = True
@@ -222,8 +222,8 @@ def test_a_printer_switched_off_in_mid_job_is_unknown_and_then_tells_that_it_los
     tmp_path: Path,
 ) -> None:
     with print_room(tmp_path) as room:
-        room.driver.SILENT_S = 1.0  # type: ignore[misc]
-        room.driver.OUT_OF_REACH_S = 1.0  # type: ignore[misc]
+        room.driver.READ_S, room.driver.SILENT_S = 0.3, 0.6  # type: ignore[misc]
+        room.driver.OUT_OF_REACH_S = 0.4  # type: ignore[misc]
         room.driver.LOST_S = 0.3  # type: ignore[misc]
         room.twin.label_s = 0.4
         with room.hand(lambda: room.out == 1, lambda: (time.sleep(0.2), room.twin.switch_off())):
@@ -233,6 +233,7 @@ def test_a_printer_switched_off_in_mid_job_is_unknown_and_then_tells_that_it_los
         room.twin.boot_s = 0.1
         room.twin.switch_on(time.monotonic())
         room.twin.feed()  # as some do by themselves when they get power: counted, and no label of the job
+        time.sleep(0.2)
         restarted = fault_of(lambda: room.until(lambda _: False))
 
         assert isinstance(restarted, DeviceRestarted)
@@ -387,13 +388,13 @@ def noisy_label(*, width: int, height: int) -> Any:
 
 @F_091
 def test_a_long_job_on_a_slow_line_goes_on_telling_that_it_lives(tmp_path: Path) -> None:
-    rows = [bytes((row * 7 + column) % 251 for column in range(50)) for row in range(45)]
+    rows = [bytes((row * 7 + column) % 251 for column in range(50)) for row in range(34)]
     with print_room(tmp_path, pace_baud=38400, line="38400-8N1") as room:
         began_s = time.monotonic()
 
         room.prints(data=zpl(1, rows))
 
-        assert time.monotonic() - began_s > 1.1, "4.5 kB at 38400 baud"
+        assert time.monotonic() - began_s > 0.8, "3.4 kB at 38400 baud"
         assert len(room.told) >= 2
         assert {one.quality for readings in room.told[:2] for one in readings} == {"uncertain"}
         assert room.twin.came_out == [b"".join(rows)]
