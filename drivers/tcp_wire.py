@@ -80,6 +80,10 @@ class TcpWire:
         except OSError as error:
             self._lock.close()
             raise _in_words(error, port) from error
+        if self._socket.getsockname()[0] == self._socket.getpeername()[0] and not is_loopback(port):
+            # Another name of this machine would let a twin pass for a printer, past the check of its name.
+            self.close()
+            raise ValueError(f"{port} leads to this machine; a twin is named tcp://127.0.0.1:{number}")
         for level, option, value in (
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),

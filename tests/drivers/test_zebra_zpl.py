@@ -477,6 +477,18 @@ def test_an_address_where_nothing_listens_is_told_as_such() -> None:
     assert not answers_at(free)
 
 
+def test_another_name_of_this_machine_is_no_printers_address() -> None:
+    """A twin must not pass for a printer because its address does not look like one of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = f"tcp://0.0.0.0:{server.getsockname()[1]}"
+        assert not is_loopback(port)
+
+        fault = fault_of(driver_for("zebra-zpl", {})(port).open)
+
+    assert isinstance(fault, LineLost)
+    assert "leads to this machine" in str(fault)
+
+
 @pytest.mark.parametrize(
     ("port", "here"),
     [
