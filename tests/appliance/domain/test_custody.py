@@ -30,6 +30,7 @@ from appliance.domain.exchange_file import ExchangeFileUnusable
 CUSTODY, LOG, BAG = "receive_bag/custody", "receive_bag/transport_log", "receive_bag/bag"
 BAG_KEY = f"{DIN}|S9991|00"
 COLD = ("-183.0",) * 6
+WRISTBAND, DOSE, SHEET = "hand_over/wristband", "hand_over/dose", "hand_over/order"
 
 
 def takes_the_shipper(bedside: Bedside, **values: str) -> None:
@@ -314,10 +315,17 @@ def test_the_previous_patients_dose_is_not_given_to_the_next(bedside: Bedside) -
     first = after_another_patient(bedside)
     others = list(bedside.labels.values())[-1]
     bedside.scan(BAG, bag_texts(OTHER_DIN))
+    bedside.works_through("seal")
+    bedside.seal()
+    bedside.qp_decides("released")
+    bedside.works_until(DOSE)
 
-    assert bedside.unit.labels_of[DIN] == first
-    assert previous.belongs_to(bedside.unit, others) == first
-    assert previous.belongs_to(bedside.unit, bag_texts(OTHER_DIN)) == ""
+    bedside.scan(DOSE, others)
+
+    refused = bedside.last(ev.BagRefused)
+    assert (refused.reason, refused.belongs_to) == ("previous_patient", first)
+    assert bedside.state_of("hand_over") == "held"
+    assert previous.belongs_to(bedside.unit, bag_texts(OTHER_DIN)) == "", "and the own bag is no stranger"
 
 
 @pytest.mark.requirement("F-010")
@@ -338,9 +346,6 @@ def test_no_bag_is_scanned_before_the_line_is_clear_whatever_the_recipe_says() -
 
 
 # ── The bedside match ──────────────────────────────────────────────────────────────────
-
-
-WRISTBAND, DOSE, SHEET = "hand_over/wristband", "hand_over/dose", "hand_over/order"
 
 
 def things(bedside: Bedside) -> dict[str, list[str]]:
