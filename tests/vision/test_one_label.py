@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from label_scenes import COI, COMPOUND, DIN, OTHER_DIN, PRODUCT, bars, matrix, on_paper, turned
 
-from vision.labels.agreement import RESTORED, Read, Symbol, agree
+from vision.labels.agreement import RESTORED, Read, Symbol, agree, kind_of
 from vision.labels.live_reading import LiveReading
-from vision.labels.one_label import kind_of, two_labels
-from vision.labels.symbols import read_symbols
+from vision.labels.one_label import two_labels
+from vision.labels.symbols import FrameRead, read_symbols
 
 OTHER_COMPOUND = COMPOUND.replace(DIN, OTHER_DIN)
 OTHER_PRODUCT = "=<S1295200"
@@ -144,3 +144,51 @@ def test_a_matrix_out_of_focus_is_sharpened_and_read() -> None:
     read = read_symbols(soft, ("datamatrix",), budget_ms=60_000)
 
     assert [(each.text, each.confirmed) for each in read.symbols] == [(COMPOUND, True)]
+
+
+MISREAD = "=A93992600000116"
+
+
+@pytest.mark.requirement("F-004")
+def test_bars_that_read_in_two_ways_at_top_and_foot_confirm_neither() -> None:
+    """Found by a long run: a scratch changed the lower half of the bars, in every frame alike."""
+    top, foot = box(0, 0, 300, 4), box(0, 80, 300, 4)
+    reads = [
+        seen("code128", DIN, top, "bars"),
+        seen("code128", MISREAD, foot, "bars"),
+        Read("zbar", "bars", "code128", DIN.encode(), DIN, "", np.array(top, dtype=np.float32)),
+    ]
+
+    symbols, conflict = agree(reads)
+    live = LiveReading()
+    frames = [FrameRead(tuple(symbols), ("conflict",), 1.0) for _ in range(3)]
+    judged = [live.add(np.full((4, 4), n, np.uint8), each) for n, each in enumerate(frames)][-1]
+
+    assert conflict
+    assert not any(each.confirmed for each in (*symbols, *judged.symbols))
+    assert judged.reasons == ("conflict",)
+
+
+def test_frames_do_not_vote_while_two_labels_are_in_the_picture() -> None:
+    far = [np.array(box(0, at, 300, 40), dtype=np.float32) for at in (0, 400)]
+    both = [
+        Symbol("code128", text, text.encode(), "]C0", place, False, ())
+        for text, place in zip((DIN, OTHER_DIN), far, strict=True)
+    ]
+    live = LiveReading()
+    frames = [FrameRead(tuple(both), ("not_confirmed",), 1.0) for _ in range(4)]
+
+    judged = [live.add(np.full((4, 4), n, np.uint8), each) for n, each in enumerate(frames)][-1]
+
+    assert not any(each.confirmed for each in judged.symbols)
+    assert "two_labels" in judged.reasons
+
+
+@pytest.mark.requirement("F-004")
+def test_the_scratched_label_that_once_was_accepted_as_another_is_not() -> None:
+    from tests.bench.bench_bag_labels import held_up
+
+    told = held_up(699, "scratches", 2.0, 5)
+
+    assert told.frames_with_a_read == 5
+    assert told.wrong_accepts == 0

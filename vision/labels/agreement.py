@@ -5,6 +5,7 @@ label that says the same; a matrix symbol needs two different looks; overlapping
 nothing. Two engines on one restored look are not two: restoring may invent an edge, and both would see it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ def _on_one_label(linear: Read, matrix: Read) -> bool:
 def _groups(reads: Sequence[Read]) -> list[list[Read]]:
     groups: list[list[Read]] = []
     for read in reads:
-        near = [group for group in groups if any(_one_place(read, each) for each in group)]
+        near = [group for group in groups if any(one_place(read, each) for each in group)]
         joined = [read]
         for group in near:
             joined = group + joined
@@ -134,14 +135,24 @@ def _groups(reads: Sequence[Read]) -> list[list[Read]]:
     return groups
 
 
-def _one_place(one: Read, other: Read) -> bool:
+def one_place(one: Read | Symbol, other: Read | Symbol) -> bool:
     """Two reads stand on one symbol when their outlines overlap.
 
-    Engines tell a linear symbol's place as a thin strip where they crossed it, so strips are widened;
-    strips with the same payload may lie further apart and are still one symbol.
+    Engines tell a linear symbol's place as a thin strip where they crossed it, so strips are widened. Strips
+    with the same payload may lie further apart and are still one symbol; so are those of one kind or one
+    length: a scratch lets a symbol read as one number at its top and as another at its foot.
     """
-    same = one.data == other.data
-    return overlap(one.corners, other.corners, thickness=0.5 if same else 0.2) > OVERLAP_MIN
+    alike = one.data == other.data or (one.symbology == other.symbology and _alike(one.text, other.text))
+    return overlap(one.corners, other.corners, thickness=0.5 if alike else 0.2) > OVERLAP_MIN
+
+
+def _alike(one: str, other: str) -> bool:
+    return len(one) == len(other) or (bool(kind_of(one)) and kind_of(one) == kind_of(other))
+
+
+def kind_of(text: str) -> str:
+    """What stands before the first letter or digit: `=<` of `=<S1295100`."""
+    return re.split("[A-Za-z0-9]", text, maxsplit=1)[0]
 
 
 def overlap(one: Points, other: Points, *, thickness: float = 0.2) -> float:

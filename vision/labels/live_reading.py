@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vision.labels.agreement import Symbol, overlap
+from vision.labels.agreement import Symbol, one_place
 from vision.labels.locate import Gray
 from vision.labels.one_label import TWO_LABELS, two_labels
 from vision.labels.symbols import FrameRead
@@ -38,14 +38,16 @@ class LiveReading:
         return self._judged(read)
 
     def _judged(self, newest: FrameRead) -> FrameRead:
-        symbols = []
+        symbols: list[Symbol] = []
+        # Of two labels, or of one that reads in two ways, no number of frames tells which is meant.
+        votes_count = not two_labels(newest.symbols)
         contradicted = "conflict" in newest.reasons
         for symbol in newest.symbols:
             differs = self._differs(symbol)
             contradicted |= differs
             votes = sum(any(_same(symbol, each) for each in frame.symbols) for frame in self._window)
             confirmed = not differs and not _clashes(symbol, newest.symbols)
-            confirmed = confirmed and (symbol.confirmed or votes >= AGREEING_FRAMES)
+            confirmed = confirmed and (symbol.confirmed or (votes_count and votes >= AGREEING_FRAMES))
             symbols.append(replace(symbol, confirmed=confirmed))
         if contradicted:
             reasons: tuple[str, ...] = ("conflict",)
@@ -78,15 +80,9 @@ def _same(one: Symbol, other: Symbol) -> bool:
 def _overlapping(symbol: Symbol, other: Symbol, frame: FrameRead) -> bool:
     """In this frame the two payloads stood on one place."""
     return any(
-        overlap(each.corners, other.corners) > 0.2 and each.data != other.data
-        for each in frame.symbols
-        if _same(symbol, each)
+        each.data != other.data and one_place(each, other) for each in frame.symbols if _same(symbol, each)
     )
 
 
 def _clashes(symbol: Symbol, symbols: Sequence[Symbol]) -> bool:
-    return any(
-        each.data != symbol.data and overlap(each.corners, symbol.corners) > 0.2
-        for each in symbols
-        if each is not symbol
-    )
+    return any(each.data != symbol.data and one_place(each, symbol) for each in symbols if each is not symbol)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from vision.labels.agreement import LINEAR, Symbol
+from vision.labels.agreement import LINEAR, Symbol, kind_of
 
 TWO_LABELS = "two_labels"
 # The last two characters of a text may mark where the label belongs; whoever knows the meaning compares them.
@@ -31,11 +31,6 @@ def two_labels(symbols: Sequence[Symbol]) -> bool:
     if _differ_in_one_kind(square) or _differ_in_one_kind(linear):
         return True
     return len(matrices) == 1 and any(_contradicts(symbol.text, next(iter(matrices))) for symbol in linear)
-
-
-def kind_of(text: str) -> str:
-    """What stands before the first letter or digit: `=<` of `=<S1295100`."""
-    return re.split("[A-Za-z0-9]", text, maxsplit=1)[0]
 
 
 def _gs1(symbol: Symbol) -> bool:
