@@ -58,6 +58,7 @@ MAY: dict[str, list[tuple[str, str]]] = {
     "recall_lot": [(f"qa_reviewer {SUPERVISING}", ALL)],
     "lift_recall": [(f"qa_reviewer {SUPERVISING}", ALL)],
     "list_materials": [(f"{NAMED} auditor emergency", ALL)],
+    "test_printer": [("", "")],  # this unit has no label printer
     "open_batch": [("operator supervisor unconfirmed", "no_batch")],
     "scan": [("operator supervisor unconfirmed emergency", "scanning released")],
     "cancel_scan": [("", "")],  # no camera looks here
