@@ -236,8 +236,6 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "confirm_time": _confirm_time,
     "qualify_device": _qualify_device,
     "qualify_count": _qualify_count,
-    "record_consent": _record_consent,
-    "withdraw_consent": lambda a: consent.withdraw(a.unit, a.actor, consent.Asked.of(a.taken.body), a.now),
     "receive_material": lambda a: materials.receive(
         a.unit, a.actor, materials.Received.of(a.taken.body), a.now
     ),
@@ -248,6 +246,8 @@ COMMANDS: Mapping[str, Callable[[Asked], Decided]] = {
     "book_out_material": _book_out_material,
     "recall_lot": _recall_lot,
     "lift_recall": _lift_recall,
+    "record_consent": _record_consent,
+    "withdraw_consent": lambda a: consent.withdraw(a.unit, a.actor, consent.Asked.of(a.taken.body), a.now),
     "unlock_account": lambda a: people_rules.unlock_account(
         a.unit, a.actor, a.text("person"), a.text("reason")
     ),
@@ -317,8 +317,6 @@ def decide_input(said: Said) -> Decided | None:
             return consent.recorded(unit, first)
         case ev.ConsentWithdrawn():
             return consent.withdrawn(unit, first)
-        case ev.PhaseHolding(reason="engine_fault"):
-            return decisions.engine_fault(unit)
         case ev.LotRecalled():  # by a signed document
             return materials.recall(
                 unit,
@@ -337,6 +335,8 @@ def decide_input(said: Said) -> Decided | None:
                 first.reason,
                 document_blob=first.document_blob,
             )
+        case ev.PhaseHolding(reason="engine_fault"):
+            return decisions.engine_fault(unit)
         case ev.AlarmRaised(alarm=key, cause=cause) if key.startswith("record:blocked:"):
             return decisions.record_blocked(unit, key.removeprefix("record:blocked:"), cause)
         case _:

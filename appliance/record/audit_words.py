@@ -33,10 +33,6 @@ SENTENCES: dict[str, str] = {
     "MaterialAccepted": "{material} accepted: {catalogue}, lot {lot}, expires {expires_at}, receipt "
     "{receipt}, in place of {substitutes}",
     "MaterialRefused": "Material refused: {words}",
-    "LabelRequested": "Label {label_id} ({template}) was ordered",
-    "LabelDrawn": "Label {label_id} was drawn by template {template} version {version} and read back",
-    "LabelPrinted": "Label {label_id} was printed on {printer}, said by {said_by}",
-    "LabelVerified": "Label {label_id} was scanned back and is right",
     "MaterialReceived": "{quantity} of {title} came in as {receipt}: {catalogue}, lot {lot}, expires "
     "{expires_at}, from {supplier}; look: {visual_check}",
     "MaterialReleased": "{receipt} was released by {person}, who looked at certificate {certificate}",
