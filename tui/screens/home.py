@@ -85,7 +85,9 @@ class HomeScreen(BedsideScreen[None]):
         self.query_one("#sign-in").disabled = view.busy("sign_in")
         self.query_one("#sign-out").disabled = view.busy("sign_out")
         self.query_one("#lock").disabled = view.busy("lock")
-        self.query_one("#end-demo").display = snapshot.unit.simulated
+        # Beside five other keys there is no room for it on a narrow screen; who signs out finds it.
+        crowded = self.has_class("narrow") and bool(self.query_one("#materials").display)
+        self.query_one("#end-demo").display = snapshot.unit.simulated and not crowded
         night = self.app.theme == "ward-night"
         self.query_one("#colours", TouchButton).say(wording.DAY_COLOURS if night else wording.NIGHT_COLOURS)
 
