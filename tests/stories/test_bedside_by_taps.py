@@ -319,7 +319,7 @@ def _killed_and_back(bedside: Bedside, site: Site) -> tuple[str, str]:
 
 def _fill_and_label(bedside: Bedside) -> None:
     bedside.second_person(VERIFIER, "Fill the dose")
-    bedside.do("The label is on the bag")
+    bedside.do("The label is on", "Apply label")
     bedside.do("Scan", "Scan the applied label")
     bedside.do("Record the numbers")
     bedside.enter("pplied", "1")
