@@ -411,6 +411,7 @@ def _evolve_unit(unit: Unit, fact: Fact) -> None:
         case ev.CountMethodQualified(method=method) as judged:
             unit.count_qualifications[method] = judged
         case (ev.ConsentRecorded() | ev.ConsentWithdrawn()) as consent:
+            unit.consents.pop(consent.consent, None)  # the newest word stands last
             unit.consents[consent.consent] = consent
         case ev.DeviceNoticeRaised(alarm=key) as warned:
             unit.alarms[key] = (_as_alarm(warned), "active", fact.at)

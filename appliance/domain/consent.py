@@ -34,7 +34,7 @@ WHAT_TO_DO = "Put the product aside. A supervisor aborts the batch, or QA decide
 
 
 def of_chain(unit: Unit, coi: str) -> list[ev.ConsentRecorded | ev.ConsentWithdrawn]:
-    """The newest word on each consent of a chain of identity, in the order of the first words."""
+    """The newest word on each consent of a chain of identity, oldest word first."""
     return [one for one in unit.consents.values() if one.coi == coi]
 
 
@@ -43,11 +43,21 @@ def standing(unit: Unit, coi: str) -> list[str]:
     return [one.consent for one in of_chain(unit, coi) if isinstance(one, ev.ConsentRecorded)]
 
 
-def is_withdrawn(unit: Unit, coi: str) -> str:
-    """The id of the consent that was withdrawn; empty while one stands, or where none was ever withdrawn."""
-    if standing(unit, coi):
+def withdrawn_for(unit: Unit, order: Order) -> str:
+    """The id of the consent whose withdrawal stops what is made for this order; empty when none does.
+
+    The order rests on the consent that it names: another one of the same patient, given for something
+    else, does not carry it on. Only a consent that was recorded after the withdrawal does.
+    """
+    words = list(unit.consents.values())
+    named = unit.consents.get(order.consent)
+    if isinstance(named, ev.ConsentWithdrawn):
+        since = words[words.index(named) + 1 :]
+        again = any(isinstance(one, ev.ConsentRecorded) and one.coi == order.coi for one in since)
+        return "" if again else order.consent
+    if standing(unit, order.coi):
         return ""
-    gone = [one.consent for one in of_chain(unit, coi) if isinstance(one, ev.ConsentWithdrawn)]
+    gone = [one.consent for one in of_chain(unit, order.coi) if isinstance(one, ev.ConsentWithdrawn)]
     return gone[-1] if gone else ""
 
 
@@ -56,7 +66,7 @@ def is_withdrawn(unit: Unit, coi: str) -> str:
 
 def why_not(unit: Unit, order: Order) -> tuple[str, str] | None:
     """Why an order may not be made for want of consent: a key and the words; None when it may."""
-    gone, said = is_withdrawn(unit, order.coi), unit.consents.get(order.consent)
+    gone, said = withdrawn_for(unit, order), unit.consents.get(order.consent)
     if isinstance(said, ev.ConsentWithdrawn) or gone:
         words = WITHDRAWN_WORDS.format(consent=gone or order.consent)
         return WITHDRAWN, f"{words} The order {order.id} cannot be made. Call QA."
@@ -93,19 +103,19 @@ def refuse_withdrawn(unit: Unit) -> None:
     batch = unit.batch
     if batch is None or batch.closed:
         return
-    gone = is_withdrawn(unit, batch.order.coi)
+    gone = withdrawn_for(unit, batch.order)
     if gone:
         raise CommandRefused(f"{WITHDRAWN_WORDS.format(consent=gone)} {WHAT_TO_DO}", reason=WITHDRAWN)
 
 
 def holds_back(unit: Unit, batch: Batch) -> bool:
     """Whether no phase of this batch may start or go on."""
-    return bool(is_withdrawn(unit, batch.order.coi))
+    return bool(withdrawn_for(unit, batch.order))
 
 
 def follow(unit: Unit, batch: Batch) -> list[ev.Event]:
     """Whatever runs is held as soon as the consent is withdrawn; empty when nothing has to be."""
-    gone = is_withdrawn(unit, batch.order.coi)
+    gone = withdrawn_for(unit, batch.order)
     if not gone:
         return []
     words = WITHDRAWN_WORDS.format(consent=gone)
@@ -173,8 +183,10 @@ def withdrawn(unit: Unit, said: ev.ConsentWithdrawn, *, beside: Collection[str] 
             reason="not_plausible",
         )
     others = set(standing(unit, said.coi)) - {said.consent, *beside}
-    open_here = batch is not None and not batch.closed and batch.order.coi == said.coi
-    if not open_here or others or ALARM + said.coi in unit.alarms:
+    if batch is None or batch.closed or batch.order.coi != said.coi or ALARM + said.coi in unit.alarms:
+        return [said]
+    named = batch.order.consent
+    if said.consent != named and (others or named in beside):
         return [said]
     raised = ev.AlarmRaised(
         alarm=ALARM + said.coi,

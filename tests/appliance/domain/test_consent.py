@@ -213,6 +213,22 @@ def test_of_two_consents_one_may_go_and_the_other_stands(bedside: Bedside) -> No
     ]
 
 
+def test_a_consent_for_something_else_does_not_carry_on_what_rests_on_the_one_withdrawn(
+    bedside: Bedside,
+) -> None:
+    bedside.has_consent(consent="CONSENT-2")
+    bedside.begin_batch(consent="CONSENT-1")
+    bedside.works_until("receive_bag/bag")
+
+    asked = consent.Asked.of(WITHDRAWAL | {"consent": "CONSENT-1"})
+    bedside.commit(consent.withdraw(bedside.unit, ADA, asked, bedside.now), ADA.id)
+    bedside.waits(2)
+
+    assert bedside.batch.state == "held"
+    assert f"consent:{ORDER['coi']}" in [one.alarm for one in bedside.all(ev.AlarmRaised)]
+    assert bedside.refusal(lambda: bedside.restart(CLEO)).reason == "consent_withdrawn"
+
+
 def test_both_consents_withdrawn_in_one_word_raise_one_alarm(bedside: Bedside) -> None:
     bedside.has_consent(consent="CONSENT-2")
     bedside.begin_batch()
