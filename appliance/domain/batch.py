@@ -209,8 +209,13 @@ class Batch:
 
     @property
     def disposition(self) -> ev.DispositionRecorded | None:
+        """The newest decision that still holds; a recall of what the batch has taken ends a release."""
         found = self.last(ev.DispositionRecorded)
-        return found[1] if found else None
+        if found is None:
+            return None
+        recalled = self.last(ev.LotOfBatchRecalled)
+        overtaken = recalled is not None and recalled[0].seq > found[0].seq
+        return None if overtaken and found[1].disposition == "released" else found[1]
 
     @property
     def expires_at(self) -> datetime | None:

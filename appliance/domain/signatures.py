@@ -126,6 +126,10 @@ class SignatureBook:
                 self.given = [replace(s, void_on_record=True) if s.seq == seq else s for s in self.given]
             case ev.DispositionRecorded():
                 self.decided = True
+            case ev.LotOfBatchRecalled():
+                # The QP's word was on another product than this: people sign anew, and the QP decides anew.
+                self.decided = False
+                self._void(event, fact.seq)
             case _:
                 self._void(event, fact.seq)
 

@@ -34,10 +34,13 @@ class HandOver(Logic):
 
     def may_start(self, c: Context) -> bool:
         """Only a released dose that has not expired (SAFETY 11, 17); an expired one has no override."""
+        return self._released(c) and c.unit.time_trusted and not self._expired(c)
+
+    def _released(self, c: Context) -> bool:
         decision = c.batch.disposition
-        released = decision is not None and decision.disposition == "released"
-        signed = not c.batch.signatures.missing()
-        return released and signed and c.unit.time_trusted and not self._expired(c)
+        return (
+            decision is not None and decision.disposition == "released" and not c.batch.signatures.missing()
+        )
 
     def _expired(self, c: Context) -> bool:
         decision, dose = c.batch.disposition, c.batch.expires_at
@@ -46,7 +49,7 @@ class HandOver(Logic):
         return any(end <= c.now for end in ends)
 
     def prompts(self, c: Context) -> list[Prompt]:
-        if self._expired(c) or not c.unit.time_trusted or scan_pending(c):
+        if self._expired(c) or not c.unit.time_trusted or scan_pending(c) or not self._released(c):
             return []
         matched = bedside_match.matched(c)
         missing = [key for key in SCANS if key not in matched]
@@ -163,6 +166,8 @@ class HandOver(Logic):
             return hold(c, "expired", "The dose has expired. It must not be given.", action="Call the QP.")
         if not c.unit.time_trusted:  # an expiry that cannot be judged does not pass (SAFETY 17)
             return []
+        if not self._released(c):  # a release can end while the dose is handed over: a lot was recalled
+            return []
         if not c.run.has(ev.BedsideMatched):
             return self._matched(c)
         if giving.is_open(c):
@@ -194,4 +199,6 @@ class HandOver(Logic):
     def words(self, c: Context) -> str:
         if not c.unit.time_trusted:
             return "The clock is not trusted: two persons compare it with a reference clock"
-        return "Expired" if self._expired(c) else "Bedside match"
+        if self._expired(c):
+            return "Expired"
+        return "Bedside match" if self._released(c) else "The release has ended: the QP decides anew"

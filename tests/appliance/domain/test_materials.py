@@ -381,6 +381,31 @@ def test_a_recall_after_the_seal_voids_what_was_signed_and_is_a_fact_of_the_batc
 
 
 @pytest.mark.requirement("F-094")
+@pytest.mark.parametrize("when", ["released", "hand_over/dose", "hand_over/receiver"])
+def test_a_recall_after_the_release_ends_it_and_the_qp_decides_anew(bedside: Bedside, when: str) -> None:
+    bedside.is_released()
+    if when != "released":
+        bedside.works_until(when)
+
+    bedside.commit(materials.recall(bedside.unit, SALINE, "LOT1", "FSN-7", "Particles"))
+    bedside.waits(2)
+    if bedside.batch.state == "held" or bedside.state_of("hand_over") == "held":
+        bedside.restart(CLEO)
+    bedside.waits(2)
+
+    assert bedside.batch.disposition is None
+    assert not [one for one in bedside.asks() if one.startswith("hand_over")]
+    assert not bedside.has(ev.HandedOver)
+
+    bedside.works_until("seal/verified")
+    bedside.do_next()
+    bedside.seal()
+    bedside.qp_decides("released", version=2)
+    bedside.works_through("hand_over")
+    assert bedside.batch.state == "handed_over"
+
+
+@pytest.mark.requirement("F-094")
 def test_a_recall_ends_by_two_persons_and_one_of_qa_by_a_signed_document_alone(bedside: Bedside) -> None:
     unit = bedside.unit
     dora = dataclasses.replace(BEN, id="p-0004", roles=("qa_reviewer",))
