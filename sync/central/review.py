@@ -67,6 +67,10 @@ class PhaseShown:
     exceptions: int = 0
 
 
+# A lot that the batch has taken was recalled: the QP decides anew, whatever was decided before.
+ENDS_A_RELEASE = "LotOfBatchRecalled"
+
+
 @dataclass(slots=True, kw_only=True)
 class Review:
     """Everything about one batch that central can say."""
@@ -172,7 +176,7 @@ def review_batch(store: Store, unit_id: str, batch: str) -> Review | None:
         phases=_phases(entries, phase_titles, exceptions),
         blobs=store.batch_blobs(unit_id, batch),
         decisions=decisions,
-        disposition=_disposition(decisions),
+        disposition=_disposition(decisions, entries),
         missing=[],
         audit=audit_state(notes, [(e.seq, e.hash, e.kind, e.batch) for e in entries]),
         second_uses=second_uses,
@@ -238,14 +242,17 @@ def _missing(store: Store, review: Review) -> list[str]:
 
 def _not_here(store: Store, review: Review) -> list[str]:
     seal, missing = review.seal, []
-    # What follows the decision is the hand-over; it changes nothing that was reviewed.
-    decided = next((e.seq for e in review.entries if e.kind == "DispositionRecorded"), 2**63)
+    # What follows the decision is the hand-over; it changes nothing that was reviewed, but for a recall.
+    sealed = int(seal["sealed_seq"])
+    of_this_seal = (e.seq for e in review.entries if e.kind == "DispositionRecorded" and e.seq > sealed)
+    decided = next(of_this_seal, 2**63)
     changed = [
         entry.kind
         for entry in review.entries
         if entry.batch
-        and int(seal["sealed_seq"]) < entry.seq < decided
+        and entry.seq > sealed
         and entry.kind not in NOT_A_CHANGE_AFTER_SEAL
+        and (entry.seq < decided or entry.kind == ENDS_A_RELEASE)
     ]
     if changed:
         missing.append(f"The record changed after it was sealed ({changed[0]}). The unit must seal again.")
@@ -258,11 +265,15 @@ def _not_here(store: Store, review: Review) -> list[str]:
     return missing
 
 
-def _disposition(decisions: Sequence[Decision]) -> str:
+def _disposition(decisions: Sequence[Decision], entries: Sequence[Entry]) -> str:
+    """What holds of the newest decision: a recall that it has not seen ends a release."""
     if not decisions:
         return ""
     content = msgspec.json.decode(decisions[-1].envelope, type=_EnvelopeContent).content
-    return str(msgspec.json.decode(content).get("disposition", ""))
+    said = msgspec.json.decode(content)
+    disposition = str(said.get("disposition", ""))
+    recalled = max((one.seq for one in entries if one.kind == ENDS_A_RELEASE), default=0)
+    return "" if disposition == "released" and recalled > int(said["sealed_seq"]) else disposition
 
 
 class _EnvelopeContent(msgspec.Struct):

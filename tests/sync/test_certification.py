@@ -21,6 +21,7 @@ from central_site import (
     agent_of,
     make_batch,
     review_audit,
+    seal,
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from small_engine import SmallEngine
@@ -35,7 +36,8 @@ from sync import qp
 from sync.central.accounts import Accounts, SignedIn, SignInRefused
 from sync.central.blob_store import BlobStore
 from sync.central.certify import Certify, CertifyRefused
-from sync.central.review import review_batch
+from sync.central.review import Review, review_batch
+from sync.central.store import Store
 
 QP = SignedIn("p-qp", "Quinn Petersen", "qp", "")
 QA = SignedIn("p-qa", "Ada Quist", "qa_reviewer", "")
@@ -51,6 +53,13 @@ def shipped(unit: Unit, shared_central: CentralProcess) -> Unit:
     engine.close()
     review_audit(shared_central, unit)
     return unit
+
+
+def seen(store: Store, unit: Unit) -> Review:
+    """What central says of the batch now."""
+    review = review_batch(store, unit.unit_id, "B-0001")
+    assert review is not None
+    return review
 
 
 def certify_words(central: CentralProcess, unit: Unit, *more: str, key: Path | None = None) -> list[str]:
@@ -265,6 +274,36 @@ def test_an_event_after_the_seal_takes_the_decision_away(
 
     assert done.returncode == 1
     assert "changed after it was sealed" in done.stderr
+
+
+@pytest.mark.requirement("F-094")
+def test_a_recall_after_the_release_brings_the_batch_back_to_the_qp(
+    shipped: Unit, shared_central: CentralProcess
+) -> None:
+    store = shared_central.home.store()
+    assert certify_by_command(shared_central, shipped).returncode == 0
+    assert seen(store, shipped).disposition == "released"
+
+    recalled = events.LotOfBatchRecalled(
+        material="dye", catalogue="XXTRYPAN", lot="DEMO0003", reference="FSN-1", words="Particles."
+    )
+    shipped.say(recalled, batch="B-0001")
+    shipped.record.seal(shipped.stamp())
+    agent_of(shipped, shared_central.url).round()
+    waiting = seen(store, shipped)
+    too_soon = certify_by_command(shared_central, shipped)
+
+    hash_, labels = waiting.seal["recipe_hash"], list(waiting.seal["dose_labels"])
+    seal(shipped, "B-0001", hash_, labels)
+    agent_of(shipped, shared_central.url).round()
+    review_audit(shared_central, shipped)
+    again = certify_by_command(shared_central, shipped)
+
+    assert (waiting.disposition, waiting.group) == ("", "blocked")
+    assert (too_soon.returncode, "changed after it was sealed" in too_soon.stderr) == (1, True)
+    assert again.returncode == 0, again.stderr
+    assert [one.version for one in seen(store, shipped).decisions] == [1, 2]
+    assert seen(store, shipped).disposition == "released"
 
 
 def test_a_file_that_was_changed_on_centrals_disk_stops_the_decision(
