@@ -4,8 +4,7 @@
 
 Stories of devices spend most of their time waiting for lines that are slow on purpose; the tests of the
 unit and of central keep one core busy. Side by side they take as long as the longer of the two. Whole
-batches and screens run after both: they have processes enough of their own, and people's patience is
-part of them.
+batches run after both, for they have processes enough of their own; beside them the screens.
 """
 
 from __future__ import annotations
@@ -32,12 +31,17 @@ class Lane:
     folders: tuple[str, ...] = ()
 
 
-# Each row is run in turn, the rows side by side.
-SIDE_BY_SIDE = (
-    (Lane("devices", ("tests/drivers", "tests/soak", "tests/vision")),),
-    (Lane("unit", ("tests/appliance", "tests/house")), Lane("central", ("tests/sync",))),
+# One stage after the other; the rows of a stage side by side, the lanes of a row in turn.
+STAGES = (
+    (
+        (Lane("devices", ("tests/drivers", "tests/soak", "tests/vision")),),
+        (Lane("unit", ("tests/appliance", "tests/house")), Lane("central", ("tests/sync",))),
+    ),
+    (
+        (Lane("screens", ("tests/tui",)),),
+        (Lane("whole"),),
+    ),
 )
-THEN = Lane("whole")
 
 
 def main() -> int:
@@ -48,10 +52,11 @@ def main() -> int:
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cw-") as place:
         folder = Path(place)
-        with ThreadPoolExecutor(len(SIDE_BY_SIDE)) as rows:
-            played = [rows.submit(_in_turn, row, folder) for row in SIDE_BY_SIDE]
-            results = {name: result for one in played for name, result in one.result().items()}
-        results |= _in_turn((THEN,), folder)
+        results: dict[str, int] = {}
+        for stage in STAGES:
+            with ThreadPoolExecutor(len(stage)) as rows:
+                played = [rows.submit(_in_turn, row, folder) for row in stage]
+                results |= {name: result for one in played for name, result in one.result().items()}
         if options.proofs is not None:
             options.proofs.parent.mkdir(parents=True, exist_ok=True)
             noted = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.jsonl"))]
@@ -81,7 +86,7 @@ def _run(lane: Lane, folder: Path) -> int:
 def _chosen(lane: Lane) -> list[str]:
     if lane.folders:
         return list(lane.folders)
-    others = [folder for row in SIDE_BY_SIDE for other in row for folder in other.folders]
+    others = [folder for stage in STAGES for row in stage for other in row for folder in other.folders]
     return ["tests", *(f"--ignore={folder}" for folder in others)]
 
 

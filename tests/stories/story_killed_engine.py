@@ -138,7 +138,21 @@ def _kill(ward: Ward, phase: str, ran: list[str]) -> Blow:
     """Kill the engine, look at the bench, start it again, and see what it says before a person acts."""
     blow = ward.strike(phase, lambda: ward.processes.kill("engine"))
     ward.start_engine()
-    return replace(blow, states=ward.at_rest(ran))
+    states = ward.at_rest(ran)
+    done = _ended_before_the_blow(ward)
+    return replace(blow, states={one: state for one, state in states.items() if one not in done})
+
+
+def _ended_before_the_blow(ward: Ward) -> set[str]:
+    """The phases that ended between the look and the blow: their end is on record before the new start."""
+    ended, so_far = set[str](), set[str]()
+    with ward.record() as record:
+        for one in record.read():
+            if one.header.kind == "PhaseCompleted":
+                so_far.add(str(msgspec.json.decode(one.payload)["body"]["phase"]))
+            elif one.header.kind == "EngineStarted":
+                ended = set(so_far)
+    return ended
 
 
 def _certify_by_file(ward: Ward, batch: str, out: Path) -> int:
