@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 
 from appliance.domain import events as ev
-from appliance.domain import phase_states
 from appliance.domain.batch import Batch, Order, Unit
 from appliance.domain.errors import CommandRefused, NotPermitted, NotPlausible
+from appliance.domain.holds import hold_with_alarm
 from appliance.domain.people_rules import permit
 from appliance.domain.prompts import check_reason
 from appliance.domain.roles import Actor
@@ -119,21 +119,7 @@ def follow(unit: Unit, batch: Batch) -> list[ev.Event]:
     if not gone:
         return []
     words = WITHDRAWN_WORDS.format(consent=gone)
-    events: list[ev.Event] = []
-    for run in batch.runs.values():
-        if (run.state, "PhaseHolding") not in phase_states.TRANSITIONS:
-            continue
-        number = len(run.all(ev.AlarmRaised)) + 1
-        raised = ev.AlarmRaised(
-            alarm=f"{batch.id}:{run.phase.id}:hold-{WITHDRAWN}:{number}",
-            priority="high",
-            title="Consent withdrawn",
-            cause=words,
-            action=WHAT_TO_DO,
-            phase=run.phase.id,
-        )
-        events += [ev.PhaseHolding(phase=run.phase.id, reason=WITHDRAWN, words=words), raised]
-    return events
+    return hold_with_alarm(batch, WITHDRAWN, words, title="Consent withdrawn", action=WHAT_TO_DO)
 
 
 # ── What becomes true ──────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ from appliance.domain import (
     count_fitness,
     custody,
     fitness,
+    holds,
     label_templates,
     materials,
     phase_states,
@@ -340,36 +341,21 @@ def hold(unit: Unit, actor: Actor, phase: str, reason: str) -> list[ev.Event]:
 
 
 def hold_running(unit: Unit, reason: str, words: str, *, only: str = "", using: str = "") -> list[ev.Event]:
-    """Holding events for the running phases; `using` narrows to those that use a device role."""
-    if unit.batch is None or unit.batch.closed:
+    """Holding events for the running phases of the open batch."""
+    batch = unit.batch
+    if batch is None or batch.closed:
         return []
-    return [
-        ev.PhaseHolding(phase=run.phase.id, reason=reason, words=words)
-        for run in unit.batch.runs.values()
-        if (run.state, "PhaseHolding") in phase_states.TRANSITIONS
-        and (not only or run.phase.id == only)
-        and (not using or using in run.phase.uses)
-    ]
+    return [*holds.hold_running(batch, reason, words, only=only, using=using)]
 
 
 def hold_with_alarm(
     unit: Unit, reason: str, words: str, *, title: str, action: str, using: str = ""
 ) -> list[ev.Event]:
-    """The same, and an alarm for each phase that is held: nobody has to notice by chance."""
-    events: list[ev.Event] = []
-    for holding in hold_running(unit, reason, words, using=using):
-        assert isinstance(holding, ev.PhaseHolding) and unit.batch is not None
-        number = len(unit.batch.runs[holding.phase].all(ev.AlarmRaised)) + 1
-        raised = ev.AlarmRaised(
-            alarm=f"{unit.batch.id}:{holding.phase}:hold-{reason}:{number}",
-            priority="high",
-            title=title,
-            cause=words,
-            action=action,
-            phase=holding.phase,
-        )
-        events += [holding, raised]
-    return events
+    """The same, and an alarm for each phase that is held."""
+    batch = unit.batch
+    if batch is None or batch.closed:
+        return []
+    return holds.hold_with_alarm(batch, reason, words, title=title, action=action, using=using)
 
 
 def restart(unit: Unit, actor: Actor, reason: str) -> list[ev.Event]:

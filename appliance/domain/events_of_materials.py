@@ -90,7 +90,6 @@ class RecallLifted(Event):
     reason: str
     first_person: str = ""
     second_person: str = ""
-    document_blob: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from appliance.domain import events as ev
-from appliance.domain import phase_states
 from appliance.domain.batch import Batch, Unit
 from appliance.domain.errors import CommandRefused, NotPermitted, NotPlausible
+from appliance.domain.holds import hold_running
 from appliance.domain.identity import LabelNotUsable, refuse_untrusted_time
 from appliance.domain.material_labels import MaterialLabel, end_of_day, read_material
 from appliance.domain.people_rules import permit
@@ -458,7 +458,6 @@ def _in_open_batch(unit: Unit, recalled: ev.LotRecalled) -> list[ev.Event]:
 
 
 def _alarm_and_hold(batch: Batch, words: str) -> list[ev.Event]:
-    running = [run for run in batch.runs.values() if (run.state, "PhaseHolding") in phase_states.TRANSITIONS]
     number = len(batch.all(ev.LotOfBatchRecalled)) + 1
     alarm = ev.AlarmRaised(
         alarm=f"{batch.id}:{HOLD}:{number}",
@@ -467,7 +466,7 @@ def _alarm_and_hold(batch: Batch, words: str) -> list[ev.Event]:
         cause=words,
         action="Call the supervisor and QA. They decide whether the batch goes on, is ended, or is rejected.",
     )
-    return [alarm, *(ev.PhaseHolding(phase=run.phase.id, reason=HOLD, words=words) for run in running)]
+    return [alarm, *hold_running(batch, HOLD, words)]
 
 
 def recall_by(
@@ -512,22 +511,5 @@ def lift(
             reason=reason,
             first_person=first.id,
             second_person=second.id,
-        )
-    ]
-
-
-def lift_by_document(
-    unit: Unit, catalogue: str, lot: str, reference: str, reason: str, *, document_blob: str
-) -> list[ev.Event]:
-    """What follows from QA's signed word that a recall is over; empty when none holds."""
-    if unit.stock.recall_of(catalogue, lot) is None and not unit.stock.partial:
-        return []
-    return [
-        ev.RecallLifted(
-            catalogue=catalogue_key(catalogue),
-            lot="".join(lot.split()),
-            reference=reference,
-            reason=reason,
-            document_blob=document_blob,
         )
     ]

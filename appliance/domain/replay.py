@@ -326,15 +326,6 @@ def decide_input(said: Said) -> Decided | None:
                 first.reason,
                 document_blob=first.document_blob,
             )
-        case ev.RecallLifted():
-            return materials.lift_by_document(
-                unit,
-                first.catalogue,
-                first.lot,
-                first.reference,
-                first.reason,
-                document_blob=first.document_blob,
-            )
         case ev.PhaseHolding(reason="engine_fault"):
             return decisions.engine_fault(unit)
         case ev.AlarmRaised(alarm=key, cause=cause) if key.startswith("record:blocked:"):

@@ -7,8 +7,8 @@ nothing leaves it before a QP has certified it knowing of the second use.
 from __future__ import annotations
 
 from appliance.domain import events as ev
-from appliance.domain import phase_states
 from appliance.domain.batch import Batch, Unit
+from appliance.domain.holds import hold_with_alarm
 from appliance.domain.order_book import SECOND_USE
 
 ALARM = "custody:second_use:"
@@ -37,18 +37,4 @@ def follow(unit: Unit, batch: Batch) -> list[ev.Event]:
     words = unit.orders.to_hold.get(batch.id)
     if words is None:
         return []
-    events: list[ev.Event] = []
-    for run in batch.runs.values():
-        if (run.state, "PhaseHolding") not in phase_states.TRANSITIONS:
-            continue
-        number = len(run.all(ev.AlarmRaised)) + 1
-        raised = ev.AlarmRaised(
-            alarm=f"{batch.id}:{run.phase.id}:hold-{SECOND_USE}:{number}",
-            priority="high",
-            title="Used twice",
-            cause=words,
-            action=ACTION,
-            phase=run.phase.id,
-        )
-        events += [ev.PhaseHolding(phase=run.phase.id, reason=SECOND_USE, words=words), raised]
-    return events
+    return hold_with_alarm(batch, SECOND_USE, words, title="Used twice", action=ACTION)
