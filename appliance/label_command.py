@@ -7,12 +7,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from appliance.signed_files import read_text, tell_faults
 
 if TYPE_CHECKING:
-    from appliance.access.documents import Envelope, SigningRole
+    from appliance.access.documents import SigningRole
 
 GOOD, BAD, USAGE = 0, 1, 2
+DOCUMENT: Final = "label_template"
 DRAWING = ("render", "verify")  # which need no unit, and no signature
 
 
@@ -73,19 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(path: Path) -> tuple[bytes, Envelope | None]:
-    """The template's exact bytes, and the envelope when the file is one."""
-    from appliance.access.documents import DocumentRefused, parse
-
-    data = path.read_bytes()
-    if not data.lstrip().startswith(b"{"):
-        return data, None
-    envelope = parse(data)
-    if envelope.type != "label_template":
-        raise DocumentRefused("wrong_type", f"{path} is a {envelope.type}, not a label template.")
-    return envelope.content, envelope
-
-
 def _faults(content: bytes) -> list[str]:
     from appliance.domain.label_templates import lacking
     from vision.labels.label_template import TemplateRefused, read_template
@@ -98,37 +88,28 @@ def _faults(content: bytes) -> list[str]:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    content, _ = _read(arguments.file)
+    content, _ = read_text(arguments.file, DOCUMENT, "a label template")
     faults = _faults(content)
-    _tell(arguments, faults)
+    tell_faults(arguments, faults)
     return BAD if faults else GOOD
-
-
-def _tell(arguments: argparse.Namespace, faults: list[str]) -> None:
-    if arguments.json:
-        print(json.dumps({"file": str(arguments.file), "faults": faults}, ensure_ascii=False))
-    elif faults:
-        print("\n".join(f"{arguments.file}: {fault}" for fault in faults))
-    else:
-        print(f"{arguments.file}: no fault found")
 
 
 def _sign(arguments: argparse.Namespace, role: SigningRole) -> int:
     from appliance.access.documents import DocumentRefused, Envelope, add_signature, dump
     from appliance.access.keys import fingerprint, load_key
 
-    content, envelope = _read(arguments.file)
+    content, envelope = read_text(arguments.file, DOCUMENT, "a label template")
     if envelope is None and role == "qa_reviewer":
         raise DocumentRefused(
             "unsigned", f"{arguments.file} is not signed. Its developer signs it first with `label sign`."
         )
     faults = _faults(content)
     if faults:
-        _tell(arguments, faults)
+        tell_faults(arguments, faults)
         print("A template with faults is not signed.", file=sys.stderr)
         return BAD
     key = load_key(arguments.key)
-    before = envelope or Envelope(type="label_template", content=content)
+    before = envelope or Envelope(type=DOCUMENT, content=content)
     if any(one.key == fingerprint(key) and one.role != role for one in before.signatures):
         raise DocumentRefused(
             "same_person", "This key signed the template already. Another person approves it, with their key."

@@ -7,13 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from appliance.access.documents import Envelope
+from appliance.signed_files import read_text, tell_faults
 
 GOOD, BAD, USAGE = 0, 1, 2
-RECIPE_BYTES_MAX = 256 * 1024
+DOCUMENT: Final = "recipe"
 
 
 def recipe(argv: Sequence[str]) -> int:
@@ -53,21 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read_content(path: Path) -> tuple[bytes, Envelope | None]:
-    """The recipe's exact bytes, and the envelope when the file is one."""
-    from appliance.access.documents import DocumentRefused, parse
-
-    data = path.read_bytes()
-    if not data.lstrip().startswith(b"{"):
-        if len(data) > RECIPE_BYTES_MAX:
-            raise DocumentRefused("too_large", f"{path} is too large to be a recipe.")
-        return data, None
-    envelope = parse(data)
-    if envelope.type != "recipe":
-        raise DocumentRefused("wrong_type", f"{path} is a {envelope.type}, not a recipe.")
-    return envelope.content, envelope
-
-
 def _faults(content: bytes) -> list[str]:
     from appliance.domain.errors import RecipeRefused
     from appliance.domain.recipe import parse
@@ -83,9 +67,9 @@ def _sign(arguments: argparse.Namespace) -> int:
     from appliance.access.documents import DocumentRefused, Envelope, add_signature, dump
     from appliance.access.keys import fingerprint, load_key
 
-    content, envelope = _read_content(arguments.file)
+    content, envelope = read_text(arguments.file, DOCUMENT, "a recipe")
     if envelope is None and arguments.out.exists():
-        earlier, envelope = _read_content(arguments.out)
+        earlier, envelope = read_text(arguments.out, DOCUMENT, "a recipe")
         if earlier != content:
             raise DocumentRefused(
                 "other_recipe",
@@ -93,11 +77,11 @@ def _sign(arguments: argparse.Namespace) -> int:
             )
     faults = _faults(content)
     if faults:
-        _tell_faults(arguments, faults)
+        tell_faults(arguments, faults)
         print("A recipe with faults is not signed.", file=sys.stderr)
         return BAD
     key = load_key(arguments.key)
-    signed = add_signature(envelope or Envelope(type="recipe", content=content), key, arguments.role)
+    signed = add_signature(envelope or Envelope(type=DOCUMENT, content=content), key, arguments.role)
     dump(signed, arguments.out)
     facts = {"recipe_hash": signed.content_hash, "role": arguments.role, "key": fingerprint(key)}
     facts["file"] = str(arguments.out)
@@ -111,7 +95,7 @@ def _sign(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from appliance.access.documents import SIGNING_ROLES, verify
 
-    content, envelope = _read_content(arguments.file)
+    content, envelope = read_text(arguments.file, DOCUMENT, "a recipe")
     if envelope is None:
         print(
             f"{arguments.file} is a recipe without signatures. Sign it with `recipe sign`.", file=sys.stderr
@@ -135,16 +119,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    content, _ = _read_content(arguments.file)
+    content, _ = read_text(arguments.file, DOCUMENT, "a recipe")
     faults = _faults(content)
-    _tell_faults(arguments, faults)
+    tell_faults(arguments, faults)
     return BAD if faults else GOOD
-
-
-def _tell_faults(arguments: argparse.Namespace, faults: list[str]) -> None:
-    if arguments.json:
-        print(json.dumps({"file": str(arguments.file), "faults": faults}, ensure_ascii=False))
-    elif faults:
-        print("\n".join(f"{arguments.file}: {fault}" for fault in faults))
-    else:
-        print(f"{arguments.file}: no fault found")
